@@ -1,0 +1,121 @@
+"""One monotonic deadline a public call, passed down to every wait of it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import timedelta
+from time import monotonic
+from typing import Union
+
+from .errors import ConfigError
+
+Timeout = Union[float, timedelta, None]
+"""What a public ``timeout=`` takes: seconds, a ``timedelta``, or None to wait for ever."""
+
+
+class DeadlineExpired(Exception):
+    """A wait ended because its deadline did, or because its call was cancelled. Never reaches a user."""
+
+
+class Cancellation:
+    """Set once, from any thread, it ends every wait of the calls that carry it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._wakers: list[Callable[[], object]] = []
+        self.cancelled = False
+
+    def cancel(self) -> None:
+        with self._lock:
+            self.cancelled = True
+            wakers = list(self._wakers)
+        for wake in wakers:
+            wake()
+
+    @contextmanager
+    def waking(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Call `wake` when cancelled, from now to the end of the block."""
+        with self._lock:
+            self._wakers.append(wake)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wakers.remove(wake)
+
+
+cancellation: ContextVar[Cancellation | None] = ContextVar("cancellation", default=None)
+"""The cancellation that deadlines made in this context carry."""
+
+
+class Deadline:
+    """The moment at which a call must be back; None is never.
+
+    >>> Deadline.after(2.5).remaining() <= 2.5
+    True
+    """
+
+    __slots__ = ("_at", "_cancellation")
+
+    def __init__(self, at: float | None, cancellation: Cancellation | None = None) -> None:
+        self._at = at
+        self._cancellation = cancellation
+
+    @classmethod
+    def after(cls, timeout: Timeout) -> Deadline:
+        """Start the clock of a public call. Raises `ConfigError` for what is no time: negative, NaN, a bool, a text."""
+        seconds = timeout_seconds(timeout)
+        return cls(None if seconds is None else monotonic() + seconds, cancellation.get())
+
+    def at_most(self, seconds: float) -> Deadline:
+        """The earlier of this deadline and `seconds` from now; cancelled with this one."""
+        at = monotonic() + seconds
+        return Deadline(at if self._at is None else min(at, self._at), self._cancellation)
+
+    @staticmethod
+    def grace(seconds: float) -> Deadline:
+        """A deadline for cleaning up after another has ended: nobody cancels it."""
+        return Deadline(monotonic() + seconds)
+
+    @property
+    def cancelled(self) -> bool:
+        return self._cancellation is not None and self._cancellation.cancelled
+
+    @property
+    def expired(self) -> bool:
+        return self.remaining() == 0.0
+
+    def remaining(self) -> float | None:
+        """Seconds left, never negative; None is for ever."""
+        if self.cancelled:
+            return 0.0
+        return None if self._at is None else max(0.0, self._at - monotonic())
+
+    def check(self) -> None:
+        """Raise `DeadlineExpired` when no time is left."""
+        if self.expired:
+            raise DeadlineExpired
+
+    @contextmanager
+    def waking(self, wake: Callable[[], object]) -> Iterator[None]:
+        """Call `wake` if the call is cancelled inside the block, so that a wait in it looks at the deadline again."""
+        if self._cancellation is None:
+            yield
+        else:
+            with self._cancellation.waking(wake):
+                yield
+
+
+def timeout_seconds(timeout: Timeout) -> float | None:
+    """Check a public ``timeout=`` and return it in seconds; infinity is None."""
+    if isinstance(timeout, timedelta):
+        timeout = timeout.total_seconds()
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
+        raise ConfigError(f"timeout={timeout!r}: give seconds (0 or more), a timedelta, or None to wait for ever")
+    return None if math.isinf(timeout) else float(timeout)
