@@ -1,0 +1,6 @@
+"""Property tests draw the same examples in every run, and have no time limit of their own on a busy machine."""
+
+from hypothesis import settings
+
+settings.register_profile("steady", deadline=None, derandomize=True, database=None)
+settings.load_profile("steady")
