@@ -27,7 +27,7 @@ import codecs
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from .errors import ConfigError
 from .result import Answer, ExpectMatch, Expects, shorten
@@ -43,6 +43,7 @@ Pattern = Union[str, "re.Pattern[str]", type[BaseException]]
 """What can be expected: a regex, a compiled one, ``pexpect.EOF`` or ``pexpect.TIMEOUT``."""
 
 SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
+ANYTHING = re.compile(r"\(*\.[*+]")
 LINE_END = re.compile(r"(\\r\\n|\r\n)(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
@@ -72,16 +73,25 @@ class TextStream:
         return text[: len(text) - len(self._held)].replace("\r\n", "\n")
 
 
+class Wanted(NamedTuple):
+    """A regex, its place in the list, how far back a match may begin, and whether it begins with all there is."""
+
+    index: int
+    regex: re.Pattern[str]
+    lookback: int
+    from_start: bool
+
+
 @dataclass(frozen=True, eq=False)
 class Patterns:
-    """A checked list of patterns; `regexes` are (place in the list, regex, how far back a match may begin)."""
+    """A checked list of patterns."""
 
-    regexes: tuple[tuple[int, re.Pattern[str], int], ...]
+    regexes: tuple[Wanted, ...]
     eof: int | None = None
     timeout: int | None = None
 
     def __str__(self) -> str:
-        names = [(index, repr(regex.pattern)) for index, regex, _ in self.regexes]
+        names = [(wanted.index, repr(wanted.regex.pattern)) for wanted in self.regexes]
         names += [(i, name) for i, name in ((self.eof, "EOF"), (self.timeout, "TIMEOUT")) if i is not None]
         return shorten(" or ".join(name for _, name in sorted(names)))
 
@@ -98,7 +108,7 @@ def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
     listed = [pattern] if isinstance(pattern, (str, bytes, re.Pattern, type)) else pattern
     if not isinstance(listed, Sequence) or not listed:
         raise ConfigError(f"expect: {pattern!r}: give a pattern, or a list of at least one")
-    regexes: list[tuple[int, re.Pattern[str], int]] = []
+    regexes: list[Wanted] = []
     exceptions: dict[str, int] = {}
     for index, item in enumerate(listed):
         if isinstance(item, type):
@@ -106,7 +116,10 @@ def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
         else:
             regex = _compile(item)
             literal = not SPECIAL.search(regex.pattern)
-            regexes.append((index, regex, min(WINDOW, len(regex.pattern)) if literal else WINDOW))
+            lookback = min(WINDOW, len(regex.pattern)) if literal else WINDOW
+            # Where ".*x" does not match at the start, it matches nowhere: to try everywhere would be quadratic.
+            from_start = bool(regex.flags & re.DOTALL and ANYTHING.match(regex.pattern) and "|" not in regex.pattern)
+            regexes.append(Wanted(index, regex, lookback, from_start))
     return Patterns(tuple(regexes), exceptions.get("EOF"), exceptions.get("TIMEOUT"))
 
 
@@ -203,10 +216,10 @@ class Matcher:
             self._tail = "".join([self._tail, *self._fresh])
             self._fresh.clear()
         first: tuple[int, re.Match[str]] | None = None
-        for index, regex, lookback in patterns.regexes:
-            match = self._scan(regex, self._tail, max(0, self._scanned - lookback))
+        for wanted in patterns.regexes:
+            match = self._scan(wanted, self._tail, max(0, self._scanned - wanted.lookback))
             if match and (first is None or match.start() < first[1].start()):
-                first = index, match
+                first = wanted.index, match
         if first is None:
             self._scanned = len(self._tail)
             if self._scanned > 4 * WINDOW:  # twice the window stays: what is in front of a match may matter to it
@@ -219,8 +232,8 @@ class Matcher:
         self._restart(self._tail[match.end() :])
         return ExpectMatch(before + match[0], index, before, match)
 
-    def _scan(self, regex: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
-        return regex.search(text, start)
+    def _scan(self, wanted: Wanted, text: str, start: int) -> re.Match[str] | None:
+        return (wanted.regex.match if wanted.from_start else wanted.regex.search)(text, start)
 
     def at_end(self, patterns: Patterns) -> ExpectMatch | None:
         """The stream has ended: a last look, then ``pexpect.EOF``, which consumes all; None when it is not expected."""

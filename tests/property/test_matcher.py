@@ -68,7 +68,7 @@ def test_nothing_is_lost_and_nothing_is_invented(case: tuple[bytes, list[bytes]]
     found, left = matches(pieces, wanted)
     assert "".join(text for text, _ in found) + left == whole.decode().replace("\r\n", "\n")
     for text, index in found:
-        regex = compile_patterns(wanted).regexes[index][1]
+        regex = compile_patterns(wanted).regexes[index].regex
         assert any(match.end() == len(text) for match in re.finditer(regex, text)) or "(?" in regex.pattern
 
 

@@ -9,7 +9,7 @@ import pexpect
 import pytest
 
 from otto_docker_sync.errors import ConfigError
-from otto_docker_sync.matcher import LIMIT, WINDOW, Matcher, Responder, TextStream, compile_patterns
+from otto_docker_sync.matcher import LIMIT, WINDOW, Matcher, Responder, TextStream, Wanted, compile_patterns
 
 
 class CountingMatcher(Matcher):
@@ -17,9 +17,9 @@ class CountingMatcher(Matcher):
 
     scanned = 0
 
-    def _scan(self, regex: re.Pattern[str], text: str, start: int) -> re.Match[str] | None:
+    def _scan(self, wanted: Wanted, text: str, start: int) -> re.Match[str] | None:
         self.scanned += len(text) - start
-        return super()._scan(regex, text, start)
+        return super()._scan(wanted, text, start)
 
 
 def matcher_with(data: bytes, **options: Any) -> Matcher:
@@ -67,7 +67,7 @@ def test_line_ends_match_although_a_terminal_sends_two_characters(pattern: str) 
 
 def test_a_backslash_or_bracket_before_r_is_left_alone() -> None:
     regexes = compile_patterns([r"\\r\\n", r"[\r\n]x", r"a\r\n?", "(?:x\r\n)+"]).regexes
-    assert [regex.pattern for _, regex, _ in regexes] == [r"\\r\\n", r"[\r\n]x", r"a\r\n?", r"(?:x\r?\n)+"]
+    assert [wanted.regex.pattern for wanted in regexes] == [r"\\r\\n", r"[\r\n]x", r"a\r\n?", r"(?:x\r?\n)+"]
 
 
 def test_a_compiled_pattern_keeps_its_flags() -> None:
@@ -177,6 +177,20 @@ def test_the_cost_of_a_search_grows_with_the_stream_and_not_with_its_square(patt
     short, long = cost(500), cost(1000)
     assert long < 2.2 * short
     assert long <= 1000 * (2048 + WINDOW)
+
+
+@pytest.mark.parametrize("pattern", [".*ready", "(.*)ready", r".+\$ $", ".*?password:"])
+def test_a_pattern_that_begins_with_anything_is_tried_once_and_not_at_every_character(pattern: str) -> None:
+    matcher = matcher_with(b"x" * 1_000_000)
+    patterns = compile_patterns([pattern, "never"])
+    assert matcher.search(patterns) is None
+    matcher.feed(b"not ready: password: $ ")
+    match = matcher.search(patterns)
+    assert match is not None and len(match) >= 1_000_000 and match.index == 0
+
+
+def test_anything_or_something_else_is_looked_for_everywhere() -> None:
+    assert matcher_with(b"xxxb").search(compile_patterns(".*a|b")) == "xxxb"
 
 
 def test_a_literal_is_looked_for_in_fresh_text_only() -> None:
