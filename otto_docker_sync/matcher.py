@@ -76,7 +76,7 @@ class TextStream:
 class Wanted(NamedTuple):
     """A regex, its place in the list, how far back a match may begin, and whether it begins with all there is."""
 
-    index: int
+    place: int
     regex: re.Pattern[str]
     lookback: int
     from_start: bool
@@ -91,7 +91,7 @@ class Patterns:
     timeout: int | None = None
 
     def __str__(self) -> str:
-        names = [(wanted.index, repr(wanted.regex.pattern)) for wanted in self.regexes]
+        names = [(wanted.place, repr(wanted.regex.pattern)) for wanted in self.regexes]
         names += [(i, name) for i, name in ((self.eof, "EOF"), (self.timeout, "TIMEOUT")) if i is not None]
         return shorten(" or ".join(name for _, name in sorted(names)))
 
@@ -219,7 +219,7 @@ class Matcher:
         for wanted in patterns.regexes:
             match = self._scan(wanted, self._tail, max(0, self._scanned - wanted.lookback))
             if match and (first is None or match.start() < first[1].start()):
-                first = wanted.index, match
+                first = wanted.place, match
         if first is None:
             self._scanned = len(self._tail)
             if self._scanned > 4 * WINDOW:  # twice the window stays: what is in front of a match may matter to it
