@@ -1,0 +1,202 @@
+"""Commands that run again and again, on threads of their own."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Union
+
+from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
+from .errors import ConfigError, OttoError, UnsupportedParentError
+from .result import CommandResult, RunResult, ShellCommand, Status
+
+if TYPE_CHECKING:
+    from .host import Host
+    from .session import HostSession
+
+STOP_TIME = 10.0
+"""Seconds that the command in flight gets to end when its repeat is stopped."""
+
+Commands = Union[str, Sequence[Union[str, ShellCommand]]]
+Repeated = Union[CommandResult, RunResult]
+"""One turn of a repeat: a CommandResult where one command is repeated, a RunResult where a list is."""
+
+
+class Repeats:
+    """The repeats of one host, by name. It owns their threads; its methods may be called from any thread.
+
+    A repeat runs in a session of its own, so its commands keep their state from turn to turn and disturb nobody's.
+    On a host without sessions each command is a oneshot.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._lock = threading.Lock()
+        self._repeats: dict[str, _Repeat] = {}
+
+    def start(
+        self,
+        name: str,
+        cmds: Commands,
+        interval: Timeout,
+        *,
+        times: int | None = None,
+        duration: Timeout = None,
+        until: Callable[[Repeated], object] | None = None,
+        on_result: Callable[[Repeated], object] | None = None,
+        max_history: int = 1000,
+    ) -> None:
+        """Run `cmds` now and then every `interval` seconds. See `Host.start_repeat`."""
+        seconds = timeout_seconds(interval)
+        if not seconds:
+            raise ConfigError(f"interval={interval!r}: give the seconds (more than 0) from one start to the next")
+        for argument, value in (("times", times), ("max_history", max_history)):
+            if isinstance(value, bool) or not (value is None or (isinstance(value, int) and value > 0)):
+                raise ConfigError(f"{argument}={value!r}: give a number of 1 or more")
+        with self._lock:
+            earlier = self._repeats.get(name)
+            if earlier is not None and earlier.running:
+                raise ConfigError(f"{self._host.id}: the repeat {name!r} runs already; stop it first, or choose a name")
+            repeat = _Repeat(self._host, name, cmds, seconds, times, timeout_seconds(duration), until, on_result)
+            repeat.results = deque(maxlen=max_history)
+            self._repeats[name] = repeat
+            repeat.thread.start()
+
+    def stop(self, name: str) -> None:
+        """Stop one repeat and wait for its end, unless it is itself what asks. See `Host.stop_repeat`."""
+        self._find(name).stop()
+
+    def stop_all(self) -> None:
+        """Stop all of them. See `Host.stop_all_repeats`."""
+        with self._lock:
+            repeats = list(self._repeats.values())
+        for repeat in repeats:
+            repeat.ask_to_stop()
+        for repeat in repeats:
+            repeat.stop()
+
+    def results(self, name: str) -> list[Repeated]:
+        """The results so far, oldest first. See `Host.repeat_results`."""
+        return list(self._find(name).results)
+
+    def _find(self, name: str) -> _Repeat:
+        with self._lock:
+            if name not in self._repeats:
+                known = ", ".join(sorted(self._repeats)) or "none was started"
+                raise ConfigError(f"{self._host.id}: there is no repeat {name!r}; known: {known}")
+            return self._repeats[name]
+
+
+class _Repeat:
+    results: deque[Repeated]
+
+    def __init__(
+        self,
+        host: Host,
+        name: str,
+        cmds: Commands,
+        interval: float,
+        times: int | None,
+        duration: float | None,
+        until: Callable[[Repeated], object] | None,
+        on_result: Callable[[Repeated], object] | None,
+    ) -> None:
+        self._host = host
+        self._name = name
+        self._cmds = cmds if isinstance(cmds, str) else list(cmds)
+        self._interval = interval
+        self._times = times
+        self._duration = duration
+        self._until = until
+        self._on_result = on_result
+        self._session: HostSession | None = None
+        self._stopping = threading.Event()
+        self._cancellation = Cancellation()
+        # A daemon: a repeat that nobody stopped must not keep the interpreter from ending.
+        self.thread = threading.Thread(target=self._turns, name=f"otto-repeat-{host.id}-{name}", daemon=True)
+
+    @property
+    def running(self) -> bool:
+        return self.thread.is_alive() and not self._stopping.is_set()
+
+    def ask_to_stop(self) -> None:
+        self._stopping.set()
+        if self.thread is not threading.current_thread():  # else a callback asks, and may go on to use the host
+            self._cancellation.cancel()
+
+    def stop(self) -> None:
+        self.ask_to_stop()
+        if self.thread is not threading.current_thread():
+            self.thread.join(STOP_TIME)
+
+    def _turns(self) -> None:
+        cancellation.set(self._cancellation)
+        began = monotonic()
+        count = 0
+        try:
+            while not self._stopping.is_set():
+                result = self._turn()
+                self.results.append(result)
+                count += 1
+                if self._tell(result) or count == self._times:
+                    break
+                # The next beat that is not past: late ones are skipped, and delays do not add up.
+                passed = monotonic() - began
+                pause = self._interval - passed % self._interval
+                if self._duration is not None and passed + pause >= self._duration:
+                    break
+                self._stopping.wait(pause)
+        finally:
+            if self._session is not None:
+                self._session.close()
+
+    def _turn(self) -> Repeated:
+        began = monotonic()
+        try:
+            if self._host._sessions_refused() is None:
+                self._session = self._host.open_session(f"repeat:{self._name}")
+                return self._session.run(self._cmds)
+            if isinstance(self._cmds, str):
+                return self._host.oneshot(self._cmds)
+            return RunResult([self._oneshot(item) for item in self._cmds])
+        except Exception as error:
+            if not isinstance(error, OttoError):
+                self._report("a turn")
+            result = CommandResult(
+                command=self._cmds if isinstance(self._cmds, str) else "; ".join(map(_text, self._cmds)),
+                status=Status.ERROR,
+                message=str(error) or repr(error),
+                duration=monotonic() - began,
+                host=self._host.id,
+            )
+            return result if isinstance(self._cmds, str) else RunResult([result])
+
+    def _oneshot(self, item: str | ShellCommand) -> CommandResult:
+        if isinstance(item, str):
+            return self._host.oneshot(item)
+        if item.expects is not None:
+            raise UnsupportedParentError(self._host._sessions_refused())
+        return self._host.oneshot(item.cmd, item.timeout)
+
+    def _tell(self, result: Repeated) -> bool:
+        """Call back, and return whether the repeat is over. An error of a callback ends nothing."""
+        over = False
+        if not self._stopping.is_set():
+            try:
+                if self._on_result is not None:
+                    self._on_result(result)
+                over = self._until is not None and bool(self._until(result))
+            except Exception:
+                self._report("a callback")
+        return over
+
+    def _report(self, what: str) -> None:
+        self._host._log.event(f"repeat {self._name!r}: {what} failed\n{traceback.format_exc()}", logging.ERROR)
+
+
+def _text(item: str | ShellCommand) -> str:
+    return item if isinstance(item, str) else item.cmd
