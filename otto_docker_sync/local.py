@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-import selectors
 import shlex
 import struct
 import subprocess
 import sys
 import termios
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
 
 from .channel import Channel, Chunk
 from .deadline import Deadline
+from .descriptors import Descriptors, pipe, select
 from .errors import ConfigError, ConnectError
 
 READ_LIMIT = 1 << 20
 LOOK_AGAIN = 0.02
 """Seconds between two looks at a process, where the system has no handle to wait for its end with."""
-
-# poll() has no limit on descriptor numbers; on macOS it does not work for terminals.
-Selector = selectors.PollSelector if sys.platform == "linux" else selectors.SelectSelector
 
 # Popen makes the child the leader of a new session without code of ours between fork and exec (unsafe where there are
 # threads). A session leader that opens a terminal, as the second shell does, gets it as its controlling one.
@@ -58,12 +54,11 @@ class LocalChannel(Channel):
     ) -> None:
         reap(Deadline.grace(0))
         self.tty = tty
+        self._descriptors = Descriptors()
         self._label = shlex.join(argv)[:80]
-        self._lock = threading.Lock()
-        self._closed = False
-        self._users = 0
-        with ExitStack() as ours, ExitStack() as theirs:
-            self._woken, self._waker = _pipe(ours, ours)
+        with ExitStack() as undo, ExitStack() as theirs:
+            undo.callback(self._descriptors.close)
+            ours = self._descriptors.owned
             environ = {**os.environ, **(env or {})}
             if tty:
                 self._stdin, slave = os.openpty()
@@ -76,25 +71,26 @@ class LocalChannel(Channel):
                 self._outputs = [self._stdin]
                 launch, stdio = [WITH_TTY, os.ttyname(slave)], (slave, slave, slave)
             else:
-                stdin, self._stdin = _pipe(theirs, ours)
-                out, stdout = _pipe(ours, theirs)
-                err, stderr = _pipe(ours, theirs)
+                stdin, self._stdin = pipe(theirs, ours)
+                out, stdout = pipe(ours, theirs)
+                err, stderr = pipe(ours, theirs)
                 self._outputs = [out, err]
                 launch, stdio = [WITH_PIPES, "sh"], (stdin, stdout, stderr)
             self._process = _start(["/bin/sh", "-c", *launch, *argv], environ, stdio)
-            self._ours = ours.pop_all()
+            ours.callback(_leave, self._process)
+            undo.pop_all()
         self._reading = list(self._outputs)
         self._writing = True
-        for fd in (self._woken, self._waker, self._stdin, *self._outputs):
+        for fd in (self._stdin, *self._outputs):
             os.set_blocking(fd, False)
 
     def __repr__(self) -> str:
-        return f"<LocalChannel {self._label!r} pid={self._process.pid}{' closed' if self._closed else ''}>"
+        return f"<LocalChannel {self._label!r} pid={self._process.pid}{' closed' if self._descriptors.closed else ''}>"
 
     def read(self, deadline: Deadline) -> Chunk:
-        with self._using(deadline) as usable:
-            while usable and self._reading and not self._closed:
-                ready = self._wait(deadline.remaining(), self._reading)
+        with self._descriptors.using(deadline) as usable:
+            while usable and self._reading and not self._descriptors.closed:
+                ready = self._descriptors.wait(deadline.remaining(), self._reading)
                 if not ready:
                     deadline.check()
                 pieces = [self._drain(fd) if fd in ready else b"" for fd in self._outputs]
@@ -103,7 +99,7 @@ class LocalChannel(Channel):
         return Chunk()
 
     def write_some(self, data: bytes) -> int:
-        with self._using() as usable:
+        with self._descriptors.using() as usable:
             if usable and self._writing:
                 try:
                     return os.write(self._stdin, data)
@@ -114,79 +110,38 @@ class LocalChannel(Channel):
         return len(data)
 
     def write_eof(self) -> None:
-        with self._using() as usable:
+        with self._descriptors.using() as usable:
             if usable and self._writing and not self.tty:
                 self._writing = False
-                # The pipe's number stays ours, and unused, until close: no other thread can be given it meanwhile.
-                os.dup2(self._waker, self._stdin, inheritable=False)
+                # The number stays ours until all is closed, so that nobody is given it meanwhile.
+                with open(os.devnull) as nothing:
+                    os.dup2(nothing.fileno(), self._stdin, inheritable=False)
 
     def resize(self, columns: int, rows: int) -> None:
-        with self._using() as usable:
+        with self._descriptors.using() as usable:
             if usable and self.tty:
                 _set_size(self._stdin, (columns, rows))
 
     def exit_status(self, deadline: Deadline) -> int | None:
-        with self._using(deadline) as usable, ExitStack() as undo:
+        with self._descriptors.using(deadline) as usable, ExitStack() as undo:
             handle: list[int] = []
-            while (status := self._process.poll()) is None and usable and not self._closed:
+            while (status := self._process.poll()) is None and usable and not self._descriptors.closed:
                 deadline.check()
                 handle = handle or _end_of(self._process, undo)
-                self._wait((deadline if handle else deadline.at_most(LOOK_AGAIN)).remaining(), handle)
+                self._descriptors.wait((deadline if handle else deadline.at_most(LOOK_AGAIN)).remaining(), handle)
         return status if status is None or status >= 0 else 128 - status
 
     def pause(self, deadline: Deadline) -> None:
-        with self._using(deadline) as usable:
+        with self._descriptors.using(deadline) as usable:
             if usable and self._writing:
-                self._wait(deadline.remaining(), [], [self._stdin])
+                self._descriptors.wait(deadline.remaining(), [], [self._stdin])
 
     def close(self) -> None:
-        with self._lock:
-            if not self._closed:
-                self._closed = True
-                self._wake_locked()
-                self._release_when_idle()
+        self._descriptors.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_ours"):
+        if hasattr(self, "_descriptors"):
             self.close()
-
-    @contextmanager
-    def _using(self, deadline: Deadline | None = None) -> Iterator[bool]:
-        """Keep the descriptors open during the block, whoever closes; False when they are closed already."""
-        with self._lock:
-            usable = not self._closed
-            self._users += 1
-        try:
-            with deadline.waking(self._wake) if deadline else nullcontext():
-                yield usable
-        finally:
-            with self._lock:
-                self._users -= 1
-                self._release_when_idle()
-
-    def _release_when_idle(self) -> None:
-        if self._closed and not self._users:
-            self._ours.close()
-            if self._process.poll() is None:
-                _leaving.add(self._process)
-
-    def _wake(self) -> None:
-        with self._lock:  # a late waker must not write to a descriptor that is somebody else's by now
-            if not self._closed:
-                self._wake_locked()
-
-    def _wake_locked(self) -> None:
-        with suppress(BlockingIOError):
-            os.write(self._waker, b"\0")
-
-    def _wait(self, timeout: float | None, readers: Sequence[int], writers: Sequence[int] = ()) -> list[int]:
-        """Those that are ready; none when time is over, or when another thread woke us."""
-        ready = _select(timeout, [self._woken, *readers], writers)
-        if self._woken not in ready:
-            return ready
-        if not self._closed:
-            os.read(self._woken, 4096)
-        return []
 
     def _drain(self, fd: int) -> bytes:
         """All that is there; at the end of the stream nothing, and it is not read again."""
@@ -218,7 +173,7 @@ def reap(deadline: Deadline) -> None:
             handle: list[int] = []
             while process.poll() is None and not deadline.expired:
                 handle = handle or _end_of(process, undo)
-                _select((deadline if handle else deadline.at_most(LOOK_AGAIN)).remaining(), handle)
+                select((deadline if handle else deadline.at_most(LOOK_AGAIN)).remaining(), handle)
         if process.returncode is not None:
             _leaving.discard(process)
 
@@ -233,11 +188,9 @@ def _start(argv: Sequence[str], environ: Mapping[str, str], stdio: tuple[int, in
         raise ConfigError(f"this machine cannot start {shlex.join(argv[4:])[:200]!r}: {error}") from error
 
 
-def _pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    read_end, write_end = os.pipe()
-    reader.callback(os.close, read_end)
-    writer.callback(os.close, write_end)
-    return read_end, write_end
+def _leave(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        _leaving.add(process)
 
 
 def _end_of(process: subprocess.Popen[bytes], undo: ExitStack) -> list[int]:
@@ -248,15 +201,6 @@ def _end_of(process: subprocess.Popen[bytes], undo: ExitStack) -> list[int]:
             undo.callback(os.close, handle)
             return [handle]
     return []
-
-
-def _select(timeout: float | None, readers: Sequence[int], writers: Sequence[int] = ()) -> list[int]:
-    with Selector() as selector:
-        for fd in readers:
-            selector.register(fd, selectors.EVENT_READ)
-        for fd in writers:
-            selector.register(fd, selectors.EVENT_WRITE)
-        return [key.fd for key, _ in selector.select(timeout)]
 
 
 def _set_size(fd: int, size: tuple[int, int]) -> None:
