@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol
 
 from .deadline import Deadline
+from .errors import OttoError
 
 WRITE_POLL = 0.02
 """Seconds between two looks at a far end that takes no more bytes for now."""
+
+SIZE = (200, 50)
+"""Columns and rows of a session's terminal: wide, so that programs do not cut lines that are there to be parsed."""
 
 
 class Chunk(NamedTuple):
@@ -76,3 +81,30 @@ class Channel(ABC):
     @abstractmethod
     def pause(self, deadline: Deadline) -> None:
         """Wait until `deadline`, or until the channel closes: `write` does so between two attempts."""
+
+
+class ShellSource(Protocol):
+    """What sessions and oneshots need of a host."""
+
+    id: str
+    shell: str
+
+    def _open_shell(
+        self,
+        args: Sequence[str],
+        *,
+        tags: Mapping[str, str],
+        tty: bool = False,
+        deadline: Deadline,
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        """Start the host's shell with `args`; `tags` is environment by which its processes are found again."""
+
+    def _environment(self) -> dict[str, str]:
+        """Environment that may hold secrets: it travels as input, never as arguments."""
+
+    def _explain(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
+        """Why a shell did not start, from what came in its place."""
+
+    def _obituary(self, since: float, deadline: Deadline) -> str:
+        """What became of the host, if that is why a process ended within the last `since` seconds; else empty."""

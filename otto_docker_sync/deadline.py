@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from datetime import timedelta
 from time import monotonic
@@ -22,9 +22,10 @@ class DeadlineExpired(Exception):
 
 
 class Cancellation:
-    """Set once, from any thread, it ends every wait of the calls that carry it."""
+    """Set once, from any thread, it ends every wait of the calls that carry it. `reason` says why, in a result."""
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "cancelled") -> None:
+        self.reason = reason
         self._lock = threading.Lock()
         self._wakers: list[Callable[[], object]] = []
         self.cancelled = False
@@ -59,22 +60,27 @@ class Deadline:
     True
     """
 
-    __slots__ = ("_at", "_cancellation")
+    __slots__ = ("_at", "_cancellations")
 
-    def __init__(self, at: float | None, cancellation: Cancellation | None = None) -> None:
+    def __init__(self, at: float | None, *cancellations: Cancellation) -> None:
         self._at = at
-        self._cancellation = cancellation
+        self._cancellations = cancellations
 
     @classmethod
     def after(cls, timeout: Timeout) -> Deadline:
         """Start the clock of a public call. Raises `ConfigError` for what is no time: negative, NaN, a bool, a text."""
         seconds = timeout_seconds(timeout)
-        return cls(None if seconds is None else monotonic() + seconds, cancellation.get())
+        around = cancellation.get()
+        return cls(None if seconds is None else monotonic() + seconds, *([around] if around else []))
 
     def at_most(self, seconds: float) -> Deadline:
         """The earlier of this deadline and `seconds` from now; cancelled with this one."""
         at = monotonic() + seconds
-        return Deadline(at if self._at is None else min(at, self._at), self._cancellation)
+        return Deadline(at if self._at is None else min(at, self._at), *self._cancellations)
+
+    def also(self, another: Cancellation) -> Deadline:
+        """The same moment, which `another` can cancel, too."""
+        return Deadline(self._at, *self._cancellations, another)
 
     @staticmethod
     def grace(seconds: float) -> Deadline:
@@ -82,8 +88,9 @@ class Deadline:
         return Deadline(monotonic() + seconds)
 
     @property
-    def cancelled(self) -> bool:
-        return self._cancellation is not None and self._cancellation.cancelled
+    def cancelled(self) -> str:
+        """Why the call was cancelled; empty when it was not."""
+        return next((each.reason for each in self._cancellations if each.cancelled), "")
 
     @property
     def expired(self) -> bool:
@@ -103,11 +110,10 @@ class Deadline:
     @contextmanager
     def waking(self, wake: Callable[[], object]) -> Iterator[None]:
         """Call `wake` if the call is cancelled inside the block, so that a wait in it looks at the deadline again."""
-        if self._cancellation is None:
+        with ExitStack() as stack:
+            for each in self._cancellations:
+                stack.enter_context(each.waking(wake))
             yield
-        else:
-            with self._cancellation.waking(wake):
-                yield
 
 
 def timeout_seconds(timeout: Timeout) -> float | None:

@@ -1,0 +1,75 @@
+"""What a command printed, on its way to the result, a sink and the log."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+from .matcher import TextStream
+
+KEPT = 1 << 20
+"""Bytes of each stream that are kept for the result when a sink takes all of it."""
+
+Sink = Callable[[str], object]
+
+
+class Pieces:
+    """Bytes in pieces, of which the last `limit` are kept (None: all)."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._pieces: deque[bytes] = deque()
+        self._limit = limit
+        self._kept = 0
+        self.dropped = 0
+
+    def add(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._kept += len(data)
+        while self._limit is not None and self._kept - len(self._pieces[0]) >= self._limit:
+            size = len(self._pieces.popleft())
+            self._kept -= size
+            self.dropped += size
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self._pieces)
+
+    def text(self) -> str:
+        return bytes(self).decode("utf-8", "replace")
+
+
+class Capture:
+    """Collects one command's output; each piece goes to the log and to `sink`, decoded, as it comes.
+
+    With a sink, memory is bounded: only the last `KEPT` bytes of each stream are kept for the result. ``apart`` is set
+    by who reads stdout and stderr from separate streams.
+    """
+
+    def __init__(self, sink: Sink | None, log: Sink) -> None:
+        limit = None if sink is None else KEPT
+        self.apart = False
+        self.output = Pieces(limit)
+        self.streams = Pieces(limit), Pieces(limit)
+        self._sink = sink
+        self._log = log
+        self._decoders = TextStream(), TextStream()
+
+    def add(self, data: bytes, stream: int = 0) -> str:
+        """Take a piece of `stream` (0 stdout, 1 stderr), and return it decoded."""
+        if not data:
+            return ""
+        self.output.add(data)
+        if self.apart:
+            self.streams[stream].add(data)
+        return self._show(self._decoders[stream].feed(data))
+
+    def finish(self) -> None:
+        """No more will come: a character that was cut off is shown as such."""
+        for decoder in self._decoders:
+            self._show(decoder.feed(b"", final=True))
+
+    def _show(self, text: str) -> str:
+        if text:
+            self._log(text)
+            if self._sink is not None:
+                self._sink(text)
+        return text

@@ -1,0 +1,275 @@
+"""The wrapping of a command, so that its output, its end and its exit status are told from everything else.
+
+The plan. A *section* of a byte stream begins at a marker, and ends at a marker that carries the exit status. Markers
+hold a nonce made for this one command, and the shell puts them together from two halves, so that the echo of the text
+that prints a marker never looks like one. What comes in front of a section (echo, prompts, banners, docker's warnings)
+is dropped.
+
+On a session's shell the command travels as quoted data in short lines (a tty's canonical line ends at 4,095 bytes,
+ash's line editor at 1,022), and runs by ``eval``: a comment, ``&``, a heredoc or a syntax error cannot reach the end
+marker. A second end is the prompt, which shows the number of the command and its status: it comes also when a syntax
+error, ``set -u`` or Ctrl-C makes the shell drop the rest of its line.
+
+Nothing here does I/O. Each byte is looked at a bounded number of times, and at most one marker is held back.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from .errors import ConfigError
+
+LINE_LIMIT = 900
+"""Bytes of one line of an upload: below ash's 1,022 with room for what stands around the data."""
+
+DIGITS = b"0123456789"
+
+
+def new_nonce() -> str:
+    """64 bits that no earlier output can hold."""
+    return secrets.token_hex(8)
+
+
+def encode_command(text: str | bytes) -> bytes:
+    """The bytes of a command. Raises `ConfigError` for a NUL, which no shell can take."""
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    if b"\0" in data:
+        raise ConfigError("the command holds a NUL byte, which no shell can take; write it as printf '\\000'")
+    return data
+
+
+@dataclass(frozen=True)
+class Begin:
+    """Prints as ``<nonce>`` and a line end, which tells how the tty ends lines."""
+
+    first: str = field(default_factory=new_nonce)
+    second: str = field(default_factory=new_nonce)
+
+    @property
+    def shown(self) -> bytes:
+        return f"<{self.first}{self.second}>".encode()
+
+    @property
+    def printf(self) -> str:
+        """The shell text that prints the marker, and does not look like it."""
+        return f"\\command printf '<%s%s>\\n' {self.first} {self.second}"
+
+
+@dataclass(frozen=True)
+class End:
+    """Prints as a prefix, the exit status in decimal, and a suffix."""
+
+    prefix: bytes
+    suffix: bytes = b">"
+
+    @property
+    def pattern(self) -> bytes:
+        return re.escape(self.prefix) + rb"(\d+)" + re.escape(self.suffix)
+
+    def may_start_with(self, tail: bytes) -> bool:
+        """Whether more bytes could make `tail` this marker."""
+        if len(tail) <= len(self.prefix):
+            return self.prefix.startswith(tail)
+        return tail.startswith(self.prefix) and self.suffix.startswith(tail[len(self.prefix) :].lstrip(DIGITS))
+
+
+class Section:
+    """Cuts one command's output out of a stream of bytes.
+
+    `feed` returns the output that is certain so far. ``started`` and ``retcode`` (None until the end) tell the rest;
+    ``crlf`` is whether the tty turned each line end into ``\\r\\n``, which is undone, and ``rest`` what came after
+    the end. An end of `early_ends` counts without a begin, too.
+    """
+
+    def __init__(self, begin: Begin, ends: tuple[End, ...], early_ends: tuple[End, ...] = ()) -> None:
+        self._begin = begin.shown
+        self._ends = ends
+        self._end_pattern = re.compile(b"|".join(end.pattern for end in ends))
+        self._early_pattern = re.compile(b"|".join(end.pattern for end in early_ends)) if early_ends else None
+        self._longest = max(len(self._begin), *(len(end.prefix) + len(end.suffix) for end in ends)) + 24
+        self._buffer = b""
+        self.preamble = b""
+        self.started = False
+        self.crlf = False
+        self.retcode: int | None = None
+        self.rest = b""
+
+    @property
+    def ended(self) -> bool:
+        return self.retcode is not None
+
+    def feed(self, data: bytes) -> bytes:
+        self._buffer += data
+        if not self.started and not self.ended and not self._find_begin():
+            return b""
+        return self._body()
+
+    def finish(self) -> bytes:
+        """What is held back, when no more bytes will come."""
+        held, self._buffer = self._buffer, b""
+        return held if self.started else b""
+
+    def _find_begin(self) -> bool:
+        at = self._buffer.find(self._begin)
+        line_end = self._buffer.find(b"\n", at + len(self._begin), at + len(self._begin) + 2) if at >= 0 else -1
+        if line_end >= 0:
+            self._note_preamble(self._buffer[:at])
+            self.crlf = self._buffer[line_end - 1 : line_end] == b"\r"
+            self._buffer = self._buffer[line_end + 1 :]
+            self.started = True
+            return True
+        if at < 0 and self._early_pattern and (match := self._early_pattern.search(self._buffer)):
+            self._end_at(match)
+        elif at < 0:
+            self._note_preamble(self._buffer[: -self._longest])
+            self._buffer = self._buffer[-self._longest :]
+        return False
+
+    def _note_preamble(self, data: bytes) -> None:
+        self.preamble = (self.preamble + data)[-4096:]
+
+    def noise(self) -> bytes:
+        """The last bytes that came in front of the section: what went wrong, when it never began."""
+        return self.preamble if self.started else self.preamble + self._buffer
+
+    def _body(self) -> bytes:
+        if self.ended:
+            self.rest += self._buffer
+            self._buffer = b""
+            return b""
+        match = self._end_pattern.search(self._buffer)
+        if match:
+            output = self._buffer[: match.start()]
+            self._end_at(match)
+        else:
+            keep = self._held_back()
+            output, self._buffer = self._buffer[:keep], self._buffer[keep:]
+        return output.replace(b"\r\n", b"\n") if self.crlf else output
+
+    def _end_at(self, match: re.Match[bytes]) -> None:
+        self.retcode = int(next(group for group in match.groups() if group is not None))
+        self.rest = self._buffer[match.end() :]
+        self._buffer = b""
+
+    def _held_back(self) -> int:
+        """Where the bytes start that more bytes could make a marker, or a line end."""
+        buffer = self._buffer
+        at = buffer.rfind(b"<", max(0, len(buffer) - self._longest))
+        if at < 0 or not any(end.may_start_with(buffer[at:]) for end in self._ends):
+            at = len(buffer)
+        if self.crlf and buffer[at - 1 : at] == b"\r":
+            at -= 1
+        return at
+
+
+class SessionFrame(Section):
+    """One command on a session's shell. ``upload`` is what to type.
+
+    `serial` numbers the commands of the shell, `last` is the exit status that ``$?`` shows to this one, ``run_tag``
+    marks its processes.
+    """
+
+    def __init__(self, command: str | bytes, prompt: Prompt, serial: int, last: int = 0) -> None:
+        begin, first, second = Begin(), new_nonce(), new_nonce()
+        by_prompt = prompt.end(serial)
+        super().__init__(begin, (End(f"<{first}:{second}:".encode()), by_prompt), (by_prompt,))
+        self.serial = serial
+        self.run_tag = f"OTTO_RUN={begin.first}"
+        self.upload = b"".join(
+            [
+                # Its own line: a readonly PS1 makes the shell drop what follows it.
+                prompt.assignment.encode() + b"\n",
+                # The frame's own trace is hidden, and would be quadratic; the user's is switched on again by eval.
+                b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
+                *quoted_lines(encode_command(command)),
+                f"{{ __otto_n={serial}; \\export {self.run_tag}; {begin.printf}; __otto_s {last} && :; }} 2>/dev/null; "
+                'eval "$__otto_x$__otto_o"; '
+                f"{{ __otto_r=$?; \\command printf '<%s:%s:%d>' {first} {second} \"$__otto_r\"; "
+                '__otto_s "$__otto_r" && :; } 2>/dev/null\n'.encode(),
+            ]
+        )
+
+
+class Prompt:
+    """The prompt of a session's shell: shows the exit status and the number of the command that ended.
+
+    One for the whole session, so that it still serves when the user makes PS1 readonly.
+    """
+
+    def __init__(self) -> None:
+        self._halves = new_nonce(), new_nonce()
+        self._shown = re.compile(re.escape(f"<{''.join(self._halves)}:".encode()) + rb"\d*:\d*>")
+
+    @property
+    def assignment(self) -> str:
+        first, second = self._halves
+        return f"PS1='<{first}''{second}:$?:$__otto_n>'"
+
+    def end(self, serial: int) -> End:
+        return End(f"<{''.join(self._halves)}:".encode(), f":{serial}>".encode())
+
+    def split(self, data: bytes) -> tuple[bytes, bytes, bool]:
+        """Take the prompts out of what a session shows between commands.
+
+        Returns the text without them, the tail that more bytes could make a prompt, and whether the text ends with a
+        prompt, which is to say: the shell waits for a line.
+        """
+        at_prompt = bool(data) and any(match.end() == len(data) for match in self._shown.finditer(data))
+        text = self._shown.sub(b"", data)
+        at = text.rfind(b"<")
+        head = f"<{''.join(self._halves)}:".encode()
+        if at >= 0 and len(text) - at < len(head) + 24:
+            tail = text[at:]
+            partial = head.startswith(tail) or (
+                tail.startswith(head) and not tail[len(head) :].strip(DIGITS + b":") and b">" not in tail
+            )
+            if partial:
+                return text[:at], tail, at_prompt
+        return text, b"", at_prompt
+
+
+def handshake(prompt: Prompt, environment: dict[str, str]) -> bytes:
+    """What a new shell is told, a line each, so that one that fails takes no other with it."""
+    lines = [
+        "stty -echo 2>/dev/null",
+        # Line editors echo, complete and cut what is typed.
+        "set +o emacs +o vi 2>/dev/null",
+        # Without it, busybox takes the end of a background job for the end of its input, and leaves.
+        "set -o ignoreeof 2>/dev/null",
+        "PS2=",
+        "__otto_n=0",
+        "__otto_s() { return $1; }",
+        prompt.assignment,
+        *(f"export {name}={part}" for name, value in environment.items() for part in [shell_quote(value)]),
+    ]
+    return b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines)
+
+
+def shell_quote(text: str) -> str:
+    """`text` as one word of a shell."""
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def quoted_lines(data: bytes) -> Iterator[bytes]:
+    """Shell lines that collect `data` in ``__otto_o``, short enough for any tty.
+
+    Control bytes are typed behind a ^V, which keeps the tty from acting on them. A line end inside the quotes is a
+    line end of the tty, too.
+    """
+    line = bytearray()
+    for value in data:
+        # Not inside a UTF-8 character: some shells look at characters while they parse.
+        if len(line) >= LINE_LIMIT and (not 0x80 <= value < 0xC0 or len(line) > LINE_LIMIT + 4):
+            yield b"__otto_o=$__otto_o'" + bytes(line) + b"'\n"
+            line.clear()
+        if value == 0x27:
+            line += b"'\\''"
+        elif value == 0x0A or 0x20 <= value != 0x7F:
+            line.append(value)
+        else:
+            line += bytes((0x16, value))
+    if line:
+        yield b"__otto_o=$__otto_o'" + bytes(line) + b"'\n"

@@ -1,0 +1,89 @@
+"""The shell text that runs at the far end. Built-ins and /proc only: many containers have no ``ps`` and no ``kill``."""
+
+from __future__ import annotations
+
+from .framing import Begin
+
+REAP = r"""
+reap() { [ -n "$1" ] || return 1
+local_needle=$1 local_sid=$2 local_since=$3 local_keep=$4 local_round=0
+while [ $local_round -lt 12 ]; do local_round=$((local_round+1)); found=' ' sids=' ' grown=1 group=
+if [ -n "$local_keep" ] && { read -r line <"/proc/$local_keep/stat"; } 2>/dev/null; then set -- ${line##*) }
+[ "$6" = "$3" ] || [ "$6" -le 1 ] || group=$6; fi
+while [ $grown = 1 ]; do grown=0; for dir in /proc/[0-9]*; do pid=${dir#/proc/}
+case "$found 1 $$ $self $local_keep " in *" $pid "*) continue;; esac
+{ read -r line <"$dir/stat"; } 2>/dev/null || continue
+set -- ${line##*) }; case $1 in Z|X) continue;; esac; hit=
+case $sids in *" $4 "*) hit=1;; esac; case $found in *" $2 "*) hit=1;; esac
+[ -n "$group" ] && [ "$3" = "$group" ] && hit=1
+[ -n "$local_sid" ] && { [ "$4" = "$local_sid" ] || [ "$2" = "$local_sid" ] || [ "$pid" = "$local_sid" ]; } &&
+[ "${20}" -ge "$local_since" ] && hit=1
+[ "$hit" ] || while read -r line || [ "$line" ]; do case $line in *"$local_needle"*) hit=1; break;; esac
+done 2>/dev/null <"$dir/environ"
+[ "$hit" ] || continue; found="$found$pid " grown=1; [ "$4" = "$pid" ] && sids="$sids$pid "; done; done 2>/dev/null
+[ "$found" = ' ' ] && return 0; for pid in $found; do kill -9 "$pid" 2>/dev/null; done; done; return 1; }
+"""
+"""``reap NEEDLE SID SINCE KEEP`` kills until a look at /proc finds nothing more: every process that has NEEDLE in its
+environment, or belongs to the session SID and started at SINCE (clock ticks) or later, or is the foreground of the
+shell KEEP's terminal, and all that descends from these. KEEP itself, process 1 and the caller are spared."""
+
+WARDEN = (
+    "self=$$"
+    + REAP
+    + r"""
+now() { { read -r up line </proc/uptime; } 2>/dev/null || up=9999999999.0; up=${up%.*}${up#*.}; }
+while read -r id verb tag sid age; do
+case $verb in
+run) now; reap "$tag" "$sid" $((up-age)) "$sid";;
+shell) reap "$tag" "$sid" 0 '';;
+*) :;; esac
+printf '<%s:%s>\n' "$id" "$?"
+done
+reap "$1" '' 0 ''
+"""
+)
+"""A lease on a host's shells: takes orders on stdin, answers each, and when its stdin ends, ends all that carries $1.
+
+Orders: ``ID run TAG SID AGE`` ends what one command left (AGE in 1/100 s), ``ID shell TAG SID`` a shell and all of it,
+``ID ping`` nothing."""
+
+LOADER = """n=%s; s=
+while IFS= read -r l; do [ "$l" = "$n" ] && break; s="$s$l
+"; done; eval "$s\""""
+
+
+def loader(nonce: str) -> str:
+    """For ``sh -c``: run the script that comes on stdin up to a line that is `nonce`; the rest of stdin is its own."""
+    return LOADER % nonce
+
+
+def started_shell(begin: Begin, shell: str) -> str:
+    """For ``sh -c`` on a tty: say that the terminal is there and raw on the way, then become the session's shell."""
+    return f"stty -echo 2>/dev/null; {begin.printf}; exec {shell}"
+
+
+def oneshot_script(nonce: str, begin: Begin, end: str, command: bytes, environment: str, merged: bool) -> bytes:
+    """What goes to the `loader` of a oneshot: the wrapper, then the command, each closed by the nonce's line.
+
+    Held open behind it, stdin is the lease: when it ends, the watcher kills the command's whole tree. The wrapper is
+    stopped first, or it would take the death of its child for the end and kill the watcher. What the wrapper's own
+    shell has to say goes nowhere.
+    """
+    streams = "4" if merged else "4 5"
+    wrapper = f"""{REAP}
+s= c= i=0; while IFS= read -r l; do [ "$l" = "$n" ] && break
+c="$c$l
+"; i=$((i+1)); [ $i -lt 200 ] || {{ s="$s$c" c= i=0; }}; done; s="$s$c"
+exec 3<&0 </dev/null 4>&1 5>&{1 if merged else 2} 2>/dev/null
+{{ while read -r l <&3; do :; done; read -r self l </proc/self/stat; kill -STOP $$
+reap "OTTO_TAG=$n" "$$" 0 ''; kill -9 $$; }} >/dev/null 4>&- 5>&- &
+w=$!
+exec 3<&-
+for f in {streams}; do {begin.printf} >&$f; done
+(exec 2>&5 4>&- 5>&-; {environment}unset n c i l f w; eval "unset s; $s"); r=$?
+kill -9 $w
+for f in {streams}; do printf '<%s:%d>' {end} $r >&$f; done
+exit $r
+"""
+    mark = f"{nonce}\n".encode()
+    return wrapper.encode("utf-8", "surrogateescape") + mark + command + b"\n" + mark

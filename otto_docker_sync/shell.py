@@ -1,0 +1,280 @@
+"""One shell at the far end, kept between commands."""
+
+from __future__ import annotations
+
+import threading
+from time import monotonic
+from typing import Protocol
+
+from .capture import Capture
+from .channel import SIZE, WRITE_POLL, Channel, ShellSource
+from .deadline import Deadline, DeadlineExpired
+from .errors import ConfigError, ConnectionLost, OttoError
+from .framing import Begin, Prompt, SessionFrame, handshake, new_nonce, shell_quote
+from .matcher import Matcher, Responder
+from .scripts import started_shell
+from .warden import Warden
+
+CTRL_C, CTRL_U = b"\x03", b"\x15"
+TTY_LINE = 4095
+"""Bytes of a line, its end included, that a tty takes; it drops the rest."""
+
+HANDSHAKE_TIME = 3.0
+"""Seconds after which a shell that said nothing is spoken to again."""
+CTRL_C_TIME = 0.5
+"""Seconds that a command gets to leave on Ctrl-C, before it is killed."""
+KILL_TIME = 2.0
+"""Seconds that one more step of the recovery may take."""
+
+ENVIRONMENT = {"TERM": "dumb", "ENV": "", "BASH_ENV": "", "HISTFILE": ""}
+"""No escape sequences, no start-up file, no history: the shell is for programs."""
+
+
+class ShellEnded(Exception):
+    """The shell is gone. ``status`` is its exit status, None when nobody knows it."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+class SessionSource(ShellSource, Protocol):
+    """What sessions need of a host besides shells."""
+
+    def _warden(self, deadline: Deadline) -> Warden:
+        """The warden of the host's shells, started when there is none that lives."""
+
+
+class Shell:
+    """Owns the channel of one shell. What it shows between commands goes to `matcher`.
+
+    One thread at a time reads; `talk`, `interrupt` and `end` come from any.
+    """
+
+    def __init__(self, host: SessionSource, channel: Channel, tag: str, matcher: Matcher) -> None:
+        self._host = host
+        self._matcher = matcher
+        self._channel = channel
+        self._tag = tag
+        self._prompt = Prompt()
+        self._serial = 0
+        self._last = 0
+        self._pid: int | None = None
+        self._unfinished: SessionFrame | None = None
+        self._started_at = 0.0
+        self._tail = b""
+        self._typed = b""
+        self._write_turn = threading.Lock()
+        self.talking = False
+        """Whether text was sent to it, and its prompt has not been seen since."""
+        self.ended_by_us = False
+
+    @classmethod
+    def open(cls, host: SessionSource, matcher: Matcher, deadline: Deadline) -> Shell:
+        """Start a shell and wait until it answers. Raises what the host makes of it when it does not start."""
+        warden = host._warden(deadline)
+        nonce, begin = new_nonce(), Begin()
+        channel = host._open_shell(
+            ["-c", started_shell(begin, shell_quote(host.shell))],
+            tags={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce},
+            tty=True,
+            deadline=deadline,
+        )
+        shell = cls(host, channel, f"OTTO_SESSION={nonce}", matcher)
+        try:
+            # Nothing may be sent earlier: the terminals on the way are not raw yet, and would act on it.
+            shell._await_start(begin, deadline)
+            shell._shake_hands(deadline)
+        except ShellEnded as ended:
+            raise OttoError(f"{host.id}: the shell {host.shell!r} ended at once, with status {ended.status}") from None
+        except BaseException:
+            shell.end()
+            raise
+        return shell
+
+    def _await_start(self, begin: Begin, deadline: Deadline) -> None:
+        out = b""
+        while begin.shown not in out:
+            chunk = self._channel.read(deadline)
+            if chunk.ended:
+                raise self._host._explain(out, b"", self._channel.exit_status(deadline), deadline)
+            out = (out + chunk.out)[-65536:]
+
+    def _shake_hands(self, deadline: Deadline) -> None:
+        while self._pid is None:
+            self._channel.write(handshake(self._prompt, self._host._environment()), deadline)
+            try:
+                self._pid = self._ask_pid("", deadline.at_most(HANDSHAKE_TIME))
+            except DeadlineExpired:
+                deadline.check()
+        # Until the process runs, its terminal may not take the size.
+        self._channel.resize(*SIZE)
+
+    def _ask_pid(self, preparation: str, deadline: Deadline) -> int | None:
+        """Have the shell print its process id, which also tells that it is this shell that answers."""
+        capture = Capture(None, lambda text: None)
+        last = self._last
+        self.run(f"{preparation}\\command printf %s $$", deadline, capture, Responder(None))
+        self._last = last
+        digits = bytes(capture.output)
+        return int(digits) if digits.isdigit() else None
+
+    @property
+    def gone(self) -> bool:
+        """Whether it has ended while nobody talked to it."""
+        try:
+            while True:
+                self.listen(Deadline.grace(0))
+        except DeadlineExpired:
+            return False
+        except (ShellEnded, ConnectionLost):
+            return True
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a command was abandoned half-way, so that `recover` must come first."""
+        return self._unfinished is not None
+
+    def run(self, command: str | bytes, deadline: Deadline, capture: Capture, responder: Responder) -> int:
+        """Run `command` and return its status.
+
+        Raises `ShellEnded` when the shell ends with it; on `DeadlineExpired` and whatever else, `recover` is next.
+        """
+        self._serial += 1
+        frame = SessionFrame(command, self._prompt, self._serial, self._last)
+        self._started_at = monotonic()
+        self._unfinished = frame
+        with self._write_turn:
+            self._channel.write(frame.upload, deadline)
+        self._follow(frame, deadline, capture, responder)
+        return self._finished(frame)
+
+    def _finished(self, frame: SessionFrame) -> int:
+        assert frame.retcode is not None
+        self._unfinished = None
+        self._last = frame.retcode
+        self._show(frame.rest)
+        return frame.retcode
+
+    def _follow(self, frame: SessionFrame, deadline: Deadline, capture: Capture, responder: Responder) -> None:
+        while not frame.ended:
+            chunk = self._channel.read(deadline)
+            data = frame.finish() if chunk.ended else frame.feed(chunk.out)
+            for answer in responder.feed(capture.add(data)):
+                self.send(answer, deadline)
+            if chunk.ended:
+                self._unfinished = None
+                raise ShellEnded(self._exit_status())
+
+    def _exit_status(self) -> int | None:
+        try:
+            return self._channel.exit_status(Deadline.grace(KILL_TIME))
+        except (DeadlineExpired, ConnectionLost):
+            return None
+
+    def recover(self) -> bool:
+        """End the command that was left half-way, and all that it started. Whether the shell is usable again.
+
+        Ctrl-C first, so that the shell and its state live on; then the warden kills what is left.
+        """
+        frame = self._unfinished
+        if frame is None:
+            return True
+        try:
+            self.interrupt()
+            self._drain(frame, CTRL_C_TIME)
+            seconds = monotonic() - self._started_at
+            deadline = Deadline.grace(KILL_TIME)
+            if self._pid is not None:
+                self._host._warden(deadline).end_run(frame.run_tag, self._pid, seconds, deadline)
+            if not self._drain(frame, KILL_TIME):
+                return False
+            self._finished(frame)
+            # A program that was killed may have left the terminal raw.
+            pid = self._ask_pid("stty sane -echo 2>/dev/null; ", Deadline.grace(KILL_TIME))
+            return pid == self._pid
+        except (DeadlineExpired, ShellEnded, OttoError):
+            return False
+
+    def _drain(self, frame: SessionFrame, seconds: float) -> bool:
+        """Drop the output up to the end of the frame. Whether the end came in time."""
+        deadline = Deadline.grace(seconds)
+        try:
+            while not frame.ended:
+                chunk = self._channel.read(deadline)
+                if chunk.ended:
+                    raise ShellEnded(None)
+                deadline.check()
+                frame.feed(chunk.out)
+        except DeadlineExpired:
+            return False
+        return True
+
+    def interrupt(self) -> None:
+        """Type Ctrl-C."""
+        try:
+            self._channel.write_some(CTRL_C)
+        except ConnectionLost:
+            pass  # whoever reads will learn of it
+
+    def send(self, answer: str | bytes, deadline: Deadline) -> None:
+        """Type an answer to the command that runs. Raises `ConfigError` for a line that the tty would cut."""
+        data = typed(answer)
+        with self._write_turn:
+            self._channel.write(data, deadline)
+
+    def talk(self, data: bytes) -> int:
+        """Type as much of `data` as is taken now, for the user, who then decides what to wait for."""
+        with self._write_turn:
+            self.talking = self.talking or bool(data)
+            taken = self._channel.write_some(data[:65536])
+        self._typed = data[:taken][-1:] or self._typed
+        return taken
+
+    def pause(self) -> None:
+        """Let the far end read what was typed."""
+        self._channel.pause(Deadline.grace(WRITE_POLL))
+
+    def listen(self, deadline: Deadline) -> None:
+        """Wait for text between commands and give it to the matcher. Raises `ShellEnded` at the end."""
+        chunk = self._channel.read(deadline)
+        if chunk.ended:
+            raise ShellEnded(self._exit_status())
+        self._show(chunk.out)
+
+    def _show(self, data: bytes) -> None:
+        text, self._tail, at_prompt = self._prompt.split(self._tail + data)
+        self._matcher.feed(text)
+        if at_prompt:
+            self.talking = False
+
+    def await_prompt(self, deadline: Deadline) -> None:
+        """After text was sent: wait for the shell's prompt, so that what comes next is no input of a program."""
+        if self.talking and self._typed != b"\n":
+            self._channel.write(CTRL_U, deadline)
+            self.talking = False
+        while self.talking:
+            self.listen(deadline)
+
+    def end(self) -> None:
+        """End the shell and all that was started from it. From any thread; does not raise; twice is once."""
+        if self.ended_by_us:
+            return
+        self.ended_by_us = True
+        deadline = Deadline.grace(KILL_TIME)
+        try:
+            self._host._warden(deadline).end_shell(self._tag, self._pid, deadline)
+        except (DeadlineExpired, OttoError):
+            pass
+        self._channel.close()
+
+
+def typed(text: str | bytes) -> bytes:
+    """What to type. Raises `ConfigError` for a line that a terminal would cut."""
+    data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogateescape")
+    if any(len(line) >= TTY_LINE for line in data.split(b"\n")):
+        raise ConfigError(
+            f"a line of {TTY_LINE} bytes or more cannot be typed: a terminal drops what exceeds it; send shorter "
+            "lines, or put the text into a file"
+        )
+    return data

@@ -1,0 +1,130 @@
+"""A machine reached over SSH, or telnet."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+
+from .channel import SIZE, Channel
+from .deadline import Deadline, Timeout
+from .errors import ConfigError
+from .host import Host
+from .ssh import Connections, SSHOptions
+from .telnet import TelnetOptions
+
+ID_FORBIDDEN = frozenset(" \t\r\n\0/")
+
+
+class UnixHost(Host):
+    """A lab machine. Over SSH it owns its connections, one where that is enough, opened when first needed.
+
+    `host` is a name, an address, or an alias of ``~/.ssh/config``; `id` is the key in a lab (default: `host` in lower
+    case), `name` what people call it. `hop` is the `UnixHost` through which it is reached. `docker_command` starts the
+    docker client there: ``("sudo", "-n", "docker")`` or ``("podman",)`` will do. An explicit argument beats
+    ``~/.ssh/config``.
+
+    >>> with UnixHost("192.0.2.10", "tester", hop=UnixHost("gateway.example")) as carrot:
+    ...     print(carrot.run("uname -a").output)
+    """
+
+    is_virtual = False
+
+    def __init__(
+        self,
+        host: str,
+        user: str | None = None,
+        *,
+        id: str | None = None,
+        name: str | None = None,
+        password: str | None = None,
+        port: int | None = None,
+        term: str = "ssh",
+        hop: UnixHost | None = None,
+        ssh: SSHOptions | None = None,
+        telnet: TelnetOptions | None = None,
+        docker_capable: bool = True,
+        docker_command: Sequence[str] = ("docker",),
+        resources: Iterable[str] = (),
+        log: bool = True,
+        log_stdout: bool = True,
+        shell: str = "sh",
+        default_timeout: Timeout = None,
+    ) -> None:
+        if not isinstance(host, str) or not host.strip() or host.startswith("-"):
+            raise ConfigError(f"UnixHost({host!r}): give a host name or an address")
+        if term not in ("ssh", "telnet"):
+            raise ConfigError(f"UnixHost({host!r}): term={term!r}: give 'ssh' or 'telnet'")
+        if isinstance(docker_command, str) or not docker_command or not all(docker_command):
+            raise ConfigError(f"UnixHost({host!r}): docker_command={docker_command!r}: give a tuple such as ('docker',)")
+        if port is not None and not 0 < port < 65536:
+            raise ConfigError(f"UnixHost({host!r}): port={port!r}: give a number from 1 to 65535")
+        self.host = host
+        self.user = user
+        self.port = port
+        self.id = (id or host).lower()
+        if ID_FORBIDDEN & set(self.id):
+            raise ConfigError(f"UnixHost({host!r}): id={self.id!r}: an id has no spaces and no slash")
+        self.name = name or self.id
+        self.term = term
+        self.hop = hop
+        self.ssh = ssh or SSHOptions()
+        self.telnet = telnet or TelnetOptions()
+        self.docker_capable = docker_capable
+        self.docker_command = tuple(docker_command)
+        self.resources = set(resources)
+        self.log, self.log_stdout = log, log_stdout
+        self.shell = shell
+        self.default_timeout = default_timeout
+        self._password = password
+        self._hop_connections = _connections_of(hop) if hop is not None else None
+        self._connections = Connections(
+            self.id, host, port=port, user=user, password=password, options=self.ssh, hop=self._hop_connections
+        )
+        self._init()
+
+    def __repr__(self) -> str:
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port else ""
+        return f"<UnixHost {self.id} {self.term} {user}{self.host}{port}>"
+
+    def _open_channel(
+        self,
+        argv: Sequence[str],
+        *,
+        tags: Mapping[str, str] | None = None,
+        tty: bool = False,
+        deadline: Deadline,
+        term: str = "dumb",
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        if tags:
+            argv = ["env", *(f"{name}={value}" for name, value in tags.items()), *argv]
+        if self.term == "telnet":
+            from .telnet import TelnetChannel
+
+            return TelnetChannel.open(
+                self.host,
+                self.port,
+                self.user or os.environ.get("USER", "root"),
+                self._password,
+                self.telnet,
+                argv,
+                tty=tty,
+                term=term,
+                size=size,
+                deadline=deadline,
+                hop=self._hop_connections,
+            )
+        return self._connections.open_channel(shlex.join(argv), tty=tty, term=term, size=size, deadline=deadline)
+
+    def _close_link(self) -> None:
+        self._connections.close()
+
+
+def _connections_of(hop: UnixHost) -> Connections:
+    if not isinstance(hop, UnixHost):
+        raise ConfigError(f"hop={hop!r}: give a UnixHost")
+    if hop.term != "ssh":
+        raise ConfigError(f"hop={hop.id}: a hop must be reached over SSH")
+    return hop._connections

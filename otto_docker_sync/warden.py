@@ -1,0 +1,91 @@
+"""A helper shell beside a host's sessions: ends what commands leave behind, and everything when the client is gone."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+from .channel import Channel, ShellSource
+from .deadline import Deadline, DeadlineExpired
+from .errors import ConnectionLost
+from .framing import Begin, new_nonce
+from .scripts import WARDEN
+
+ORDER_TIME = 5.0
+"""Seconds that an order may take, the wait for another's order included."""
+
+
+class Warden:
+    """Holds the lease on all shells of one host.
+
+    It is a process at the far end that lives as long as its stdin. Its environment carries none of the tags that it
+    looks for; the shells of the host carry ``tag``. Any thread may give orders; they are carried out one by one. One
+    that did not answer in time has ``ended``, and is asked no more.
+    """
+
+    def __init__(self, channel: Channel, tag: str) -> None:
+        self.tag = tag
+        self._channel = channel
+        self._turn = threading.Lock()
+        self._received = b""
+        self.ended = False
+
+    @classmethod
+    def open(cls, host: ShellSource, deadline: Deadline) -> Warden:
+        """Start the warden and wait until it answers. Raises what the host says when it cannot be started."""
+        tag, begin = new_nonce(), Begin()
+        script = f"{begin.printf}\n{WARDEN}"
+        channel = host._open_shell(["-c", script, "otto-warden", f"OTTO_HOST={tag}"], tags={}, deadline=deadline)
+        out = err = b""
+        try:
+            while begin.shown not in out:
+                chunk = channel.read(deadline)
+                if chunk.ended:
+                    raise host._explain(out, err, channel.exit_status(deadline), deadline)
+                out, err = (out + chunk.out)[-65536:], (err + chunk.err)[-65536:]
+        except BaseException:
+            channel.close()
+            raise
+        return cls(channel, tag)
+
+    def alive(self, deadline: Deadline) -> bool:
+        """Whether it still answers: when it does not, its container or the way there is gone."""
+        return self._order("ping", deadline)
+
+    def end_run(self, run_tag: str, shell_pid: int, seconds: float, deadline: Deadline) -> bool:
+        """End all that a command left which was started `seconds` ago, but for its shell."""
+        return self._order(f"run {run_tag} {shell_pid} {int(seconds * 100) + 2}", deadline)
+
+    def end_shell(self, shell_tag: str, shell_pid: int | None, deadline: Deadline) -> bool:
+        """End a shell and all that was started from it."""
+        return self._order(f"shell {shell_tag} {shell_pid or ''}", deadline)
+
+    def _order(self, order: str, deadline: Deadline) -> bool:
+        """Whether the order was carried out."""
+        remaining = deadline.remaining()
+        if not self._turn.acquire(timeout=-1 if remaining is None else remaining):
+            return False
+        try:
+            number = new_nonce()
+            self._channel.write(f"{number} {order}\n".encode(), deadline)
+            done = re.compile(rf"<{number}:\d+>".encode())
+            while not self.ended and not done.search(self._received):
+                chunk = self._channel.read(deadline)
+                self.ended = chunk.ended
+                self._received = (self._received + chunk.out)[-1024:]
+            return not self.ended
+        except (DeadlineExpired, ConnectionLost):
+            self.ended = True
+            return False
+        finally:
+            self._turn.release()
+
+    def close(self, deadline: Deadline) -> None:
+        """End the lease: all shells of the host end, then the warden itself."""
+        try:
+            self._channel.write_eof()
+            while not self._channel.read(deadline).ended:
+                pass
+        except (DeadlineExpired, ConnectionLost):
+            pass
+        self._channel.close()
