@@ -115,7 +115,7 @@ class _Repeat:
         self._on_result = on_result
         self._session: HostSession | None = None
         self._stopping = threading.Event()
-        self._cancellation = Cancellation()
+        self._cancellation = Cancellation("the repeat was stopped")
         # A daemon: a repeat that nobody stopped must not keep the interpreter from ending.
         self.thread = threading.Thread(target=self._turns, name=f"otto-repeat-{host.id}-{name}", daemon=True)
 
@@ -157,7 +157,7 @@ class _Repeat:
     def _turn(self) -> Repeated:
         began = monotonic()
         try:
-            if self._host._sessions_refused() is None:
+            if not self._host._sessions_refused():
                 self._session = self._host.open_session(f"repeat:{self._name}")
                 return self._session.run(self._cmds)
             if isinstance(self._cmds, str):
