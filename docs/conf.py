@@ -1,0 +1,49 @@
+"""How Sphinx builds the documentation: ``python -m sphinx -W docs build/docs``."""
+
+from __future__ import annotations
+
+import tempfile
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from robot.libdoc import libdoc
+
+project = "otto-docker-sync"
+author = "The otto-docker-sync developers"
+copyright = "The otto-docker-sync developers"
+version = release = installed_version("otto-docker-sync")
+
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+html_theme = "alabaster"
+html_theme_options = {
+    "description": "Containers on lab machines behind SSH, as hosts",
+    "fixed_sidebar": True,
+    "page_width": "70rem",
+}
+html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html", "relations.html"]}
+default_role = "any"
+nitpicky = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_class_signature = "separated"
+python_use_unqualified_type_names = True
+
+# The page of the Robot Framework library is made by Robot Framework's own tool and copied beside the others.
+_robot_pages = Path(tempfile.mkdtemp(prefix="otto-libdoc-"))
+html_extra_path = [str(_robot_pages)]
+
+
+def _build_libdoc(app: object) -> None:
+    libdoc("otto_docker_sync.robot.OttoDockerLibrary", str(_robot_pages / "OttoDockerLibrary.html"), quiet=True)
+
+
+def _remove_libdoc(app: object, exception: Exception | None) -> None:
+    for page in _robot_pages.iterdir():
+        page.unlink()
+    _robot_pages.rmdir()
+
+
+def setup(app: object) -> None:
+    app.connect("builder-inited", _build_libdoc)  # type: ignore[attr-defined]
+    app.connect("build-finished", _remove_libdoc)  # type: ignore[attr-defined]

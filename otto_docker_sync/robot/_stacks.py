@@ -1,0 +1,63 @@
+"""Keywords about Compose stacks."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from robot.api.deco import keyword
+
+from ..compose import compose_down, compose_up
+from ..docker_host import DockerContainerHost
+from ..errors import ConfigError
+from ..lab import Lab
+from ._hosts import HostKeywords, HostRef
+
+
+class StackKeywords(HostKeywords):
+    """Keywords about Compose stacks."""
+
+    @keyword
+    def docker_compose_up(
+        self,
+        project: str,
+        on: HostRef = None,
+        project_name: str | None = None,
+        build: bool = True,
+        timeout: timedelta | None = None,
+    ) -> dict[str, DockerContainerHost]:
+        """Start a project of the lab, see `Use Lab`, and return its services: a dictionary of name and host.
+
+        Each service is then known to ``host=`` by its name. ``on`` is the machine, else the project's default host;
+        ``project_name`` is Compose's, made from the project and the user unless given.
+
+        | Use Lab           | lab.toml |
+        | Docker Compose Up | repo1    |
+        | Run Command       | ./selftest | host=api | check=True |
+        """
+        given = {} if timeout is None else {"timeout": timeout}
+        machine = None if on is None else self._host(on)
+        services = compose_up(project, self._lab(), on=machine, project_name=project_name, build=build, **given)
+        for service, host in services.items():
+            self._add(service, host.name, host=host)
+        return services
+
+    @keyword
+    def docker_compose_down(
+        self,
+        project: str,
+        on: HostRef = None,
+        project_name: str | None = None,
+        timeout: timedelta | None = None,
+    ) -> None:
+        """Stop a project and remove its containers.
+
+        | Suite Teardown | Docker Compose Down | repo1 |
+        """
+        given = {} if timeout is None else {"timeout": timeout}
+        machine = None if on is None else self._host(on)
+        compose_down(project, self._lab(), on=machine, project_name=project_name, **given)
+
+    def _lab(self) -> Lab:
+        if not self._labs:
+            raise ConfigError("No lab is loaded: use `Use Lab` first")
+        return self._labs[-1]
