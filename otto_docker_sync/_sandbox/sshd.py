@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from .processes import SandboxError, alive, program, start_daemon, stop_daemon, wait_ready
+from .processes import SandboxError, alive, kill_all, program, start_daemon, stop_daemon, wait_ready, with_descendants
 from .workspace import Workspace
 
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
@@ -83,6 +83,11 @@ class Sshd:
         """Its public host key, "type base64"."""
         return " ".join(self._host_key.with_suffix(".pub").read_text().split()[:2])
 
+    def also_known_on(self, port: int) -> None:
+        """Let known_hosts hold its key for another port too, say that of a proxy."""
+        with self.known_hosts.open("a") as file:
+            file.write(f"[{self.host}]:{port} {self.host_key}\n")
+
     def start(self) -> None:
         """Listen, again after a `stop` on the same port."""
         if os.geteuid() == 0:
@@ -105,12 +110,11 @@ class Sshd:
         self.known_hosts.write_text(f"[{self.host}]:{self.port} {self.host_key}\n")
 
     def stop(self) -> None:
-        """End the listener and every login that came through it. Twice is once."""
+        """End the listener, every login that came through it and all that these run. Twice is once."""
         if alive(self.pid):
-            logins = self.logins()
+            everything = with_descendants({self.pid})
             stop_daemon(self.pid)
-            for pid in logins:
-                stop_daemon(pid)
+            kill_all(lambda: with_descendants(everything))
 
     def logins(self) -> set[int]:
         """The sshd process of every connection there is now."""

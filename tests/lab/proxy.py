@@ -1,0 +1,188 @@
+"""A TCP proxy that misbehaves when told to."""
+
+from __future__ import annotations
+
+import heapq
+import selectors
+import socket
+import struct
+import threading
+import time
+
+BLOCK = 65536
+
+
+class Proxy:
+    """Stands between a client and a port of this machine, on `port`, in a thread of its own.
+
+    >>> with Proxy(sshd.port) as proxy:
+    ...     proxy.stall()
+    """
+
+    host = "127.0.0.1"
+
+    def __init__(self, target_port: int) -> None:
+        self.target_port = target_port
+        self.connections = 0
+        """How many there have been in all."""
+        self._selector = selectors.DefaultSelector()
+        self._lock = threading.Lock()
+        self._ends: dict[socket.socket, socket.socket] = {}
+        self._waiting: list[tuple[float, int, socket.socket, bytes]] = []
+        self._count = 0
+        self._stalled = False
+        self._refusing = False
+        self._delay = 0.0
+        self._budget: int | None = None
+        self._closed = False
+        self._listener = socket.create_server((self.host, 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._wake_in, self._wake_out = socket.socketpair()
+        for end in (self._listener, self._wake_out):
+            self._selector.register(end, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._work, name="proxy", daemon=True)
+        self._thread.start()
+
+    def stall(self) -> None:
+        """Take no more bytes from anybody, and hold the connections open: a peer that is alive and says nothing."""
+        self._tell(stalled=True)
+
+    def resume(self) -> None:
+        """End a stall; nothing was lost."""
+        self._tell(stalled=False)
+
+    def delay(self, seconds: float) -> None:
+        """Hand each block on this much later, in each direction."""
+        self._tell(delay=seconds)
+
+    def drop(self) -> None:
+        """Reset every connection there is now."""
+        with self._lock:
+            for end in list(self._ends):
+                self._end(end, reset=True)
+
+    def drop_after(self, size: int) -> None:
+        """Reset the connections once this many further bytes have come from the target."""
+        self._tell(budget=size)
+
+    def refuse(self) -> None:
+        """Reset every new connection at once."""
+        self._tell(refusing=True)
+
+    def accept(self) -> None:
+        """End a `refuse`."""
+        self._tell(refusing=False)
+
+    def close(self) -> None:
+        """End the thread and the connections. Twice is once."""
+        if not self._closed:
+            self._tell(closed=True)
+            self._thread.join(10)
+            for end in (self._listener, self._wake_in, self._wake_out, *self._ends):
+                end.close()
+            self._selector.close()
+
+    def __enter__(self) -> Proxy:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _tell(self, **state: object) -> None:
+        with self._lock:
+            for name, value in state.items():
+                setattr(self, f"_{name}", value)
+            if "stalled" in state:
+                for end in self._ends:
+                    self._watch(end)
+        self._wake_in.send(b".")
+
+    def _work(self) -> None:
+        while True:
+            with self._lock:
+                if self._closed:
+                    return
+                wait = None if not self._waiting or self._stalled else max(0.0, self._waiting[0][0] - time.monotonic())
+            ready = self._selector.select(wait)
+            with self._lock:
+                for key, _ in ready:
+                    end = key.fileobj
+                    assert isinstance(end, socket.socket)
+                    if end is self._listener:
+                        self._accept_one()
+                    elif end is self._wake_out:
+                        end.recv(BLOCK)
+                    elif end in self._ends and not self._stalled:
+                        self._take(end)
+                while self._waiting and not self._stalled and self._waiting[0][0] <= time.monotonic():
+                    _, _, end, data = heapq.heappop(self._waiting)
+                    self._give(end, data)
+
+    def _accept_one(self) -> None:
+        near, _ = self._listener.accept()
+        self.connections += 1
+        if self._refusing:
+            _reset(near)
+            return
+        try:
+            far = socket.create_connection((self.host, self.target_port))
+        except OSError:
+            _reset(near)
+            return
+        for end, other in ((near, far), (far, near)):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._ends[end] = other
+            self._watch(end)
+
+    def _watch(self, end: socket.socket) -> None:
+        watched = end in self._selector.get_map()
+        if self._stalled and watched:
+            self._selector.unregister(end)
+        elif not self._stalled and not watched:
+            self._selector.register(end, selectors.EVENT_READ)
+
+    def _take(self, end: socket.socket) -> None:
+        try:
+            data = end.recv(BLOCK)
+        except OSError:
+            self._end(end, reset=True)
+            return
+        from_target = end.getpeername()[1] == self.target_port if data else False
+        if from_target and self._budget is not None:
+            data, self._budget = data[: self._budget], self._budget - len(data)
+        if (not data and self._budget is None) or data:
+            self._count += 1
+            heapq.heappush(self._waiting, (time.monotonic() + self._delay, self._count, self._ends[end], data))
+        if self._budget is not None and self._budget <= 0:
+            for _, _, other, rest in sorted(self._waiting):
+                self._give(other, rest)
+            self._waiting.clear()
+            self._budget = None
+            for other in list(self._ends):
+                self._end(other, reset=True)
+
+    def _give(self, end: socket.socket, data: bytes) -> None:
+        if end not in self._ends:
+            return
+        try:
+            if data:
+                end.sendall(data)
+            else:
+                self._end(end, reset=False)
+        except OSError:
+            self._end(end, reset=True)
+
+    def _end(self, end: socket.socket, *, reset: bool) -> None:
+        for one in (end, self._ends.get(end)):
+            if one is not None and self._ends.pop(one, None) is not None:
+                if one in self._selector.get_map():
+                    self._selector.unregister(one)
+                if reset:
+                    _reset(one)
+                else:
+                    one.close()
+
+
+def _reset(end: socket.socket) -> None:
+    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    end.close()
