@@ -1,0 +1,29 @@
+# make demo   see the library at work, on this machine alone
+# make test   lint, types, layers and all tests; installs what it needs (as root)
+# make lint   the first three of these
+# Nothing but Debian packages and .venv is left behind.
+
+PYTHON ?= python3
+VENV ?= .venv
+PYTEST_ARGS ?= -n 2 --dist worksteal
+export PYTHON
+
+.PHONY: demo test lint clean
+
+demo: $(VENV)/demo.stamp
+	$(VENV)/bin/otto-docker demo
+
+test: lint
+	$(VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/test.stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+$(VENV)/%.stamp: setup.cfg tools/setup tools/debian-packages.txt
+	tools/setup $* $(VENV)
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
