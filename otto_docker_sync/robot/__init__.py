@@ -26,8 +26,8 @@ class OttoDockerLibrary(ShellKeywords, FileKeywords, StackKeywords):
     is installed in a container.
 
     Every keyword takes ``host=``: an alias, an index, the id of a host of the lab, a service that was started by
-    `Docker Compose Up`, or a host object. Without it a keyword works on the current host: the one that was opened last, or
-    chosen by `Switch Connection`.
+    `Docker Compose Up`, or a host object. Without it a keyword works on the current host: the one that was opened
+    last, or chosen by `Switch Connection`.
 
     == Two ways to run a command ==
 

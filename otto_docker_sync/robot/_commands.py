@@ -12,7 +12,8 @@ from robot.api.deco import keyword
 from ..host import Host
 from ..result import Command, CommandResult, RunResult, Status
 from ..session import HostSession
-from ._hosts import HostKeywords, HostRef, SecretText, StartedCommand, revealed, seconds
+from ._connection import HostRef, SecretText, StartedCommand, revealed, seconds
+from ._hosts import HostKeywords
 
 Outputs = Union[str, int, None, tuple[Any, ...]]
 

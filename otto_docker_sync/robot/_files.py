@@ -15,7 +15,8 @@ from robot.api import logger
 from robot.api.deco import keyword
 
 from ..host import Host
-from ._hosts import HostKeywords, HostRef
+from ._connection import HostRef
+from ._hosts import HostKeywords
 
 FOLLOWED_BY_SLASH = ("/", os.sep)
 LIST = """

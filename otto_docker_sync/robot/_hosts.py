@@ -2,105 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any, Union
+from typing import Any
 
 from robot.api import logger
 from robot.api.deco import keyword
 
-from ..deadline import Cancellation, Timeout, cancellation
 from ..docker_host import DockerContainerHost
 from ..errors import ConfigError
 from ..host import Host
 from ..lab import Lab
-from ..logs import mask
-from ..result import CommandResult
-from ..ssh import SSHOptions
+from ..ssh_config import HostKeyPolicy, SSHOptions
 from ..unix_host import UnixHost
-
-try:
-    from robot.api.types import Secret
-except ImportError:  # Robot Framework before 7.4
-
-    class Secret:  # type: ignore[no-redef]
-        """Stands in for Robot Framework's own, which came with 7.4."""
-
-        value: str
-
-
-HostRef = Union[Host, str, int, None]
-"""What ``host=`` takes: an alias, an index, the id of a host of the lab, a host object, or nothing."""
-
-SecretText = Union[Secret, str]
-
-
-def revealed(text: SecretText | None) -> str | None:
-    """The text of an argument that may be a Secret, whose value then never shows in a log."""
-    if isinstance(text, Secret):
-        mask(text.value)
-        return text.value
-    return text
-
-
-class StartedCommand:
-    """A oneshot on a thread of its own, from `Start Command` until `Read Command Output` or the end of its host."""
-
-    def __init__(self, host: Host, script: str, shown: str) -> None:
-        self.shown = shown
-        self._host = host
-        self._script = script
-        self._cancellation = Cancellation()
-        self._outcome: CommandResult | BaseException | None = None
-        context = copy_context()
-        context.run(cancellation.set, self._cancellation)
-        self._thread = threading.Thread(target=context.run, args=(self._work,), name="otto-robot-command", daemon=True)
-        self._thread.start()
-
-    def _work(self) -> None:
-        try:
-            self._outcome = self._host.oneshot(self._script)
-        except Exception as error:
-            self._outcome = error
-
-    def result(self, timeout: float | None) -> CommandResult | None:
-        """Wait for the result; None when it is not there in time. Raises what the oneshot raised."""
-        self._thread.join(timeout)
-        if self._thread.is_alive():
-            return None
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
-        return self._outcome
-
-    def stop(self) -> None:
-        """End the command in the container, and the thread."""
-        self._cancellation.cancel()
-        self._thread.join()
-
-
-@dataclass
-class Connection:
-    """One host that the suite has opened: `Get Connection` returns it."""
-
-    index: int
-    alias: str | None
-    address: str
-    port: int | None = None
-    timeout: timedelta = timedelta(seconds=3)
-    newline: str = "\n"
-    prompt: str | None = None
-    host: Host | None = None
-    ssh: SSHOptions = field(default_factory=SSHOptions, repr=False)
-    started: list[StartedCommand] = field(default_factory=list, repr=False)
-
-    def close(self) -> None:
-        for command in self.started:
-            command.stop()
-        self.started.clear()
-        if self.host is not None:
-            self.host.close()
+from ._connection import Connection, HostRef, SecretText, revealed
 
 
 class HostKeywords:
@@ -202,7 +117,7 @@ class HostKeywords:
         newline: str | None = None,
         prompt: str | None = None,
         known_hosts: str | None = None,
-        host_key_policy: str = "reject",
+        host_key_policy: HostKeyPolicy | None = None,
     ) -> int:
         """Name a machine to be reached over SSH, make it the current host, and return its index.
 
@@ -212,7 +127,7 @@ class HostKeywords:
         | Open Connection | lab-17.example.net | alias=lab |
         | Login           | tester             | ${PASSWORD} |
         """
-        ssh = SSHOptions(known_hosts=known_hosts, host_key_policy=host_key_policy)  # type: ignore[arg-type]
+        ssh = SSHOptions(known_hosts=known_hosts, host_key_policy=host_key_policy)
         settings = _settings(timeout, newline, prompt)
         self._current = self._add(alias, host, port=port, ssh=ssh, **settings)
         return self._current.index
@@ -222,6 +137,7 @@ class HostKeywords:
         self,
         username: str | None = None,
         password: SecretText | None = None,
+        allow_agent: bool = True,
         jumphost_index_or_alias: HostRef = None,
         host: HostRef = None,
     ) -> None:
@@ -232,7 +148,7 @@ class HostKeywords:
 
         | Login | tester | ${PASSWORD} |
         """
-        self._log_in(host, username, jumphost_index_or_alias, password=revealed(password))
+        self._log_in(host, username, jumphost_index_or_alias, revealed(password), {"allow_agent": allow_agent})
 
     @keyword
     def login_with_public_key(
@@ -240,6 +156,7 @@ class HostKeywords:
         username: str | None = None,
         keyfile: str | None = None,
         password: SecretText | None = None,
+        allow_agent: bool = True,
         jumphost_index_or_alias: HostRef = None,
         host: HostRef = None,
     ) -> None:
@@ -247,22 +164,16 @@ class HostKeywords:
 
         | Login With Public Key | tester | ~/.ssh/id_ed25519 |
         """
-        self._log_in(
-            host, username, jumphost_index_or_alias, identity_file=keyfile, passphrase=revealed(password) or None
-        )
+        ssh = {"identity_file": keyfile, "passphrase": revealed(password) or None, "allow_agent": allow_agent}
+        self._log_in(host, username, jumphost_index_or_alias, None, ssh)
 
-    def _log_in(
-        self, host: HostRef, user: str | None, hop: HostRef, password: str | None = None, **ssh: str | None
-    ) -> None:
+    def _log_in(self, host: HostRef, user: str | None, hop: HostRef, password: str | None, ssh: dict[str, Any]) -> None:
         connection = self._connection(host)
         if connection.host is not None:
             raise ConfigError(f"{connection.address}: already logged in")
         hop_host = None if hop is None else self._host(hop)
         if not (hop_host is None or isinstance(hop_host, UnixHost)):
             raise ConfigError(f"{hop_host.id}: only a machine reached over SSH can be a jump host")
-        options = SSHOptions(
-            known_hosts=connection.ssh.known_hosts, host_key_policy=connection.ssh.host_key_policy, **ssh
-        )
         machine = UnixHost(
             connection.address,
             user,
@@ -270,7 +181,7 @@ class HostKeywords:
             password=password,
             port=connection.port,
             hop=hop_host,
-            ssh=options,
+            ssh=replace(connection.ssh, **ssh),
         )
         try:
             machine.oneshot("true").check()
@@ -398,8 +309,3 @@ def _settings(timeout: timedelta | None, newline: str | None, prompt: str | None
     named = {"LF": "\n", "CRLF": "\r\n"}
     given = {"timeout": timeout, "newline": newline and named.get(newline.upper(), newline), "prompt": prompt}
     return {name: value for name, value in given.items() if value is not None}
-
-
-def seconds(timeout: Timeout) -> float | None:
-    """A Robot time as seconds."""
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout

@@ -12,7 +12,7 @@ from robot.api.deco import keyword
 from ..errors import ConfigError, ExpectTimeout, SessionClosed
 from ..logs import masked
 from ._commands import CommandKeywords
-from ._hosts import HostRef, SecretText, revealed, seconds
+from ._connection import HostRef, SecretText, revealed, seconds
 
 ANYTHING = re.compile(r"(?s).+")
 SLICE = 0.1

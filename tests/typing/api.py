@@ -1,0 +1,285 @@
+"""A user's program. The type checker reads it, nobody runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pexpect
+from typing_extensions import assert_type
+
+import otto_docker_sync as otto
+from otto_docker_sync import (
+    CommandFailed,
+    CommandResult,
+    DockerContainerHost,
+    ExpectMatch,
+    FileProgress,
+    FileResult,
+    Host,
+    HostSession,
+    Lab,
+    LocalHost,
+    OttoError,
+    Project,
+    RunResult,
+    ShellCommand,
+    SSHOptions,
+    Status,
+    TelnetOptions,
+    TransferFailed,
+    TransferResult,
+    UnixHost,
+    all_hosts,
+    compose_down,
+    compose_logs,
+    compose_ps,
+    compose_up,
+    composed,
+)
+from otto_docker_sync.aio import AsyncHost, AsyncSession, in_thread
+from otto_docker_sync.logs import configure, mask, masked
+
+assert_type(otto.__version__, str)
+
+# Hosts
+
+gateway = UnixHost("gateway.example.net")
+machine = UnixHost(
+    "192.0.2.10",
+    "tester",
+    id="carrot",
+    name="the carrot",
+    password=None,
+    port=22,
+    term="ssh",
+    hop=gateway,
+    ssh=SSHOptions(
+        identity_file=Path("~/.ssh/id_ed25519"),
+        passphrase="secret",
+        allow_agent=True,
+        known_hosts="~/.ssh/known_hosts",
+        host_key_policy="accept-new",
+        config_file="~/.ssh/config",
+        connect_timeout=10.0,
+        keepalive_interval=5.0,
+        max_connections=4,
+    ),
+    telnet=TelnetOptions(),
+    docker_capable=True,
+    docker_command=("sudo", "-n", "docker"),
+    resources={"carrot"},
+    log=True,
+    log_stdout=False,
+)
+api = DockerContainerHost(
+    machine, "api-1", "repo1", "api", "otto-repo1-me", resources={"api"}, shell="bash", user="app"
+)
+api = DockerContainerHost(machine, "", "repo1", "api#2", "", workdir="/srv", env={"A": "b"}, default_timeout=60)
+hosts: list[Host] = [machine, api, LocalHost()]
+
+assert_type(api.id, str)
+assert_type(api.name, str)
+assert_type(api.resources, set[str])
+assert_type(api.parent, Host)
+assert_type(api.container_id, str)
+assert_type(api.is_running(), bool)
+
+# Commands
+
+assert_type(api.oneshot("true"), CommandResult)
+assert_type(api.oneshot(["ls", "-l"], 10, check=True), CommandResult)
+assert_type(api.run("true", timeout=timedelta(minutes=1)), CommandResult)
+assert_type(api.run("make", {"sure?": "y\n"}, 5.0, check=True, on_output=print), CommandResult)
+assert_type(api.run(["cd /src", ShellCommand("make", timeout=60)]), RunResult)
+api.run("su", expects=[(re.compile("word:"), lambda match: "secret\n"), ("again", b"secret\n")])
+
+result = api.run("make", log=False)
+assert_type(result.command, str)
+assert_type(result.output, str)
+assert_type(result.output_bytes, bytes)
+assert_type(result.stdout, "str | None")
+assert_type(result.stderr, "str | None")
+assert_type(result.status, Status)
+assert_type(result.retcode, "int | None")
+assert_type(result.returncode, "int | None")
+assert_type(result.timed_out, bool)
+assert_type(result.session_ended, bool)
+assert_type(result.new_session, bool)
+assert_type(result.message, str)
+assert_type(result.duration, float)
+assert_type(result.host, str)
+assert_type(result.ok, bool)
+assert_type(result.failed, bool)
+assert_type(result.check(), CommandResult)
+assert_type([Status.SUCCESS, Status.FAILED, Status.ERROR, Status.SKIPPED], list[Status])
+
+results = api.run(["a", "b"])
+assert_type(results[0], CommandResult)
+assert_type(results[0:1], Sequence[CommandResult])
+assert_type([one.ok for one in results], list[bool])
+assert_type(results.check().only, CommandResult)
+assert_type(results.status, Status)
+
+# Sessions
+
+with api.open_session("build") as session:
+    assert_type(session, HostSession)
+    assert_type(session.run("make"), CommandResult)
+    assert_type(session.run(["make", "make check"]), RunResult)
+    session.send("y")
+    session.sendline()
+    match = session.expect(["a", re.compile("b"), pexpect.EOF, pexpect.TIMEOUT], timeout=3)
+    assert_type(match, ExpectMatch)
+    assert_type(match.index, int)
+    assert_type(match.before, str)
+    assert_type(match.match, "re.Match[str] | None")
+    assert_type(match.groups(), "tuple[str | None, ...]")
+    session.interrupt()
+    assert_type(session.alive, bool)
+    assert_type(session.name, str)
+    session.close()
+api.send("y")
+api.sendline("y")
+assert_type(api.expect("ready"), ExpectMatch)
+assert_type(api.interact(), "int | None")
+
+# Files
+
+
+def show(progress: FileProgress) -> None:
+    assert_type(progress.source, str)
+    assert_type(progress.done, int)
+    assert_type(progress.total, "int | None")
+
+
+copied = api.put([Path("a"), "b"], "/tmp", mode=0o755, progress=show)
+assert_type(copied, TransferResult)
+assert_type(copied.check()["b"], FileResult)
+assert_type(copied["b"].status, Status)
+assert_type(copied["b"].destination, str)
+assert_type(copied["b"].size, int)
+assert_type(copied["b"].message, str)
+assert_type(copied.ok, bool)
+assert_type(api.get("/tmp/a", Path("here"), progress=show), TransferResult)
+
+# Repeats and life
+
+
+def is_done(result: Any) -> bool:
+    return bool(result.ok)
+
+
+api.start_repeat("load", "uptime", 5, times=3, duration=60, until=is_done, on_result=print, max_history=10)
+api.start_repeat("both", ["uptime", "id"], 0.5)
+for one in api.repeat_results("load"):
+    print(one)
+api.stop_repeat("load")
+api.stop_all_repeats()
+api.rebuild_connections()
+api.close()
+with machine, api, LocalHost() as here:
+    assert_type(here, LocalHost)
+
+# Labs and stacks
+
+with Lab.load("lab.toml") as lab:
+    assert_type(lab, Lab)
+    assert_type(lab.name, str)
+    assert_type(lab.hosts, dict[str, Host])
+    assert_type(lab.get("carrot"), Host)
+    assert_type(lab.containers(), list[DockerContainerHost])
+    assert_type(lab.select("*.api"), list[Host])
+    answers: Mapping[str, CommandResult] = lab.run_all("id", hosts=["carrot", api], max_parallel=4, timeout=10)
+    lab.add(machine)
+    lab.rebuild_connections()
+    project = Project("repo1", ["compose.yml"], default_host="carrot", services=["api"])
+    services: Mapping[str, DockerContainerHost] = compose_up(project, lab, on=machine, project_name="x", build=False)
+    with composed("repo1", lab, own=True) as stack:
+        assert_type(stack["api"].oneshot("id"), CommandResult)
+    print(compose_ps(machine), compose_logs("repo1", lab, service="api", tail=10))
+    compose_down("repo1", lab, stop_timeout=1)
+    for host in all_hosts():
+        print(host)
+
+# Errors
+
+error: OttoError
+for error in (
+    otto.AuthenticationError(),
+    otto.ComposeError(),
+    otto.ConfigError(),
+    otto.ConnectError(),
+    otto.ConnectionLost(),
+    otto.ContainerNotRunning(),
+    otto.DockerUnavailable(),
+    otto.ForkError(),
+    otto.HostKeyError(),
+    otto.NoSuchContainer(),
+    otto.ReservationError(),
+    otto.ReservationLost(),
+    otto.SessionBusy(),
+    otto.ShellNotFound(),
+    otto.UnsupportedParentError(),
+):
+    print(error)
+try:
+    api.run("false", check=True)
+except CommandFailed as failed:
+    assert_type(failed.result, CommandResult)
+except TransferFailed as not_copied:
+    assert_type(not_copied.result, TransferResult)
+except otto.ExpectTimeout as late:
+    assert_type(late.before, str)
+except otto.SessionClosed as closed:
+    assert_type(closed.before, str)
+    assert_type(closed.retcode, "int | None")
+
+# Logs
+
+mask("secret", None)
+assert_type(masked("secret"), str)
+with configure("logs", stdout=True):
+    pass
+
+# Asyncio
+
+
+async def main() -> None:
+    async with api.aio as host:
+        assert_type(host, AsyncHost)
+        assert_type(host.host, Host)
+        assert_type(await host.oneshot("id", 5, check=True), CommandResult)
+        assert_type(await host.run("id", timeout=5), CommandResult)
+        assert_type(await host.run(["id", "id"]), RunResult)
+        await host.send("y")
+        await host.sendline("y")
+        assert_type(await host.expect(["a", "b"], timeout=1), ExpectMatch)
+        assert_type(await host.put("a", "/tmp", mode=0o644), TransferResult)
+        assert_type(await host.get("/tmp/a", "."), TransferResult)
+        assert_type(await host.interact(), "int | None")
+        await host.start_repeat("load", "uptime", 5)
+        print(await host.repeat_results("load"))
+        await host.stop_repeat("load")
+        await host.stop_all_repeats()
+        assert_type(await host.is_running(), bool)
+        await host.rebuild_connections()
+        async with await host.open_session("build") as session:
+            assert_type(session, AsyncSession)
+            assert_type(session.session, HostSession)
+            assert_type(await session.run("make"), CommandResult)
+            assert_type(await session.run(["make"]), RunResult)
+            await session.send("y")
+            await session.sendline()
+            assert_type(await session.expect("x"), ExpectMatch)
+            await session.interrupt()
+            assert_type(session.alive, bool)
+            await session.close()
+        assert_type(await in_thread(lab.run_all, "id"), dict[str, CommandResult])
+
+
+asyncio.run(main())
