@@ -8,15 +8,20 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
 import paramiko
+from paramiko.agent import AgentSSH
+from paramiko.auth_handler import AuthHandler
 from paramiko.ssh_exception import PartialAuthentication
 
 from .deadline import Deadline, DeadlineExpired
 from .errors import AuthenticationError, ConfigError, HostKeyError
+from .secret import Secret, revealed
 from .ssh_config import SSHOptions, Target
 from .ssh_known_hosts import KnownKey, add_key, fingerprint, known_keys, name_of
-from .ssh_link import Transport
+from .ssh_transport import Transport
 
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 
@@ -88,7 +93,7 @@ class Credential:
 
     method: str
     text: str
-    start: Callable[[paramiko.AuthHandler, str, threading.Event], None]
+    start: Callable[[AuthHandler, str, threading.Event], None]
 
 
 class Credentials:
@@ -97,14 +102,14 @@ class Credentials:
     One object serves one connect with all its attempts: after `Disconnected` the next one goes on where it stopped.
     """
 
-    def __init__(self, target: Target, password: str | None, options: SSHOptions) -> None:
+    def __init__(self, target: Target, password: Secret, options: SSHOptions) -> None:
         self.used = ""
         """The one that the server took."""
         self._target = target
         self._tried: list[str] = []
         self._allowed: Sequence[str] | None = None
         self._blobs: set[bytes] = set()
-        self._agent: paramiko.agent.AgentSSH | None = None
+        self._agent: Any = None
         self._pending = [*self._keys_of_files(options.passphrase), *_passwords(password)]
 
     def authenticate(self, transport: Transport, where: str, deadline: Deadline) -> None:
@@ -136,7 +141,7 @@ class Credentials:
         return None
 
     def _try(self, credential: Credential, transport: Transport, deadline: Deadline) -> None:
-        auth = transport.auth_handler = paramiko.AuthHandler(transport)
+        auth = transport.auth_handler = AuthHandler(transport)
         transport.saved_exception = None
         done = threading.Event()
         try:
@@ -169,10 +174,10 @@ class Credentials:
             text += f" The server takes: {', '.join(self._allowed)}."
         return text + " Give user=, password= or identity_file=, or add a key to your ssh-agent."
 
-    def _keys_of_files(self, passphrase: str | None) -> Iterator[Credential]:
+    def _keys_of_files(self, passphrase: Secret) -> Iterator[Credential]:
         for path in self._target.identity_files:
             try:
-                key = load_key(path, passphrase)
+                key = _load_key_asking(path, passphrase)
             except _NeedsPassphrase:
                 self._tried.append(f"key {path} (it is encrypted: give passphrase=, or add it to your ssh-agent)")
             except ConfigError as error:
@@ -188,7 +193,8 @@ class Credentials:
         if not path:
             return
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._agent = agent = paramiko.agent.AgentSSH()
+        agent: Any = AgentSSH()
+        self._agent = agent
         agent._conn = sock
         sock.settimeout(deadline.remaining())
         try:
@@ -207,10 +213,19 @@ class _NeedsPassphrase(Exception):
     pass
 
 
+def _load_key_asking(path: str, passphrase: Secret) -> paramiko.PKey:
+    try:
+        return load_key(path, None)
+    except _NeedsPassphrase:
+        if passphrase is None:
+            raise
+        return load_key(path, revealed(passphrase))
+
+
 def load_key(path: str, passphrase: str | None) -> paramiko.PKey:
     """Read a private key. Raises `ConfigError` for what is none."""
     try:
-        return paramiko.PKey.from_path(path, passphrase.encode() if passphrase else None)
+        return paramiko.PKey.from_path(path, passphrase.encode() if passphrase else None)  # type: ignore[arg-type]
     except TypeError as error:  # so cryptography says both that a passphrase is missing and that one is not needed
         if passphrase:
             return load_key(path, None)
@@ -228,19 +243,22 @@ def _publickey(key: paramiko.PKey, text: str) -> Credential:
     return Credential("publickey", text, lambda auth, user, done: auth.auth_publickey(user, key, done))
 
 
-def _passwords(password: str | None) -> list[Credential]:
+def _passwords(password: Secret) -> list[Credential]:
     if password is None:
         return []
 
+    @cache
+    def text() -> str:
+        return revealed(password) or ""
+
     def answer(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
-        return ["" if echo else password for _, echo in prompts]
+        return ["" if echo else text() for _, echo in prompts]
 
     return [
-        Credential("password", "password", lambda auth, user, done: auth.auth_password(user, password, done)),
+        Credential("password", "password", lambda auth, user, done: auth.auth_password(user, text(), done)),
         Credential(
             "keyboard-interactive",
             "keyboard-interactive with the password",
             lambda auth, user, done: auth.auth_interactive(user, answer, done),
         ),
     ]
-

@@ -12,9 +12,9 @@ from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
 from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
 
 from .channel import Channel, Chunk
-from .deadline import Deadline, DeadlineExpired
+from .deadline import Deadline
 from .errors import ConnectError, ConnectionLost, ForkError
-from .ssh_link import RawChannel, Transport
+from .ssh_transport import RawChannel
 
 
 class SessionChannel(RawChannel):
@@ -66,7 +66,7 @@ class SSHChannel(Channel):
         if not raw.transport.writable:
             return 0
         try:
-            return raw.send(data)
+            return int(raw.send(data))
         except TimeoutError:
             return 0  # the window is full
         except OSError:
@@ -90,7 +90,7 @@ class SSHChannel(Channel):
             with deadline.waking(raw.wake.set):
                 raw.wake.wait(deadline.remaining())
         if raw.exit_status >= 0:
-            return raw.exit_status
+            return int(raw.exit_status)
         number = getattr(signal, f"SIG{raw.signal}", None) if raw.signal else None
         return None if number is None else 128 + int(number)
 
@@ -164,7 +164,7 @@ class TunnelStream:
         if not self._raw.transport.writable:
             return 0
         try:
-            return self._raw.send(data)
+            return int(self._raw.send(data))
         except TimeoutError:
             return 0
 
@@ -200,7 +200,7 @@ class SFTPChannel(RawChannel):
         """Paramiko's own setting of it: the deadline alone counts."""
 
 
-def take(raw: RawChannel, buffer: BufferedPipe) -> bytes:
+def take(raw: RawChannel, buffer: BufferedPipe[bytes]) -> bytes:
     """All that has arrived in a buffer of the channel; the server may send as much again."""
     data: bytes = buffer.empty()
     acknowledge(raw, len(data))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import glob
+import io
 import math
 import os
 import re
@@ -16,6 +17,7 @@ from typing import Literal, Union, cast
 import paramiko
 
 from .errors import ConfigError
+from .secret import Secret
 
 StrPath = Union[str, "os.PathLike[str]"]
 HostKeyPolicy = Literal["reject", "accept-new", "ignore"]
@@ -44,8 +46,8 @@ class SSHOptions:
 
     identity_file: StrPath | None = None
     """The private key to use. Without one, and none in the config file, the usual keys of ``~/.ssh`` are tried."""
-    passphrase: str | None = field(default=None, repr=False)
-    """What decrypts the private key."""
+    passphrase: Secret = field(default=None, repr=False)
+    """What decrypts the private key, or a call that returns it."""
     allow_agent: bool = True
     """Whether the keys of a running ssh-agent are tried, after the private key and the password."""
     known_hosts: StrPath | None = None
@@ -57,7 +59,8 @@ class SSHOptions:
     connect_timeout: float | None = None
     """Seconds for all of connecting: TCP, key exchange and authentication. 15 by default."""
     keepalive_interval: float | None = None
-    """Seconds of silence until the far end is asked for a sign of life; after three of them it is dead. 15 by default."""
+    """Seconds of silence until the far end is asked for a sign of life; it is dead after three times that. 15 by
+    default."""
     max_connections: int = 32
     """Connections to open to the host when one does not carry all sessions."""
 
@@ -80,8 +83,8 @@ class SSHOptions:
             value = getattr(self, name)
             if value is not None and not isinstance(value, (str, os.PathLike)):
                 raise ConfigError(f"{name}={value!r}: give a path")
-        if self.passphrase is not None and not isinstance(self.passphrase, str):
-            raise ConfigError("passphrase: give a text")
+        if self.passphrase is not None and not (isinstance(self.passphrase, str) or callable(self.passphrase)):
+            raise ConfigError("passphrase: give a text, or a call that returns one")
 
 
 @dataclass(frozen=True)
@@ -205,7 +208,7 @@ def _lookup(host: str, config_file: StrPath | None) -> dict[str, object]:
         return {}
     config = paramiko.SSHConfig()
     try:
-        config.parse(iter(list(_lines(path, host, 0))))  # type: ignore[arg-type]  # any iterable of lines will do
+        config.parse(io.StringIO("\n".join(_lines(path, host, 0))))
         return dict(config.lookup(host))
     except (paramiko.SSHException, ImportError, ValueError, KeyError) as error:
         if isinstance(error, ConfigError):

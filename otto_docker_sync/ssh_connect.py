@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import select
 import socket
@@ -12,9 +13,11 @@ from time import monotonic
 
 from .deadline import Deadline, DeadlineExpired
 from .errors import ConnectError, HostKeyError
+from .secret import Secret
 from .ssh_auth import Credentials, Disconnected, check_host_key, prefer_known_keys
 from .ssh_config import SSHOptions, Target
-from .ssh_link import Link, SocketStream, Stream, Transport
+from .ssh_link import Link, SocketStream, Stream
+from .ssh_transport import Transport
 
 CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 
@@ -55,7 +58,7 @@ class _Refused(Exception):
 def connect(
     target: Target,
     where: str,
-    password: str | None,
+    password: Secret,
     options: SSHOptions,
     dial: Dial,
     deadline: Deadline,
@@ -190,17 +193,11 @@ def _connect(sock: socket.socket, address: object, deadline: Deadline) -> socket
             if sock.fileno() not in [descriptor for descriptor, _ in ready]:
                 raise DeadlineExpired("no answer to the TCP connection")
             if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                raise OSError(code, _strerror(code))
+                raise OSError(code, os.strerror(code))
             return sock
         except BaseException:
             sock.close()
             raise
-
-
-def _strerror(code: int) -> str:
-    import os
-
-    return os.strerror(code)
 
 
 def _tune(sock: socket.socket) -> None:
@@ -208,7 +205,9 @@ def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
 
-def _resolve(host: str, port: int, where: str, deadline: Deadline) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
+def _resolve(
+    host: str, port: int, where: str, deadline: Deadline
+) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
     """The addresses of a name. The resolver knows no time-out, so it is left behind where the deadline ends first."""
     found: list[object] = []
     done = threading.Event()
@@ -228,9 +227,8 @@ def _resolve(host: str, port: int, where: str, deadline: Deadline) -> list[tuple
         raise DeadlineExpired(f"the name {host} was not resolved")
     thread.join()
     if isinstance(found[0], Exception):
-        raise ConnectError(
-            f"{where} cannot be reached: no address for {host!r}: {getattr(found[0], 'strerror', found[0])}. Check host=."
-        ) from found[0]
+        why = getattr(found[0], "strerror", None) or found[0]
+        raise ConnectError(f"{where} cannot be reached: no address for {host!r}: {why}. Check host=.") from found[0]
     return found[0]  # type: ignore[return-value]  # what getaddrinfo gives
 
 
@@ -238,5 +236,7 @@ def dial_command(command: str) -> Stream:
     """Start a ProxyCommand and talk to it."""
     ours, theirs = socket.socketpair()
     with theirs:
-        process = subprocess.Popen(["sh", "-c", f"exec {command}"], stdin=theirs, stdout=theirs, start_new_session=True)
+        process = subprocess.Popen(
+            ["sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
+        )
     return SocketStream(ours, process)
