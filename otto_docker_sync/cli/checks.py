@@ -1,0 +1,286 @@
+"""What the doctor looks at. Each check is a `Finding`; a check that fails ends those that need it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+
+from ..channel import Channel
+from ..deadline import Deadline, DeadlineExpired
+from ..docker_host import DockerContainerHost
+from ..errors import AuthenticationError, HostKeyError, OttoError
+from ..host import Host
+from ..result import CommandResult, shorten
+from ..ssh import Connections
+from ..unix_host import UnixHost
+
+SLOW_START = 0.05
+"""Seconds of a shell's start-up file that are worth a note: each command pays them."""
+CLOCK_TOLERANCE = 2.0
+USUAL_SESSIONS = 10
+"""What sshd allows at once on one connection unless it is told otherwise."""
+
+PROBE = r"""
+now() { read -r up rest </proc/uptime; echo "${up%.*}${up#*.}"; }
+login_shell() { env -u SHLVL SSH_CLIENT="${SSH_CLIENT:-x}" "${SHELL:-/bin/sh}" -c : </dev/null 2>&1; }
+echo "system=$(uname -sr)"
+echo "user=$(id -un)"
+echo "time=$(date +%s)"
+begin=$(now); noise=$(login_shell; login_shell; login_shell); end=$(now)
+echo "start=$(( (end - begin) * 10 / 3 ))"
+echo "noise=${#noise}"
+"""
+"""Asks one host several things at once. A shell that sshd starts reads its start-up file: here one is started alike."""
+
+
+class Verdict(Enum):
+    """What a check says."""
+
+    OK = "ok"
+    NOTE = "note"
+    WRONG = "wrong"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at on one host, and what to do where it is not well."""
+
+    host: str
+    check: str
+    verdict: Verdict
+    found: str
+    advice: str = ""
+
+
+def examine(host: Host, timeout: float, parent_is_well: bool = True) -> Iterator[Finding]:
+    """Look at one host; each single check takes at most `timeout` seconds. No error is raised: it is a finding."""
+    kind = _Container if isinstance(host, DockerContainerHost) else _Machine
+    yield from kind(host, timeout).checks(parent_is_well)
+
+
+class _Examination:
+    """What both kinds of examination need."""
+
+    def __init__(self, host: Host, timeout: float) -> None:
+        self.host = host
+        self.timeout = timeout
+
+    def ask(self, command: str | list[str]) -> CommandResult:
+        result = self.host.oneshot(command, timeout=self.timeout)
+        if result.retcode is None:
+            raise OttoError(result.message)
+        return result
+
+    def ok(self, check: str, found: str) -> Finding:
+        return Finding(self.host.id, check, Verdict.OK, found)
+
+    def note(self, check: str, found: str, advice: str = "") -> Finding:
+        return Finding(self.host.id, check, Verdict.NOTE, found, advice)
+
+    def wrong(self, check: str, found: str, advice: str = "") -> Finding:
+        return Finding(self.host.id, check, Verdict.WRONG, found.removeprefix(f"{self.host.id}: "), advice)
+
+    def skipped(self, check: str, found: str) -> Finding:
+        return Finding(self.host.id, check, Verdict.SKIPPED, found)
+
+
+class _Machine(_Examination):
+    """A parent, a hop, or this machine."""
+
+    def checks(self, _: bool) -> Iterator[Finding]:
+        facts: dict[str, str] = {}
+        for finding in self._way_there(facts):
+            yield finding
+            if finding.verdict is Verdict.WRONG:
+                return
+        if facts:
+            yield from self._clock(facts)
+        if isinstance(self.host, UnixHost) and self.host.term == "ssh":
+            yield from self._start_up(facts)
+            yield from self._sftp(self.host._connections)
+            yield from self._sessions(self.host._connections)
+        if getattr(self.host, "docker_capable", True):
+            yield from self._docker()
+        else:
+            yield self.skipped("docker", "docker_capable is false for this host")
+
+    def _way_there(self, facts: dict[str, str]) -> Iterator[Finding]:
+        host = self.host
+        hops: list[UnixHost] = []
+        hop = host.hop if isinstance(host, UnixHost) else None
+        while hop is not None:
+            hops.insert(0, hop)
+            hop = hop.hop
+        for hop in hops:
+            try:
+                hop.oneshot(":", timeout=self.timeout)
+            except OttoError as error:
+                yield self.wrong(f"hop {hop.id}", str(error))
+                return
+            yield self.ok(f"hop {hop.id}", f"{hop.host} answers")
+        begin = time.time()
+        try:
+            result = self.ask(PROBE)
+        except HostKeyError as error:
+            yield self.ok("reach", "answers")
+            yield self.wrong("host key", str(error))
+            return
+        except AuthenticationError as error:
+            yield self.ok("reach", "answers")
+            yield self.ok("host key", "accepted")
+            yield self.wrong("login", str(error))
+            return
+        except OttoError as error:
+            yield self.wrong("reach", str(error))
+            return
+        end = time.time()
+        told = [line.partition("=") for line in result.output.splitlines()]
+        facts.update((name, value) for name, _, value in told)
+        facts["mine"], facts["doubt"] = str((begin + end) / 2), str((end - begin) / 2)
+        if isinstance(host, UnixHost) and host.term == "ssh":
+            about = host._connections.describe()
+            yield self.ok("reach", f"{facts.get('system', 'answers')}, {about.get('server', 'SSH')}")
+            if host.ssh.host_key_policy == "ignore":
+                yield self.note("host key", "not looked at", 'host_key_policy = "accept-new" would notice a change')
+            else:
+                yield self.ok("host key", f"{about.get('host_key', '')} is the known one".strip())
+            yield self.ok("login", f"{about.get('login', '')}")
+        else:
+            yield self.ok("reach", facts.get("system", "answers"))
+            yield self.ok("login", f"{facts.get('user', '?')}")
+
+    def _clock(self, facts: dict[str, str]) -> Iterator[Finding]:
+        if not facts.get("time", "").isdigit():
+            yield self.skipped("clock", "the host does not tell the time")
+            return
+        skew = int(facts["time"]) + 0.5 - float(facts["mine"])
+        doubt = float(facts["doubt"]) + 0.5
+        if abs(skew) <= max(CLOCK_TOLERANCE, doubt):
+            yield self.ok("clock", f"within {max(1, round(doubt + abs(skew)))} s of this machine's")
+        else:
+            where = "ahead of" if skew > 0 else "behind"
+            advice = "start a time service there, such as systemd-timesyncd; files and certificates look wrong in time"
+            yield self.note("clock", f"{abs(skew):.0f} s {where} this machine's", advice)
+
+    def _start_up(self, facts: dict[str, str]) -> Iterator[Finding]:
+        noise, start = facts.get("noise", "0"), facts.get("start", "")
+        if noise != "0":
+            advice = "end the file early where there is no terminal: [ -t 1 ] || return"
+            yield self.note("start-up file", "the shell's start-up file prints something, which breaks SFTP", advice)
+        elif start.isdigit() and int(start) / 1000 >= SLOW_START:
+            advice = "keep version managers and the like out of it where there is no terminal: [ -t 1 ] || return"
+            yield self.note("start-up file", f"each command waits {start} ms for the shell's start-up file", advice)
+        elif start.isdigit():
+            yield self.ok("start-up file", "quick and silent")
+
+    def _sftp(self, connections: Connections) -> Iterator[Finding]:
+        try:
+            with connections.open_sftp(Deadline.after(self.timeout)) as sftp:
+                sftp.normalize(".")
+        except (OttoError, OSError, DeadlineExpired) as error:
+            yield self.note("sftp", str(error) or "no answer in time", "put and get go without it, by slower ways")
+        else:
+            yield self.ok("sftp", "works")
+
+    def _sessions(self, connections: Connections) -> Iterator[Finding]:
+        """Open sessions until one connection takes no more; each is a program that ends with its channel."""
+        deadline = Deadline.after(self.timeout)
+        opened: list[Channel] = []
+        limit = USUAL_SESSIONS
+        try:
+            for _ in range(USUAL_SESSIONS):
+                opened.append(connections.open_channel("cat", deadline=deadline))
+                if connections.describe()["connections"] != 1:
+                    limit = len(opened) - 1
+                    break
+        except (OttoError, DeadlineExpired) as error:
+            yield self.note("sessions", f"after {len(opened)} at once: {error or 'no answer in time'}")
+            return
+        finally:
+            for channel in opened:
+                channel.close()
+        if limit >= USUAL_SESSIONS:
+            yield self.ok("sessions", f"{USUAL_SESSIONS} at once on one connection")
+        else:
+            advice = f"further connections are opened where more are needed; MaxSessions {USUAL_SESSIONS} is usual"
+            yield self.note("sessions", f"{limit} at once on one connection", advice)
+
+    def _docker(self) -> Iterator[Finding]:
+        docker = list(getattr(self.host, "docker_command", ("docker",)))
+        name = " ".join(docker)
+        try:
+            result = self.ask([*docker, "version", "--format", "{{json .}}"])
+        except OttoError as error:
+            yield self.wrong("docker", str(error))
+            return
+        text = (result.stderr or result.output).strip()
+        last = shorten(text.splitlines()[-1] if text else f"exit status {result.retcode}")
+        client, server = _versions(result.stdout or "")
+        if not client and not server:
+            advice = 'install docker there, or say where it is: docker_command = ["/path/to/docker"]'
+            yield self.wrong("docker", f"{name}: {last}", advice)
+            return
+        if result.retcode != 0:
+            if "permission denied" in text:
+                advice = 'add the user to the group docker, or set docker_command = ["sudo", "-n", "docker"]'
+            else:
+                advice = "start the daemon: systemctl start docker"
+            yield self.wrong("docker", f"client {client}; {last}", advice)
+            return
+        versions = f"client {client}, server {server}" if server else f"client {client}"
+        yield self.ok("docker", versions)
+        yield from self._compose(docker)
+
+    def _compose(self, docker: list[str]) -> Iterator[Finding]:
+        for command in ([*docker, "compose"], [*docker[:-1], "docker-compose"]):
+            result = self.ask([*command, "version", "--short"])
+            if result.ok and result.output.strip():
+                yield self.ok("compose", f"{result.output.strip()} ({' '.join(command)})")
+                return
+        yield self.note("compose", "there is no Docker Compose", "stacks need it: install docker-compose-plugin")
+
+
+class _Container(_Examination):
+    """A container on its parent."""
+
+    host: DockerContainerHost
+
+    def checks(self, parent_is_well: bool) -> Iterator[Finding]:
+        if not parent_is_well:
+            yield self.skipped("container", f"see {self.host.parent.id}")
+            return
+        try:
+            running = self.host.is_running()
+        except OttoError as error:
+            yield self.wrong("container", str(error))
+            return
+        if not running:
+            target = self.host.container_id
+            advice = f"docker start {target}" if target else f"otto-docker up {self.host.project}"
+            yield self.note("container", "does not run", advice)
+            return
+        yield self.ok("container", "runs")
+        try:
+            result = self.ask('command -v tar; id -un 2>/dev/null || echo "${USER:-?}"')
+        except OttoError as error:
+            found = str(error).removeprefix(f"{self.host.id}: ")
+            yield self.note("shell", found, "put and get work without a shell, commands do not")
+            return
+        yield self.ok("shell", f"{self.host.shell} works, as {result.output.split()[-1]}")
+        if "tar" in result.output.split("\n")[0]:
+            yield self.ok("tar", "is there")
+        else:
+            yield self.note("tar", "is not there", "put and get go by docker cp, so not into tmpfs mounts")
+
+
+def _versions(text: str) -> tuple[str, str]:
+    """The client's and the server's version in what ``docker version`` says; "" for what is not there."""
+    try:
+        told = json.loads(text)
+        return str((told.get("Client") or {}).get("Version", "")), str((told.get("Server") or {}).get("Version", ""))
+    except (ValueError, AttributeError):
+        return "", ""

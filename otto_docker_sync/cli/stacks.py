@@ -1,0 +1,182 @@
+"""``otto-docker up``, ``down``, ``ps`` and ``logs``: stacks of Docker Compose."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from .. import compose
+from ..errors import ConfigError, OttoError
+from ..host import Host
+from ..lab_file import nearest
+from . import COULD_NOT_RUN
+from .hosts import complete_hosts, complete_projects
+from .state import State
+
+ProjectName = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="PROJECT",
+        help="A project of the lab file; not needed where there is only one.",
+        autocompletion=complete_projects,
+    ),
+]
+On = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="HOST", help="The parent; else the project's default host.", autocompletion=complete_hosts
+    ),
+]
+Name = Annotated[
+    str | None,
+    typer.Option("--project-name", "-p", metavar="NAME", help="Compose's name of the stack; else otto-PROJECT-USER."),
+]
+Timeout = Annotated[float | None, typer.Option("--timeout", "-t", metavar="SECONDS", help="Give up after so long.")]
+
+
+def up(
+    ctx: typer.Context,
+    project: ProjectName = None,
+    on: On = None,
+    project_name: Name = None,
+    build: Annotated[
+        bool, typer.Option("--build/--no-build", metavar="", help="Whether to build images first.")
+    ] = True,
+    timeout: Timeout = None,
+) -> int:
+    """Start a stack, and list its containers as hosts.
+
+    Example: otto-docker up repo1
+    """
+    state: State = ctx.obj
+    name, parent = _project(state, project), _parent(state, on)
+    if state.dry_run:
+        return state.would(f"start the stack of {name} on {_where(state, name, parent)}", project=name)
+    limit: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+    hosts = state.call(
+        lambda: compose.compose_up(name, state.lab, on=parent, project_name=project_name, build=build, **limit)
+    )
+    if state.json:
+        state.print_json(
+            [{"host": host.id, "service": key, "container": host.container_id} for key, host in hosts.items()]
+        )
+    else:
+        rows = [[host.id, service, host.container_id[:12]] for service, host in hosts.items()]
+        state.print_table(["host", "service", "container"], rows)
+    return 0
+
+
+def down(
+    ctx: typer.Context,
+    project: ProjectName = None,
+    on: On = None,
+    project_name: Name = None,
+    stop_timeout: Annotated[
+        int, typer.Option(metavar="SECONDS", help="How long containers may take to stop, until they are killed.")
+    ] = 1,
+) -> int:
+    """Stop a stack and remove its containers and networks.
+
+    Example: otto-docker down repo1
+    """
+    state: State = ctx.obj
+    name, parent = _project(state, project), _parent(state, on)
+    if state.dry_run:
+        return state.would(f"stop the stack of {name} on {_where(state, name, parent)}", project=name)
+    state.call(
+        lambda: compose.compose_down(name, state.lab, on=parent, project_name=project_name, stop_timeout=stop_timeout)
+    )
+    if state.json:
+        state.print_json({"project": name, "down": True})
+    else:
+        state.tell(f"{name} is down")
+    return 0
+
+
+def ps(
+    ctx: typer.Context,
+    host: Annotated[
+        str | None,
+        typer.Argument(metavar="HOST", help="Only on this parent.", autocompletion=complete_hosts),
+    ] = None,
+) -> int:
+    """List the containers of stacks that run on a parent, or on all parents of the lab."""
+    state: State = ctx.obj
+    every = [state.lab.get(host)] if host else list(state.lab.hosts.values())
+    parents = [one for one in every if host or (not one.is_virtual and getattr(one, "docker_capable", True))]
+    if state.dry_run:
+        return state.would(f"ask docker on {', '.join(parent.id for parent in parents)}", hosts=[p.id for p in parents])
+    rows: list[dict[str, Any]] = []
+    status = 0
+    for parent in parents:
+        try:
+            found = state.call(lambda parent=parent: compose.compose_ps(parent))  # type: ignore[misc]
+        except OttoError as error:
+            if len(parents) == 1:
+                raise
+            state.error(str(error))
+            status = COULD_NOT_RUN
+        else:
+            rows += [{"host": parent.id, **asdict(container)} for container in found]
+    if state.json:
+        state.print_json(rows)
+    else:
+        columns = ["host", "compose_project", "compose_service", "number", "container_id", "status"]
+        cells = [
+            [str(row[column])[:12] if column == "container_id" else str(row[column]) for column in columns]
+            for row in rows
+        ]
+        state.print_table(["parent", "stack", "service", "number", "container", "status"], cells)
+    return status
+
+
+def logs(
+    ctx: typer.Context,
+    project: ProjectName = None,
+    on: On = None,
+    project_name: Name = None,
+    service: Annotated[str | None, typer.Option("--service", "-s", metavar="NAME", help="Only this service.")] = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", metavar="", help="Go on with new lines as they come; Ctrl-C leaves.")
+    ] = False,
+    tail: Annotated[int | None, typer.Option(metavar="LINES", help="Begin with the last so many of each.")] = None,
+) -> int:
+    """Show what the containers of a stack have written.
+
+    Example: otto-docker logs repo1 --service api --tail 20 --follow
+    """
+    state: State = ctx.obj
+    name, parent = _project(state, project), _parent(state, on)
+    if state.dry_run:
+        return state.would(f"show the logs of {name} on {_where(state, name, parent)}", project=name)
+
+    def show() -> None:
+        for line in compose.compose_logs(
+            name, state.lab, on=parent, project_name=project_name, service=service, follow=follow, tail=tail
+        ):
+            state.write(line + "\n")
+
+    state.call(show)
+    return 0
+
+
+def _project(state: State, given: str | None) -> str:
+    """The project that was named, or the only one."""
+    projects = state.lab.projects
+    if given is None and len(projects) == 1:
+        return next(iter(projects))
+    if given is None:
+        raise ConfigError(f"which project?{nearest('', projects)}")
+    if given not in projects:
+        raise ConfigError(f"{given!r}: no such project{nearest(given, projects)}")
+    return given
+
+
+def _parent(state: State, given: str | None) -> Host | None:
+    return None if given is None else state.lab.get(given)
+
+
+def _where(state: State, project: str, parent: Host | None) -> str:
+    return parent.id if parent else state.lab.projects[project].default_host or "the only parent"

@@ -1,0 +1,266 @@
+"""What cannot be done is told in one message, with status 255, and nothing is started."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
+
+LAB = """
+name = "bench"
+
+[hosts.gateway]
+host = "192.0.2.1"
+
+[hosts.carrot]
+host = "192.0.2.10"
+user = "tester"
+port = 2222
+hop = "gateway"
+resources = ["power", "carrot"]
+
+[hosts.plain]
+host = "192.0.2.11"
+docker_capable = false
+
+[projects.repo1]
+compose_files = ["compose.yml"]
+default_host = "carrot"
+services = ["api", "db"]
+"""
+
+COMPOSE = """
+services:
+  api: {image: busybox}
+  db: {image: busybox}
+"""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Path:
+    (tmp_path / "compose.yml").write_text(COMPOSE)
+    (tmp_path / "lab.toml").write_text(LAB)
+    return tmp_path
+
+
+def otto(directory: Path, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [OTTO_DOCKER, *args],
+        cwd=directory,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def refused(directory: Path, *args: str, **environment: str) -> str:
+    """The message of a command line that must fail."""
+    done = otto(directory, *args, **environment)
+    assert done.returncode == 255, done
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("otto-docker: ") and done.stderr.count("otto-docker: ") == 1
+    return done.stderr
+
+
+# The lab file
+
+
+def test_no_lab_file_anywhere(tmp_path: Path) -> None:
+    assert "no lab.toml" in refused(tmp_path, "hosts") and "--lab" in refused(tmp_path, "hosts")
+
+
+def test_a_lab_file_that_is_not_there(tmp_path: Path) -> None:
+    assert "elsewhere.toml" in refused(tmp_path, "--lab", "elsewhere.toml", "hosts")
+
+
+def test_broken_toml_names_the_file_and_the_line(lab: Path) -> None:
+    (lab / "lab.toml").write_text('name = "bench"\n[hosts.carrot\n')
+    message = refused(lab, "hosts")
+    assert str(lab / "lab.toml") in message and "line 2" in message
+
+
+@pytest.mark.parametrize(
+    "line, table, right",
+    [("hosst = 1", "hosts.carrot", "host"), ("identity_fiel = 'x'", "hosts.carrot", "identity_file")],
+)
+def test_an_unknown_key_is_told_with_the_nearest_right_one(lab: Path, line: str, table: str, right: str) -> None:
+    (lab / "lab.toml").write_text(f'[{table}]\nhost = "192.0.2.10"\n{line}\n')
+    message = refused(lab, "hosts")
+    assert line.split()[0] in message and table in message and f"'{right}'" in message
+
+
+# What is named on the command line
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "carrrot", "true"),
+        ("oneshot", "carrrot", "true"),
+        ("put", "carrrot", "a", "b"),
+        ("get", "carrrot", "a", "b"),
+        ("interact", "carrrot"),
+        ("ps", "carrrot"),
+        ("doctor", "carrrot"),
+        ("up", "--on", "carrrot"),
+        ("--dry-run", "run", "carrrot", "true"),
+    ],
+    ids=" ".join,
+)
+def test_an_unknown_host_id_is_told_with_the_nearest(lab: Path, command: tuple[str, ...]) -> None:
+    message = refused(lab, *command)
+    assert "'carrrot'" in message and "'carrot'" in message
+
+
+@pytest.mark.parametrize("verb", ["up", "down", "logs"])
+def test_an_unknown_project_is_told_with_the_nearest(lab: Path, verb: str) -> None:
+    message = refused(lab, verb, "repo2")
+    assert "repo2" in message and "repo1" in message
+
+
+def test_a_project_has_to_be_named_where_there_are_two(lab: Path) -> None:
+    (lab / "lab.toml").write_text(LAB + '[projects.repo2]\ncompose_files = ["compose.yml"]\ndefault_host = "carrot"\n')
+    message = refused(lab, "up")
+    assert "repo1" in message and "repo2" in message
+
+
+def test_there_is_no_project_at_all(lab: Path) -> None:
+    (lab / "lab.toml").write_text(LAB.partition("[projects")[0])
+    assert "project" in refused(lab, "up")
+
+
+def test_a_service_that_is_not_in_the_compose_file(lab: Path) -> None:
+    (lab / "lab.toml").write_text(LAB.replace('"db"]', '"dbb"]'))
+    message = refused(lab, "up")
+    assert "dbb" in message and "compose.yml" in message
+
+
+def test_a_compose_file_that_does_not_parse(lab: Path) -> None:
+    (lab / "compose.yml").write_text("services: [\n")
+    assert "compose.yml" in refused(lab, "up")
+
+
+def test_a_parent_that_is_not_docker_capable(lab: Path) -> None:
+    message = refused(lab, "up", "--on", "plain")
+    assert "plain" in message and "docker_capable" in message
+
+
+@pytest.mark.parametrize(
+    "args, hint",
+    [
+        (("hosts", "--json"), "before the command"),
+        (("run", "-v", "carrot", "true"), "before the command"),
+        (("nonsense",), "nonsense"),
+        (("run", "carrot"), "CMD"),
+        (("run", "carrot", "--"), "CMD"),
+        (("run", "-t", "soon", "carrot", "true"), "--timeout"),
+        (("run", "-t", "-1", "carrot", "true"), "timeout"),
+        (("run", "-t", "nan", "carrot", "true"), "timeout"),
+        (("put", "carrot", "only-one"), "DEST"),
+        (("put", "--mode", "rwx", "carrot", "a", "b"), "0755"),
+        (("put", "carrot", "not-there", "/tmp"), "not-there"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_a_command_line_that_says_nothing(lab: Path, args: tuple[str, ...], hint: str) -> None:
+    assert hint in refused(lab, *args)
+
+
+def test_the_extra_is_missing() -> None:
+    program = "import sys; sys.modules['typer'] = None; from otto_docker_sync.cli import main; main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 255
+    assert done.stderr == "otto-docker: the command line needs typer: pip install 'otto-docker-sync[cli]'\n"
+
+
+def test_verbose_shows_the_traceback(lab: Path) -> None:
+    done = otto(lab, "-v", "run", "carrrot", "true")
+    assert done.returncode == 255 and "Traceback" in done.stderr
+
+
+# Without contacting anybody
+
+
+def test_hosts_lists_declared_containers_too(lab: Path) -> None:
+    done = otto(lab, "hosts")
+    assert done.returncode == 0
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert [row[0] for row in rows] == ["gateway", "carrot", "plain", "carrot.repo1.api", "carrot.repo1.db"]
+    assert rows[1][1:] == ["ssh", "tester@192.0.2.10:2222 via gateway", "carrot power"]
+    assert rows[3][1] == "container"
+
+
+def test_hosts_as_json(lab: Path) -> None:
+    every = json.loads(otto(lab, "--json", "hosts").stdout)
+    assert every[1]["id"] == "carrot" and every[1]["resources"] == ["carrot", "power"]
+
+
+def test_the_lab_file_is_found_upwards_by_variable_and_by_option(lab: Path) -> None:
+    below = lab / "deep" / "down"
+    below.mkdir(parents=True)
+    elsewhere = lab / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "other.toml").write_text('[hosts.other]\nhost = "192.0.2.99"\n')
+    assert otto(below, "hosts").stdout.startswith("gateway")
+    assert otto(below, "hosts", OTTO_LAB="../../elsewhere/other.toml").stdout.startswith("other")
+    assert otto(below, "--lab", str(lab / "lab.toml"), "hosts", OTTO_LAB="nowhere").stdout.startswith("gateway")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "carrot.repo1.api", "make test"),
+        ("oneshot", "carrot", "make test"),
+        ("put", "carrot", "a", "/b"),
+        ("get", "carrot", "/a", "b"),
+        ("interact", "carrot"),
+        ("up",),
+        ("down", "repo1"),
+        ("logs", "repo1"),
+        ("ps",),
+        ("ps", "carrot"),
+        ("doctor",),
+        ("demo",),
+    ],
+    ids=" ".join,
+)
+def test_dry_run_says_what_it_would_do_and_contacts_nothing(lab: Path, command: tuple[str, ...]) -> None:
+    done = otto(lab, "--dry-run", *command)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.startswith("would ")
+    as_json = otto(lab, "--json", "--dry-run", *command)
+    assert json.loads(as_json.stdout)["dry_run"] is True
+
+
+def test_completion_of_host_ids_reads_the_lab_file_only(lab: Path) -> None:
+    def completed(words: str) -> list[str]:
+        environment = {
+            "_OTTO_DOCKER_COMPLETE": "complete_bash",
+            "COMP_WORDS": words,
+            "COMP_CWORD": str(words.count(" ")),
+        }
+        return otto(lab, **environment).stdout.split()
+
+    assert completed("otto-docker run carrot.") == ["carrot.repo1.api", "carrot.repo1.db"]
+    assert completed("otto-docker up re") == ["repo1"]
+    assert completed("otto-docker --lab nowhere.toml run car") == []
+
+
+@pytest.mark.parametrize(
+    "verb", ["hosts", "run", "oneshot", "put", "get", "interact", "up", "down", "ps", "logs", "doctor", "demo"]
+)
+def test_every_command_has_a_help_text(tmp_path: Path, verb: str) -> None:
+    done = otto(tmp_path, verb, "--help")
+    assert done.returncode == 0 and done.stderr == ""
+    assert done.stdout.startswith(f"Usage: otto-docker {verb}")
+    assert verb in otto(tmp_path).stdout
