@@ -123,16 +123,18 @@ def test_a_proxy_delays(proxy: Proxy) -> None:
 
 
 def test_a_proxy_drops_after_so_many_bytes(proxy: Proxy) -> None:
-    proxy.drop_after(4)
     with socket.create_connection((proxy.host, proxy.port), 5) as client:
-        assert client.recv(4, socket.MSG_WAITALL) == b"SSH-"
+        assert client.recv(100).startswith(b"SSH-2.0-")
+        proxy.drop_after(4)
+        client.sendall(b"SSH-2.0-somebody\r\n")
+        assert len(client.recv(4, socket.MSG_WAITALL)) == 4
         with pytest.raises(ConnectionResetError):
             client.recv(1)
 
 
 def test_a_proxy_refuses(proxy: Proxy) -> None:
     proxy.refuse()
-    with socket.create_connection((proxy.host, proxy.port), 5) as client, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), socket.create_connection((proxy.host, proxy.port), 5) as client:
         client.recv(1)
     proxy.accept()
     with socket.create_connection((proxy.host, proxy.port), 5) as client:
