@@ -73,7 +73,10 @@ def test_output_that_never_ends_is_neither_lost_nor_held_for_long(noise: bytes, 
     shown = follow(section, cut(stream, at))
     assert not section.ended
     assert output.startswith(shown) and len(output) - len(shown) <= 40
-    assert shown + section.finish() == output
+    shown += section.finish()
+    lost = output[len(shown) :]
+    assert output.startswith(shown)
+    assert lost == b"" or (len(lost) > 4 and any(end.may_start_with(lost) for end in (END, PROMPT_END)))
 
 
 @given(st.binary(max_size=300), borders)

@@ -1,0 +1,188 @@
+"""A fault at every byte of a recorded exchange: the call reports it in time, and the next call works."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from otto_docker_sync.channel import Channel
+from otto_docker_sync.errors import OttoError
+from otto_docker_sync.local import LocalChannel
+from otto_docker_sync.result import CommandResult
+
+from .scripted import (
+    Clock,
+    Fault,
+    ObedientWarden,
+    Recording,
+    RecordingChannel,
+    ScriptedChannel,
+    TestHost,
+    asked_by,
+)
+
+COMMAND = "echo one; echo two; (exit 3)"
+ONESHOT = "echo one; echo two >&2; (exit 3)"
+KINDS = ["end", "lost", "stall", "garbage"]
+CALLS = 3
+"""The last of them must find all well again."""
+TIMEOUT = 5.0
+CLEANING_UP = 12.0
+"""Seconds that a call may take beyond its time-out, when every single step of the cleaning up stalls, too."""
+
+
+def is_warden(argv: Sequence[str]) -> bool:
+    return "otto-warden" in argv
+
+
+def record(shell: str, talk: Callable[[TestHost, Recording], object]) -> Recording:
+    """What a real shell of this machine shows when `talk` uses it."""
+    recording = Recording()
+
+    def opener(argv: Sequence[str], tags: Mapping[str, str], tty: bool) -> Channel:
+        if is_warden(argv):
+            return LocalChannel(argv, tty=tty, env=tags)
+        return RecordingChannel(argv, recording, tty, tags)
+
+    with TestHost(opener, shell) as host:
+        talk(host, recording)
+    return recording
+
+
+class Stage:
+    """A host whose first channel plays a recording with a fault; later ones play it without."""
+
+    def __init__(self, shell: str, recording: Recording, fault: Fault, clock: Clock) -> None:
+        self.clock = clock
+        self.opened: list[ScriptedChannel] = []
+        self._faults = iter([fault])
+
+        def opener(argv: Sequence[str], tags: Mapping[str, str], tty: bool) -> Channel:
+            warden = is_warden(argv)
+            script = ObedientWarden() if warden else recording
+            fault = None if warden else next(self._faults, None)
+            self.opened.append(ScriptedChannel(script, asked_by(argv, tags), tty, clock, fault))
+            return self.opened[-1]
+
+        self.host = TestHost(opener, shell)
+
+    def attempt(self, verb: Callable[..., CommandResult], command: str) -> CommandResult | OttoError:
+        """What came of a call, which must be back in time and may raise what the contract names, nothing else."""
+        began = self.clock.now
+        try:
+            return verb(command, timeout=TIMEOUT)
+        except OttoError as error:
+            return error
+        finally:
+            assert self.clock.now - began <= TIMEOUT + CLEANING_UP
+
+    def finish(self, context: str) -> None:
+        self.host.close()
+        assert all(channel.closed for channel in self.opened), context
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("otto_docker_sync.deadline.monotonic", clock)
+    return clock
+
+
+@pytest.fixture(scope="module", params=["dash", "busybox"])
+def shell(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A shell of this machine, by its path."""
+    if request.param == "dash":
+        yield "/bin/dash"
+    else:
+        path = tmp_path_factory.mktemp("bin") / "sh"
+        path.symlink_to(Path("/bin/busybox").resolve())
+        yield str(path)
+
+
+@pytest.fixture(scope="module")
+def conversation(shell: str) -> tuple[Recording, int]:
+    """The recording, and how many bytes of it come before the second call."""
+    sizes: list[int] = []
+
+    def talk(host: TestHost, recording: Recording) -> None:
+        for _ in range(CALLS):
+            sizes.append(recording.size())
+            assert as_expected(host.run(COMMAND, timeout=TIMEOUT))
+
+    return record(shell, talk), sizes[1]
+
+
+def chat(host: TestHost) -> None:
+    host.sendline("printf 'name: '; read name; echo dear $name")
+    assert host.expect("name: ", timeout=TIMEOUT).index == 0
+    host.sendline("ann")
+    assert host.expect(r"dear (\w+)\n", timeout=TIMEOUT).groups() == ("ann",)
+
+
+@pytest.fixture(scope="module")
+def chatted(shell: str) -> Recording:
+    return record(shell, lambda host, _: chat(host))
+
+
+@pytest.fixture(scope="module")
+def single(shell: str) -> Recording:
+    return record(shell, lambda host, _: host.oneshot(ONESHOT, timeout=TIMEOUT))
+
+
+def as_expected(result: CommandResult | OttoError) -> bool:
+    return isinstance(result, CommandResult) and (result.output, result.retcode) == ("one\ntwo\n", 3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_session_survives_a_fault_at_any_byte(
+    shell: str, conversation: tuple[Recording, int], clock: Clock, kind: str
+) -> None:
+    threads = threading.active_count()
+    recording, size = conversation
+    for at in range(size):
+        stage = Stage(shell, recording, Fault(kind, at), clock)
+        results = [stage.attempt(stage.host.run, COMMAND) for _ in range(CALLS)]
+        context = f"{kind} at byte {at} of {size}: {results}"
+        assert sum(not as_expected(result) for result in results) <= 1, context
+        assert as_expected(results[-1]), context
+        for result in results:
+            if isinstance(result, CommandResult) and not as_expected(result) and kind != "garbage":
+                assert result.message and result.retcode is None, context
+                # The first bytes of what was cut in two look like what a program may have printed, too.
+                assert "one\ntwo\n".startswith(re.sub(r"\r$|<[0-9a-f]{0,3}$", "", result.output)), context
+        stage.finish(context)
+    assert threading.active_count() == threads
+
+
+@pytest.mark.parametrize("kind", ["end", "lost", "stall"])
+def test_expect_raises_at_a_fault_at_any_byte_and_the_session_opens_again(
+    shell: str, chatted: Recording, clock: Clock, kind: str
+) -> None:
+    for at in range(chatted.size()):
+        stage = Stage(shell, chatted, Fault(kind, at), clock)
+        began = clock.now
+        try:
+            chat(stage.host)
+        except OttoError:
+            stage.host.open_session("default").close()
+        assert clock.now - began <= 2 * TIMEOUT + CLEANING_UP
+        chat(stage.host)
+        stage.finish(f"{kind} at byte {at}")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_oneshot_reports_a_fault_at_any_byte(shell: str, single: Recording, clock: Clock, kind: str) -> None:
+    for at in range(single.size()):
+        stage = Stage(shell, single, Fault(kind, at), clock)
+        results = [stage.attempt(stage.host.oneshot, ONESHOT) for _ in range(2)]
+        context = f"{kind} at byte {at} of {single.size()}: {results}"
+        first, second = results
+        assert isinstance(second, CommandResult), context
+        assert (second.stdout, second.stderr, second.retcode) == ("one\n", "two\n", 3), context
+        if isinstance(first, CommandResult) and first.retcode is not None and kind != "garbage":
+            assert (first.stdout, first.stderr, first.retcode) == ("one\n", "two\n", 3), context
+        stage.finish(context)
