@@ -53,7 +53,11 @@ class Docker:
         )
 
     def answers(self) -> bool:
-        return self.run("version", "--format", "{{.Server.Version}}", timeout=20).returncode == 0
+        """Whether there is a client, and a daemon that talks to it."""
+        try:
+            return self.run("version", "--format", "{{.Server.Version}}", timeout=20).returncode == 0
+        except subprocess.TimeoutExpired:
+            return False
 
     @property
     def socket(self) -> Path | None:
