@@ -27,6 +27,9 @@ LINE_LIMIT = 900
 
 DIGITS = b"0123456789"
 
+CERTAIN = 4
+"""Bytes of a marker that are no chance any more."""
+
 
 def new_nonce() -> str:
     """64 bits that no earlier output can hold."""
@@ -108,8 +111,11 @@ class Section:
         return self._body()
 
     def finish(self) -> bytes:
-        """What is held back, when no more bytes will come."""
+        """What is held back, when no more bytes will come; not the larger part of a marker that was cut off."""
         held, self._buffer = self._buffer, b""
+        marker = held.find(b"<")
+        if 0 <= marker < len(held) - CERTAIN:
+            held = held[:marker]
         return held if self.started else b""
 
     def _find_begin(self) -> bool:
@@ -176,21 +182,24 @@ class SessionFrame(Section):
         begin, first, second = Begin(), new_nonce(), new_nonce()
         by_prompt = prompt.end(serial)
         super().__init__(begin, (End(f"<{first}:{second}:".encode()), by_prompt), (by_prompt,))
-        self.serial = serial
+        end_printf = f"\\command printf '<%s:%s:%d>' {first} {second} \"$__otto_r\""
         self.run_tag = f"OTTO_RUN={begin.first}"
         self.upload = b"".join(
             [
-                # Its own line: a readonly PS1 makes the shell drop what follows it.
                 prompt.assignment.encode() + b"\n",
                 # The frame's own trace is hidden, and would be quadratic; the user's is switched on again by eval.
                 b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
                 *quoted_lines(encode_command(command)),
-                f"{{ __otto_n={serial}; \\export {self.run_tag}; {begin.printf}; __otto_s {last} && :; }} 2>/dev/null; "
-                'eval "$__otto_x$__otto_o"; '
-                f"{{ __otto_r=$?; \\command printf '<%s:%s:%d>' {first} {second} \"$__otto_r\"; "
-                '__otto_s "$__otto_r" && :; } 2>/dev/null\n'.encode(),
+                f"{{ __otto_n={serial}; \\export {self.run_tag}; {to_tty(begin.printf)}; __otto_s {last} && :; }} "
+                '2>/dev/null; eval "$__otto_x$__otto_o"; '
+                f"{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s \"$__otto_r\" && :; }} 2>/dev/null\n".encode(),
             ]
         )
+
+
+def to_tty(printf: str) -> str:
+    """The same on the terminal itself, wherever the user sent stdout; on stdout where there is no /dev/tty."""
+    return f"{printf} >/dev/tty || {printf}"
 
 
 class Prompt:
@@ -206,7 +215,8 @@ class Prompt:
     @property
     def assignment(self) -> str:
         first, second = self._halves
-        return f"PS1='<{first}''{second}:$?:$__otto_n>'"
+        # A plain assignment to a readonly PS1 is an error at which a shell drops what it has read.
+        return f"""\\command eval 'PS1="<{first}""{second}:\\$?:\\$__otto_n>"' 2>/dev/null"""
 
     def end(self, serial: int) -> End:
         return End(f"<{''.join(self._halves)}:".encode(), f":{serial}>".encode())

@@ -94,6 +94,17 @@ class Host(ABC):
         open, which is no proof that the program runs. Raises `ConnectError` and its kin.
         """
 
+    def _open_shell(
+        self,
+        args: Sequence[str],
+        *,
+        tags: Mapping[str, str],
+        tty: bool = False,
+        deadline: Deadline,
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        return self._open_channel([self.shell, *args], tags=tags, tty=tty, deadline=deadline, size=size)
+
     def _sessions_refused(self) -> str:
         """Why this host has no sessions; empty when it has."""
         return ""

@@ -187,8 +187,10 @@ class HostSession:
                     outcome.message += f"; the shell could not be kept{': ' if reason else ''}{reason}"
                 return outcome
             except ShellEnded as ended:
-                outcome = Outcome(ended.status, new_session=is_new)
+                outcome = Outcome(ended.status if ended.started else None, new_session=is_new)
                 self._explain_end(shell, outcome, monotonic() - started_at)
+                if not ended.started:
+                    outcome.message += "; the command had not begun"
                 return outcome
             except ConnectionLost as error:
                 outcome = Outcome(None, f"the outcome is unknown: {error}", new_session=is_new)
@@ -206,6 +208,7 @@ class HostSession:
             self._drop(shell)
         if self._shell is None:
             is_new, self._had_shell = self._had_shell, True
+            self._matcher.take()
             self._shell = self.host._start(lambda: Shell.open(self.host, self._matcher, deadline), deadline)
             if is_new:
                 self.host._log.event(f"session {self.name!r}: a new shell; the state of the one before is gone")

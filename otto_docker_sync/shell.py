@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Protocol
 
 from .capture import Capture
-from .channel import SIZE, WRITE_POLL, Channel, ShellSource
+from .channel import SIZE, WRITE_POLL, Channel, Chunk, ShellSource
 from .deadline import Deadline, DeadlineExpired
 from .errors import ConfigError, ConnectionLost, OttoError
 from .framing import Begin, Prompt, SessionFrame, handshake, new_nonce, shell_quote
@@ -31,11 +31,15 @@ ENVIRONMENT = {"TERM": "dumb", "ENV": "", "BASH_ENV": "", "HISTFILE": ""}
 
 
 class ShellEnded(Exception):
-    """The shell is gone. ``status`` is its exit status, None when nobody knows it."""
+    """The shell is gone. ``status`` is its exit status, None when nobody knows it.
 
-    def __init__(self, status: int | None) -> None:
+    ``started`` is whether a command was given to it that it had begun.
+    """
+
+    def __init__(self, status: int | None, started: bool = False) -> None:
         super().__init__(status)
         self.status = status
+        self.started = started
 
 
 class SessionSource(ShellSource, Protocol):
@@ -85,10 +89,11 @@ class Shell:
             # Nothing may be sent earlier: the terminals on the way are not raw yet, and would act on it.
             shell._await_start(begin, deadline)
             shell._shake_hands(deadline)
-        except ShellEnded as ended:
-            raise OttoError(f"{host.id}: the shell {host.shell!r} ended at once, with status {ended.status}") from None
-        except BaseException:
+        except BaseException as error:
             shell.end()
+            if isinstance(error, ShellEnded):
+                text = f"{host.id}: the shell {host.shell!r} ended at once, with status {error.status}"
+                raise OttoError(text) from None
             raise
         return shell
 
@@ -144,8 +149,6 @@ class Shell:
         frame = SessionFrame(command, self._prompt, self._serial, self._last)
         self._started_at = monotonic()
         self._unfinished = frame
-        with self._write_turn:
-            self._channel.write(frame.upload, deadline)
         self._follow(frame, deadline, capture, responder)
         return self._finished(frame)
 
@@ -157,14 +160,32 @@ class Shell:
         return frame.retcode
 
     def _follow(self, frame: SessionFrame, deadline: Deadline, capture: Capture, responder: Responder) -> None:
+        """Type the frame, and take what comes until its end. Both at once: the shell may echo what it is sent."""
+        upload = frame.upload
         while not frame.ended:
-            chunk = self._channel.read(deadline)
+            if upload:
+                with self._write_turn:
+                    taken = self._channel.write_some(upload[:65536])
+                upload = upload[taken:]
+                if taken:
+                    continue
+            chunk = self._read(deadline, WRITE_POLL if upload else None)
+            if chunk is None:
+                continue
             data = frame.finish() if chunk.ended else frame.feed(chunk.out)
             for answer in responder.feed(capture.add(data)):
                 self.send(answer, deadline)
             if chunk.ended:
                 self._unfinished = None
-                raise ShellEnded(self._exit_status())
+                raise ShellEnded(self._exit_status(), frame.started)
+
+    def _read(self, deadline: Deadline, seconds: float | None) -> Chunk | None:
+        """What arrives within `seconds`, if given; None when nothing does."""
+        try:
+            return self._channel.read(deadline if seconds is None else deadline.at_most(seconds))
+        except DeadlineExpired:
+            deadline.check()
+            return None
 
     def _exit_status(self) -> int | None:
         try:
