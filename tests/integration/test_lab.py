@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -22,6 +23,9 @@ from tests.lab.guard import Snapshot, Watched, leftovers
 from tests.lab.lab import Lab
 from tests.lab.proxy import Proxy
 from tests.lab.telnetd import Telnetd
+
+if TYPE_CHECKING:
+    from otto_docker_sync import DockerContainerHost, UnixHost
 
 
 def ssh(sshd: Sshd, command: str, port: int = 0) -> subprocess.CompletedProcess[str]:
@@ -222,3 +226,9 @@ class TestGuard:
         thread = threading.Timer(0.1, int)
         thread.start()
         assert leftovers(before, watched) == []
+
+
+def test_the_hosts_are_ready_to_use(unix_host: UnixHost, shell_ctr: DockerContainerHost, account: Account) -> None:
+    assert unix_host.oneshot("id -u", timeout=20).check().output == f"{account.uid}\n"
+    assert shell_ctr.oneshot("echo $((6 * 7))", timeout=20).check().output == "42\n"
+    assert shell_ctr.run("echo $((6 * 7))", timeout=20).check().output == "42\n"

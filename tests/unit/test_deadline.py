@@ -51,7 +51,7 @@ def test_a_timeout_is_seconds_a_timedelta_or_none(given: Any, seconds: float | N
 
 @pytest.mark.parametrize("given", [-1, -0.001, math.nan, -math.inf, True, False, "5", [5], timedelta(seconds=-1), 5j])
 def test_what_is_no_time_is_refused_with_the_reason(given: Any) -> None:
-    with pytest.raises(ConfigError, match="timeout=.*seconds"):
+    with pytest.raises(ConfigError, match=r"timeout=.*seconds"):
         Deadline.after(given)
     with pytest.raises(ValueError, match="timeout="):
         timeout_seconds(given)
