@@ -81,7 +81,7 @@ w=$!
 exec 3<&-
 for f in {streams}; do {begin.printf} >&$f; done
 (exec 2>&5 4>&- 5>&-; {environment}unset n c i l f w; eval "unset s; $s"); r=$?
-kill -9 $w
+kill -9 $w; wait $w
 for f in {streams}; do printf '<%s:%d>' {end} $r >&$f; done
 exit $r
 """
