@@ -1,0 +1,362 @@
+"""A lab: hosts by id, the projects that run on them, and what is done to many at once."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from contextvars import copy_context
+from fnmatch import fnmatchcase
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Union
+
+from .compose_files import ComposeDirectory
+from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout, cancellation, timeout_seconds
+from .docker_host import DockerContainerHost
+from .errors import ComposeError, ConfigError, SessionBusy
+from .host import Host
+from .oneshot import command_text
+from .project import Project as Project
+from .project import compose_project_name, nearest
+from .result import Command, CommandResult
+from .session import Turn
+from .stack import Stack, StackContainer, docker_command
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Hosts = Union[str, Host, Iterable[Union[str, Host]], None]
+"""Hosts to work on: a host, an id, a pattern such as ``*.api``, many of these, or None for all of the lab."""
+
+MAX_PARALLEL = 16
+
+_active: list[Lab] = []
+_active_lock = threading.Lock()
+
+
+class UnknownHost(ConfigError, LookupError):
+    """The lab has no host of this id."""
+
+
+class Lab:
+    """Hosts by id, and the projects whose containers are hosts too.
+
+    It owns its hosts: `close` closes them all, containers before their parents, targets before their hops. The
+    containers of declared services are hosts before their stack is up; the first call that needs one brings the stack
+    up. Any thread may call any verb.
+
+    >>> with Lab.load("lab.toml") as lab:
+    ...     lab.get("carrot.repo1.api").run("make test").check()
+    """
+
+    def __init__(
+        self,
+        name: str = "lab",
+        hosts: Iterable[Host] | Mapping[str, Host] = (),
+        projects: Iterable[Project] | Mapping[str, Project] = (),
+        *,
+        resources: Iterable[str] = (),
+    ) -> None:
+        self.name = name
+        self.resources = set(resources)
+        self.hosts: dict[str, Host] = {}
+        self.projects: dict[str, Project] = {}
+        self._lock = threading.Lock()
+        self._turns: dict[str, Turn] = {}
+        self._replaced: list[Host] = []
+        for host in hosts.values() if isinstance(hosts, Mapping) else hosts:
+            self.add(host)
+        for project in projects.values() if isinstance(projects, Mapping) else projects:
+            if project.name in self.projects:
+                raise ConfigError(f"lab {name}: two projects are called {project.name!r}")
+            self.projects[project.name] = project
+            self._declare(project)
+
+    def __repr__(self) -> str:
+        return f"Lab({self.name!r}, hosts={list(self.hosts)}, projects={list(self.projects)})"
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """Read a lab file, and make this the active lab. Contacts nothing.
+
+        Raises `ConfigError` that names file, table and key, and what may have been meant.
+
+        >>> Lab.load("lab.toml").hosts
+        """
+        try:
+            from . import lab_file
+        except ModuleNotFoundError as missing:
+            raise ConfigError(
+                f"a lab file needs {missing.name}, which is not installed: pip install 'otto-docker-sync[lab]'"
+            ) from None
+        declared = lab_file.read(path)
+        lab = cls(declared.name, declared.hosts, declared.projects, resources=declared.resources)
+        lab._activate()
+        return lab
+
+    # Hosts
+
+    def add(self, host: Host) -> Host:
+        """Add a host, and return it. Raises `ConfigError` when another one has its id.
+
+        >>> lab.add(UnixHost("192.0.2.10", id="carrot"))
+        """
+        with self._lock:
+            if self.hosts.setdefault(host.id, host) is not host:
+                raise ConfigError(f"lab {self.name}: there is a host {host.id!r} already; give one of them another id=")
+        return host
+
+    def get(self, host: str | Host) -> Host:
+        """The host of this id. Raises `UnknownHost`, a `ConfigError` and `LookupError`, which names the nearest ids.
+
+        >>> lab.get("carrot.repo1.api#2")
+        """
+        if isinstance(host, Host):
+            return host
+        found = self.hosts.get(host) or self.hosts.get(host.lower())
+        if found is None:
+            raise UnknownHost(f"lab {self.name} has no host {host!r}{nearest(host, self.hosts)}")
+        return found
+
+    def containers(self) -> list[DockerContainerHost]:
+        """The hosts that are containers, whether they run or not."""
+        return [host for host in self.hosts.values() if isinstance(host, DockerContainerHost)]
+
+    def select(self, pattern: str) -> list[Host]:
+        """The hosts whose id fits a shell pattern; none is no error.
+
+        >>> lab.select("*.api")
+        """
+        return [host for host_id, host in list(self.hosts.items()) if fnmatchcase(host_id, pattern)]
+
+    def _chosen(self, hosts: Hosts) -> list[Host]:
+        if hosts is None:
+            return list(self.hosts.values())
+        chosen: dict[str, Host] = {}
+        for each in [hosts] if isinstance(hosts, (str, Host)) else hosts:
+            fitting = self.select(each) if isinstance(each, str) and set(each) & set("*?[") else []
+            for host in fitting or [self.get(each)]:
+                chosen[host.id] = host
+        return list(chosen.values())
+
+    # All of them
+
+    def run_all(
+        self, cmd: Command, hosts: Hosts = None, *, max_parallel: int = MAX_PARALLEL, timeout: Timeout = None
+    ) -> dict[str, CommandResult]:
+        """Run a command as `oneshot` on many hosts at once; return id → result, in the order of the hosts.
+
+        `hosts` are hosts, ids or patterns; None is all of the lab. `timeout` is for each host, from its own start.
+        One that fails does not stop the others: what it raised becomes the message of an ERROR result.
+
+        >>> lab.run_all("uname -r", hosts="*.api", timeout=10)["carrot.repo1.api"].output
+        """
+        command = command_text(cmd)
+        timeout_seconds(timeout)
+        if isinstance(max_parallel, bool) or not isinstance(max_parallel, int) or max_parallel < 1:
+            raise ConfigError(f"max_parallel={max_parallel!r}: give a whole number, 1 or more")
+        chosen = self._chosen(hosts)
+        if not chosen:
+            return {}
+
+        def work(host: Host) -> CommandResult:
+            try:
+                return host.oneshot(cmd, timeout)
+            except Exception as error:
+                return CommandResult(command, message=str(error) or repr(error), host=host.id)
+
+        stop = Cancellation()
+        context = copy_context()
+        outer = context.get(cancellation)
+        context.run(cancellation.set, stop)
+        with ExitStack() as stack:
+            if outer is not None:
+                stack.enter_context(outer.waking(stop.cancel))
+                if outer.cancelled:
+                    stop.cancel()
+            pool = ThreadPoolExecutor(min(max_parallel, len(chosen)), thread_name_prefix=f"otto-{self.name}")
+            stack.enter_context(pool)
+            futures = [pool.submit(context.copy().run, work, host) for host in chosen]
+            try:
+                return {host.id: future.result() for host, future in zip(chosen, futures, strict=True)}
+            except BaseException:
+                stop.cancel()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+    def rebuild_connections(self) -> None:
+        """Drop the sessions and connections of all hosts; the next call on each opens anew. Connects nothing itself."""
+        self._for_all(Host.rebuild_connections)
+
+    def close(self) -> None:
+        """Close all hosts: containers before their parents, targets before their hops.
+
+        One that fails does not keep the rest open; its error is raised at the end. Twice is once.
+        """
+        with _active_lock:
+            if self in _active:
+                _active.remove(self)
+        self._for_all(Host.close)
+
+    def __enter__(self) -> Self:
+        self._activate()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _activate(self) -> None:
+        with _active_lock:
+            if self in _active:
+                _active.remove(self)
+            _active.append(self)
+
+    def _for_all(self, verb: Callable[[Host], None]) -> None:
+        """Call `verb` for all hosts, what stands on others first; the first error is raised when all are done."""
+        with self._lock:
+            hosts = [*self.hosts.values(), *self._replaced]
+        with ExitStack() as last_first:
+            for host in sorted(hosts, key=_height):
+                last_first.callback(verb, host)
+
+    # Projects
+
+    def project(self, project: str | Project | None = None) -> Project:
+        """The project of this name; without a name, the only one there is. Raises `ConfigError`.
+
+        >>> lab.project("repo1").services
+        ('api', 'db')
+        """
+        if isinstance(project, Project):
+            return project
+        if project is None:
+            if len(self.projects) == 1:
+                return next(iter(self.projects.values()))
+            names = ", ".join(sorted(self.projects)) or "it has none"
+            raise ConfigError(f"lab {self.name}: say which project: {names}")
+        if project not in self.projects:
+            raise ConfigError(f"lab {self.name} has no project {project!r}{nearest(project, self.projects)}")
+        return self.projects[project]
+
+    def parent_of(self, project: Project, on: str | Host | None = None) -> Host:
+        """The host that a project's stack runs on: `on`, the project's own, or the only one that may run containers.
+
+        Raises `ConfigError` when there is none, or several.
+        """
+        chosen = on if on is not None else project.default_host
+        if chosen is not None:
+            parent = self.get(chosen)
+            docker_command(parent)
+            return parent
+        capable = [host for host in self.hosts.values() if getattr(host, "docker_capable", False)]
+        if len(capable) == 1:
+            return capable[0]
+        ids = ", ".join(host.id for host in capable)
+        raise ConfigError(
+            f"project {project.name}: which host is it to run on? Give on= or default_host; "
+            + (f"there are {ids}" if ids else f"lab {self.name} has none that is docker_capable")
+        )
+
+    def _declare(self, project: Project) -> None:
+        """Add a host for each service that the project names, where it is clear on which parent it will be."""
+        if not project.services:
+            return
+        if project.default_host is None and sum(getattr(h, "docker_capable", False) for h in self.hosts.values()) != 1:
+            return
+        parent = self.parent_of(project)
+        for service in project.services:
+            container = DockerContainerHost(parent, "", project.name, service, compose_project_name(project))
+            container._bring_up = partial(self._bring_up, project)
+            self.add(container)
+
+    def _bring_up(self, project: Project, container: DockerContainerHost, deadline: Deadline) -> str:
+        """Bring up the stack of a declared container, unless another thread or process just did. Returns its id."""
+        stack = Stack(container.parent, container.compose_project)
+        with self._lock:
+            turn = self._turns.setdefault(str(stack), Turn(str(stack)))
+        try:
+            with turn.taken(f"bringing it up for {container.id}", deadline):
+                running = stack.containers(deadline)
+                if all(each.service != container.service for each in running):
+                    directory = services_checked(project)
+                    running = stack.up(directory, [container.service], deadline, build=False, ensure=container.service)
+        except SessionBusy:
+            raise DeadlineExpired from None
+        except ComposeError as error:
+            raise ComposeError(
+                f"{container.id} is not up, and {error}\nIf an image is missing, this builds or pulls it: "
+                f"compose_up({project.name!r}, lab), or otto-docker up {project.name}"
+            ) from None
+        return next(each.container_id for each in running if each.service == container.service)
+
+    def _register(
+        self, project: Project, stack: Stack, containers: Iterable[StackContainer]
+    ) -> dict[str, DockerContainerHost]:
+        """The hosts of a stack's containers: those that were declared, and new ones."""
+        hosts: dict[str, DockerContainerHost] = {}
+        for each in containers:
+            host = DockerContainerHost(
+                stack.parent, each.container_id, project.name, each.service, stack.compose_project
+            )
+            known = self.hosts.get(host.id)
+            if isinstance(known, DockerContainerHost) and _runs_in(known, stack):
+                _point(known, each.container_id)
+                host = known
+            else:
+                if each.service in project.services:
+                    host._bring_up = partial(self._bring_up, project)
+                with self._lock:
+                    self.hosts[host.id] = host
+                    self._replaced += [known] if known is not None else []
+            hosts[each.service] = host
+        return hosts
+
+    def _unregister(self, project: Project, stack: Stack) -> None:
+        """After a stack went down: declared containers stay, not resolved; the others go."""
+        for host in self.containers():
+            if _runs_in(host, stack):
+                _point(host, "")
+                host.close()
+                if host.service not in project.services:
+                    with self._lock:
+                        self.hosts.pop(host.id, None)
+
+
+def services_checked(project: Project) -> ComposeDirectory:
+    """Read a project's compose files. Raises `ConfigError` for a declared service that is not in them."""
+    directory = ComposeDirectory(map(Path, project.compose_files))
+    for service in project.services:
+        name = service.partition("#")[0]
+        if directory.complete and name not in directory.services:
+            files = ", ".join(map(str, directory.compose_files))
+            raise ConfigError(
+                f"project {project.name}: there is no service {name!r} in {files}{nearest(name, directory.services)}"
+            )
+    return directory
+
+
+def all_hosts() -> list[Host]:
+    """The hosts of the active lab: the one last loaded or entered, and not closed. Empty when there is none.
+
+    >>> [host.id for host in all_hosts()]
+    """
+    with _active_lock:
+        return list(_active[-1].hosts.values()) if _active else []
+
+
+def _height(host: Host) -> int:
+    """How many hosts stand below: hops, and the parent of a container."""
+    below = host.parent if isinstance(host, DockerContainerHost) else getattr(host, "hop", None)
+    # A container closes before any machine, however long the way to that is.
+    return 0 if below is None else _height(below) + (1000 if isinstance(host, DockerContainerHost) else 1)
+
+
+def _point(host: DockerContainerHost, container_id: str) -> None:
+    host.container_id = host._resolved = container_id
+
+
+def _runs_in(host: DockerContainerHost, stack: Stack) -> bool:
+    return host.parent is stack.parent and host.compose_project == stack.compose_project
