@@ -96,6 +96,10 @@ class CommandFailed(OttoError):
         self.result = result
 
 
+class LocalFileError(OttoError, FileNotFoundError):
+    """A file to be sent is not there, on this machine."""
+
+
 class TransferFailed(OttoError):
     """A checked transfer did not succeed for every source. ``result`` is its `TransferResult`."""
 
