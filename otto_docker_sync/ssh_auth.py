@@ -23,6 +23,7 @@ from .ssh_config import SSHOptions, Target
 from .ssh_known_hosts import KnownKey, add_key, fingerprint, known_keys, name_of
 from .ssh_transport import Transport
 
+_NOTHING = "nothing, as there is no key, no agent and no password"
 _ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
 
 
@@ -117,7 +118,7 @@ class Credentials:
         if self._agent is None and self._target.allow_agent:
             self._ask_agent(deadline)
         if not self._pending and not self._tried:
-            self._pending.append(Credential("none", "no credentials", lambda auth, *args: auth.auth_none(*args)))
+            self._pending.append(Credential("none", _NOTHING, lambda auth, *args: auth.auth_none(*args)))
         while credential := self._next():
             self._try(credential, transport, deadline)
             if transport.is_authenticated():
@@ -166,7 +167,7 @@ class Credentials:
         self._tried.append(note)
 
     def _refused(self, where: str, ended: str) -> str:
-        tried = ", ".join(self._tried) or "nothing, as there is no key, no agent and no password that it would take"
+        tried = ", ".join(self._tried) or "nothing, as the server takes none of what there is"
         text = f"{where} did not let user {self._target.user} in. Tried: {tried}."
         if ended:
             text += f" Then the connection ended: {ended}."

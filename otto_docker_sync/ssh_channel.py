@@ -91,6 +91,8 @@ class SSHChannel(Channel):
                 raw.wake.wait(deadline.remaining())
         if raw.exit_status >= 0:
             return int(raw.exit_status)
+        if self._lost():
+            raise self._loss()
         number = getattr(signal, f"SIG{raw.signal}", None) if raw.signal else None
         return None if number is None else 128 + int(number)
 
@@ -127,13 +129,13 @@ class SSHChannel(Channel):
         if raw.request_refused:
             what = "a terminal or the command (PermitTTY or ForceCommand)" if self.tty else "the command (ForceCommand)"
             raise ConnectError(f"{self._where} opened a session and then refused {what}: look at its sshd_config")
-        if self._lost():
+        if self._lost() and not raw.eof_received:
             raise self._loss()
         return Chunk()
 
     def _lost(self) -> bool:
         raw = self._raw
-        return raw.closed and not (raw.eof_received or raw.ended_by_server or self._closed)
+        return bool(raw.closed and not (raw.ended_by_server or self._closed))
 
     def _loss(self) -> ConnectionLost:
         return ConnectionLost(f"the connection to {self._where} was lost: {self._raw.transport.why}")
@@ -184,6 +186,10 @@ class TunnelStream:
         if transport.link.ended:
             return f"the connection to its hop {self._hop} was lost: {transport.why}"
         return f"the far end closed the connection (through {self._hop})"
+
+    def fileno(self) -> int:
+        number: int = self._raw.fileno()
+        return number
 
 
 class SFTPChannel(RawChannel):

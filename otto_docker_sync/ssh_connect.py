@@ -160,7 +160,7 @@ def _exchange_keys(transport: Transport, where: str, deadline: Deadline) -> None
     raise ConnectError(f"{where}: the key exchange failed: {error}")
 
 
-def dial_tcp(host: str, port: int, where: str, deadline: Deadline) -> Stream:
+def dial_tcp(host: str, port: int, where: str, deadline: Deadline, daemon: str = "sshd") -> Stream:
     """Connect to the first address of `host` that answers."""
     addresses = _resolve(host, port, where, deadline)
     failures = []
@@ -170,11 +170,14 @@ def dial_tcp(host: str, port: int, where: str, deadline: Deadline) -> Stream:
         try:
             return SocketStream(_connect(socket.socket(family, kind, protocol), address, share))
         except DeadlineExpired:
-            deadline.check()
+            if deadline.expired:
+                raise
             failures.append(f"{address[0]}: no answer")
         except OSError as error:
             failures.append(f"{address[0]}: {error.strerror or error}")
-    raise ConnectError(f"{where} cannot be reached: {'; '.join(failures)}. Check host=, port= and that its sshd runs.")
+    raise ConnectError(
+        f"{where} cannot be reached: {'; '.join(failures)}. Check host=, port= and that its {daemon} runs."
+    )
 
 
 def _connect(sock: socket.socket, address: object, deadline: Deadline) -> socket.socket:

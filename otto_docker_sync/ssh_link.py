@@ -43,6 +43,9 @@ class Stream(Protocol):
     def reason(self) -> str:
         """Why the stream ended, as far as it knows."""
 
+    def fileno(self) -> int:
+        """A descriptor that is readable when `receive` has something to tell."""
+
 
 class SocketStream:
     """A connected socket, or the one end of a proxy command."""
@@ -90,6 +93,9 @@ class SocketStream:
 
     def reason(self) -> str:
         return "the far end closed the connection"
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
 
 class Link:
