@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from .local_host import LocalHost
     from .session import HostSession
     from .ssh import SSHOptions
-    from .telnet import TelnetOptions
+    from .telnet_options import TelnetOptions
     from .unix_host import UnixHost
 
 __version__ = "0.1.0"
@@ -66,7 +66,7 @@ _LAZY = {
     "LocalHost": "local_host",
     "Project": "lab",
     "SSHOptions": "ssh",
-    "TelnetOptions": "telnet",
+    "TelnetOptions": "telnet_options",
     "UnixHost": "unix_host",
     "all_hosts": "lab",
     "compose_down": "compose",

@@ -191,7 +191,7 @@ class SessionFrame(Section):
                 b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
                 *quoted_lines(encode_command(command)),
                 f"{{ __otto_n={serial}; \\export {self.run_tag}; {to_tty(begin.printf)}; __otto_s {last} && :; }} "
-                '2>/dev/null; eval "$__otto_x$__otto_o"; '
+                '2>/dev/null; \\eval "$__otto_x$__otto_o"; '
                 f"{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s \"$__otto_r\" && :; }} 2>/dev/null\n".encode(),
             ]
         )
@@ -251,7 +251,7 @@ def handshake(prompt: Prompt, environment: dict[str, str]) -> bytes:
         "set -o ignoreeof 2>/dev/null",
         "PS2=",
         "__otto_n=0",
-        "__otto_s() { return $1; }",
+        '__otto_s() { return "$1"; }',
         prompt.assignment,
         *(f"export {name}={part}" for name, value in environment.items() for part in [shell_quote(value)]),
     ]

@@ -10,8 +10,9 @@ from .channel import SIZE, Channel
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
 from .host import Host
+from .secret import Secret, revealed
 from .ssh import Connections, SSHOptions
-from .telnet import TelnetOptions
+from .telnet_options import TelnetOptions
 
 ID_FORBIDDEN = frozenset(" \t\r\n\0/")
 
@@ -37,7 +38,7 @@ class UnixHost(Host):
         *,
         id: str | None = None,
         name: str | None = None,
-        password: str | None = None,
+        password: Secret = None,
         port: int | None = None,
         term: str = "ssh",
         hop: UnixHost | None = None,
@@ -107,7 +108,7 @@ class UnixHost(Host):
                 self.host,
                 self.port,
                 self.user or os.environ.get("USER", "root"),
-                self._password,
+                revealed(self._password),
                 self.telnet,
                 argv,
                 tty=tty,
