@@ -135,7 +135,7 @@ class ComposeDirectory:
                 self._add(entry.get("path") if isinstance(entry, dict) else entry, base)
         self.variables.update(_without_value(service.get("environment")))
         for volume in _list(service.get("volumes")):
-            source = volume.get("source") if isinstance(volume, dict) else str(volume).partition(":")[0]
+            source = volume.get("source") if isinstance(volume, dict) else self._expand(str(volume)).partition(":")[0]
             if not isinstance(volume, dict) or volume.get("type") == "bind":
                 self._add(source, base, only_dotted=not isinstance(volume, dict))
         other = _mapping(service.get("extends")).get("file")
@@ -185,7 +185,7 @@ class ComposeDirectory:
 
     def _add(self, name: object, base: Path, *, only_dotted: bool = False) -> None:
         path = self._local(name, base)
-        if path is None or (only_dotted and not self._expand(str(name)).startswith(".")):
+        if path is None or (only_dotted and not str(name).startswith(".")):
             return
         if path.is_dir():
             self._directories.append((path, DockerIgnore()))

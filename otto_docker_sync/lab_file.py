@@ -37,6 +37,15 @@ COMMON = ("name", "docker_capable", "docker_command", "resources", "log", "log_s
 PATHS = ("identity_file", "known_hosts", "config_file")
 SECRETS = ("password", "passphrase")
 
+MEANT = {
+    "dict_type": "it should be a table",
+    "list_type": "it should be a list, in brackets",
+    "model_type": "it should be a table",
+    "string_type": "it should be a text, in quotes",
+    "too_short": "it should not be empty",
+}
+"""What pydantic would say in words of its own."""
+
 Seconds = Annotated[float, Field(gt=0)]
 Words = Annotated[list[str], Field(min_length=1)]
 
@@ -82,7 +91,6 @@ class TelnetTable(Table):
     login_prompt: str | None = None
     password_prompt: str | None = None
     shell_prompt: str | None = None
-    refused: str | None = None
     connect_timeout: Seconds | None = None
     encoding: str | None = None
 
@@ -271,6 +279,8 @@ def _explain(kind: str, place: Sequence[int | str], message: str, content: Any) 
         model, depth = HostTable if place[0] == "hosts" else ProjectTable, 2
         if place[2] == "telnet" and len(place) > 3:
             model, depth = TelnetTable, 3
+    elif len(place) == 2:
+        depth = 1
     table, key = ".".join(map(str, place[:depth])), place[depth]
     if key == "[key]":  # the name of the table itself
         return f"[{table}]: {message.removeprefix('Value error, ')}"
@@ -287,15 +297,17 @@ def _explain(kind: str, place: Sequence[int | str], message: str, content: Any) 
     value = content
     for step in place[: depth + 1]:
         value = value[step]
-    if kind in ("model_type", "dict_type"):
-        message = "it should be a table"
-    message = message.removeprefix("Value error, ").replace("Input should", "it should")
+    message = MEANT.get(kind) or message.removeprefix("Value error, ").replace("Input should", "it should")
     return f"{where} = {json.dumps(value, default=str)}: {message}"
 
 
 def _project(file: Path, name: str, table: ProjectTable, lab: LabTable) -> Project:
     if table.default_host is not None and table.default_host not in lab.hosts:
         raise _unknown(file, f"projects.{name}", "default_host", table.default_host, lab.hosts)
+    if table.default_host is not None and not lab.hosts[table.default_host].docker_capable:
+        raise ConfigError(
+            f"{file}: [projects.{name}] default_host = {table.default_host!r}: that host is not docker_capable"
+        )
     paths = [_path(file, f"projects.{name}", "compose_files", path) for path in table.compose_files]
     return Project(name, paths, default_host=table.default_host, services=table.services)
 
