@@ -103,24 +103,30 @@ def otto_lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
 @contextmanager
 def _transcribing(config: pytest.Config) -> Iterator[None]:
     """Keep a transcript for the reports, which then need not show the same lines as captured logs too."""
-    from .logs import Handlers, LineFormatter
+    from .logs import PACKAGE, LineFormatter
 
-    def is_not_ours(record: logging.LogRecord) -> bool:
-        return not hasattr(record, "otto_host")
+    def is_wanted(record: logging.LogRecord) -> bool:
+        ours = record.name.startswith(f"{PACKAGE}.")
+        return not ours or (record.levelno >= logging.WARNING and not hasattr(record, "otto_host"))
 
     transcript = Transcript()
     transcript.setFormatter(LineFormatter())
+    hosts = logging.getLogger(f"{PACKAGE}.host")
+    level = hosts.level
     report_handler = getattr(config.pluginmanager.get_plugin("logging-plugin"), "report_handler", None)
-    if report_handler:
-        report_handler.addFilter(is_not_ours)
     config.stash[transcript_key] = transcript
+    hosts.addHandler(transcript)
+    hosts.setLevel(logging.DEBUG)
+    if report_handler:
+        report_handler.addFilter(is_wanted)
     try:
-        with Handlers([transcript], logging.DEBUG):
-            yield
+        yield
     finally:
-        del config.stash[transcript_key]
         if report_handler:
-            report_handler.removeFilter(is_not_ours)
+            report_handler.removeFilter(is_wanted)
+        hosts.setLevel(level)
+        hosts.removeHandler(transcript)
+        del config.stash[transcript_key]
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ class ShellKeywords(CommandKeywords):
     def write(self, text: SecretText, session: str | None = None, host: HostRef = None) -> str:
         """Send a text and a newline to the persistent shell, and return them.
 
-        The shell echoes nothing, so nothing has to be consumed. ``text`` may be a Secret variable.
+        The shell echoes nothing, so nothing has to be consumed. ``text`` may be a Secret variable, which is returned
+        hidden.
 
         | Write      | su - tester |
         | Read Until | Password:   |
@@ -34,7 +35,7 @@ class ShellKeywords(CommandKeywords):
         """
         line = f"{revealed(text)}{self._connection(host).newline}"
         self._shell(host, session).send(line)
-        return line
+        return line if isinstance(text, str) else masked(line)
 
     @keyword
     def write_bare(self, text: SecretText, session: str | None = None, host: HostRef = None) -> None:

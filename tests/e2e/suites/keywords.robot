@@ -1,0 +1,177 @@
+*** Settings ***
+Library           OperatingSystem
+Library           Collections
+Library           otto_docker_sync.robot.OttoDockerLibrary
+Suite Setup       Open Machine And Container
+Suite Teardown    Close All Connections
+
+*** Test Cases ***
+Hosts Are Named By Alias, Index And Object
+    ${container} =    Get Host    box
+    Should Be Equal    ${container.parent.id}    machine
+    ${by_index} =    Get Host    2
+    Should Be Equal    ${container}    ${by_index}
+    ${result} =    Run Oneshot    id -u    host=${container}
+    Should Be Equal    ${result.stdout}    0\n
+    ${before} =    Switch Connection    machine
+    Should Be Equal As Integers    ${before}    2
+    ${user} =    Execute Command    id -un
+    Should Be Equal    ${user}    %{LAB_USER}
+    Switch Connection    box
+    ${connection} =    Get Connection    machine
+    Should Be Equal    ${connection.alias}    machine
+    ${all} =    Get Connections
+    Length Should Be    ${all}    2
+    Run Keyword And Expect Error    *no such host is open; there are: machine, box    Get Host    nobody
+
+Execute Command Returns What It Is Told To
+    ${out} =    Execute Command    printf 'a\nb\n'
+    Should Be Equal    ${out}    a\nb
+    ${out}    ${err} =    Execute Command    echo o; echo e >&2    return_stderr=True
+    Should Be Equal    ${out}-${err}    o-e
+    ${rc} =    Execute Command    exit 7    return_stdout=False    return_rc=True
+    Should Be Equal    ${rc}    ${7}
+    ${user} =    Execute Command    id -un    host=machine
+    Should Be Equal    ${user}    %{LAB_USER}
+
+A Command That Does Not End In Time Fails With Its Last Lines
+    Run Keyword And Expect Error    *last words*    Execute Command    echo last words; sleep 60    timeout=500 ms
+
+Started Commands Are Read Last First
+    Start Command    echo first
+    Start Command    sleep 0.3; echo second; exit 4
+    Run Keyword And Expect Error    *still runs*    Read Command Output    timeout=0.01 s
+    ${out}    ${rc} =    Read Command Output    return_rc=True    timeout=10 s
+    Should Be Equal    ${out}-${rc}    second-4
+    ${out} =    Read Command Output
+    Should Be Equal    ${out}    first
+    Run Keyword And Expect Error    *no started command*    Read Command Output
+
+The Shell Keeps Its State And Sessions Are Apart
+    Run Command    cd /tmp
+    ${result} =    Run Command    pwd
+    Should Be Equal    ${result.output}    /tmp\n
+    Open Session    other
+    ${result} =    Run Command    pwd    session=other
+    Should Be Equal    ${result.output}    /\n
+    Close Session    other
+    ${results} =    Run Command    cd /etc    pwd    timeout=10
+    Should Be Equal    ${results[1].output}    /etc\n
+    Result Should Be Ok    ${results}
+
+Results Are Asserted On With Their Last Lines
+    ${result} =    Run Command    echo why; (exit 3)
+    Should Be Equal As Integers    ${result.rc}    3
+    Should Not Be True    ${result.ok}
+    Result Should Have Rc    ${result}    3
+    Run Keyword And Expect Error    *Expected exit status 4*exit status 3*why*    Result Should Have Rc    ${result}    4
+    Run Keyword And Expect Error    CommandFailed:*why*    Result Should Be Ok    ${result}
+    Run Keyword And Expect Error    CommandFailed:*why*    Run Command    echo why; false    check=True
+    Run Keyword And Expect Error    CommandFailed:*why*    Run Oneshot    echo why; false    check=True
+    ${result} =    Run Oneshot    printf    %s-%s    a b    c d
+    Should Be Equal    ${result.stdout}    a b-c d
+
+Prompts Are Answered
+    &{answers} =    Create Dictionary    Name:=tester    Word:=secret
+    ${result} =    Run Command    printf Name:; read -r a; printf Word:; read -r b; echo "<$a $b>"    expects=${answers}    timeout=10
+    Should Contain    ${result.output}    <tester secret>
+
+A Program Is Written To And Read From
+    Set Client Configuration    timeout=10 s    prompt=sum>
+    Write    while printf 'sum> '; read -r a b && [ "$a" != quit ]; do echo $((a + b)); done
+    Read Until Prompt
+    ${written} =    Write    3 4
+    Should Be Equal    ${written}    3 4\n
+    ${output} =    Read Until    7
+    Should Be Equal    ${output.strip()}    7
+    Read Until Prompt
+    Write    20 22
+    ${output} =    Read Until Prompt    strip_prompt=True
+    Should Be Equal    ${output.strip()}    42
+    Write Until Expected Output    5 5\n    10    10 s    1 s
+    Read Until Prompt
+    Write Bare    quit
+    Write Bare    \n
+    Write    echo done-$((40 + 2))
+    ${output} =    Read Until Regexp    done-(\\d+)
+    Should End With    ${output}    done-42
+    Set Client Configuration    timeout=200 ms
+    Run Keyword And Expect Error    No match found for 'never' in*    Read Until    never
+    Write    echo left over
+    ${output} =    Read    delay=0.3 s
+    Should Contain    ${output}    left over
+    Write    sleep 60; echo over
+    Interrupt
+    ${result} =    Run Command    echo free    timeout=10
+    Should Be Equal    ${result.output}    free\n
+    Run Keyword And Expect Error    *Prompt is not set*    Read Until Prompt    host=machine
+
+Files Go There And Back
+    Create File    ${TEMPDIR}/otto/one.txt    one\n
+    Create File    ${TEMPDIR}/otto/two.txt    two\n
+    Create File    ${TEMPDIR}/otto/sub/three.txt    three\n
+    Put File    ${TEMPDIR}/otto/one.txt    /tmp/otto-robot/renamed.txt    mode=0600
+    ${result} =    Run Oneshot    stat -c %a /tmp/otto-robot/renamed.txt; cat /tmp/otto-robot/renamed.txt
+    Should Be Equal    ${result.stdout}    600\none\n
+    Put File    ${TEMPDIR}/otto/*.txt    /tmp/otto-robot/
+    File Should Exist    /tmp/otto-robot/two.txt
+    Put File    ${TEMPDIR}/otto/one.txt    /tmp/otto-robot/crlf.txt    newline=CRLF
+    ${result} =    Run Oneshot    cat /tmp/otto-robot/crlf.txt
+    Should Be Equal    ${result.stdout}    one\r\n
+    Directory Should Exist    /tmp/otto-robot
+    Directory Should Not Exist    /tmp/otto-robot/two.txt
+    Put Directory    ${TEMPDIR}/otto    /tmp/otto-robot/flat
+    @{names} =    List Directory    /tmp/otto-robot/flat
+    Should Be Equal    ${names}    ${{['one.txt', 'two.txt']}}
+    Put Directory    ${TEMPDIR}/otto    /tmp/otto-robot/flat    recursive=True
+    File Should Exist    /tmp/otto-robot/flat/otto/sub/three.txt
+    @{names} =    List Directories In Directory    /tmp/otto-robot/flat    absolute=True
+    Should Be Equal    ${names}    ${{['/tmp/otto-robot/flat/otto']}}
+    @{names} =    List Files In Directory    /tmp/otto-robot/flat    one*
+    Should Be Equal    ${names}    ${{['one.txt']}}
+    Get File    /tmp/otto-robot/renamed.txt    ${TEMPDIR}/back/again.txt
+    OperatingSystem.File Should Exist    ${TEMPDIR}/back/again.txt
+    Get File    /tmp/otto-robot/*.txt    ${TEMPDIR}/back/
+    OperatingSystem.File Should Exist    ${TEMPDIR}/back/two.txt
+    Get Directory    /tmp/otto-robot/flat    ${TEMPDIR}/tree    recursive=True
+    OperatingSystem.File Should Exist    ${TEMPDIR}/tree/otto/sub/three.txt
+    Get Directory    /tmp/otto-robot/flat    ${TEMPDIR}/tree
+    OperatingSystem.File Should Exist    ${TEMPDIR}/tree/flat/one.txt
+    OperatingSystem.File Should Not Exist    ${TEMPDIR}/tree/flat/otto
+    Run Keyword And Expect Error    There are no source files matching*    Put File    ${TEMPDIR}/nothing*    /tmp
+    Run Keyword And Expect Error    There are no source files matching*    Get File    /tmp/nothing    ${TEMPDIR}
+    Run Keyword And Expect Error    File '/tmp/nothing' does not exist on*    File Should Exist    /tmp/nothing
+    Run Oneshot    rm -r /tmp/otto-robot    check=True
+    File Should Not Exist    /tmp/otto-robot/two.txt
+    Directory Should Not Exist    /tmp/otto-robot
+    [Teardown]    Remove Directory    ${TEMPDIR}/otto    recursive=True
+
+Something Is Repeated In The Background
+    Start Repeat    tick    echo from-the-repeat    0.1 s    times=3
+    Sleep    1 s
+    ${results} =    Repeat Results    tick
+    Length Should Be    ${results}    3
+    ${results} =    Stop Repeat    tick
+    Should Be Equal    ${results[0].output}    from-the-repeat\n
+    Stop All Repeats
+
+A Container Runs Or Does Not
+    Host Should Be Running
+    Use Container    otto-no-such-container    parent=machine    alias=gone
+    Run Keyword And Expect Error    * is not running    Host Should Be Running
+    Close Connection
+    Run Keyword And Expect Error    *No host is open*    Execute Command    true
+    Switch Connection    box
+
+A Closed Host Opens Again
+    Run Command    cd /tmp
+    Close Connection    box
+    ${result} =    Run Command    pwd    host=box
+    Should Be Equal    ${result.output}    /\n
+
+*** Keywords ***
+Open Machine And Container
+    Set Library Search Order    otto_docker_sync.robot.OttoDockerLibrary
+    Open Connection    %{LAB_MACHINE}    alias=machine    port=%{LAB_PORT}    known_hosts=%{LAB_KNOWN_HOSTS}
+    Login With Public Key    %{LAB_USER}    %{LAB_IDENTITY_FILE}
+    Use Container    %{LAB_CONTAINER}    alias=box

@@ -1,0 +1,93 @@
+"""Every example runs as its first lines say, on the real lab."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.lab_files import EXAMPLES, write_lab_file
+
+ELSEWHERE = {"before_sshlibrary.robot", "after_sshlibrary.robot", "compose.yml", "lab.toml"}
+"""What other tests run, or what is no program."""
+
+
+@pytest.fixture(scope="module")
+def lab_file(tmp_path_factory, sshd, lab, compose) -> Iterator[Path]:
+    """A lab whose stack is up for all examples."""
+    from otto_docker_sync import Lab, compose_down, compose_up
+
+    path = write_lab_file(tmp_path_factory.mktemp("lab"), sshd, lab.image("busybox"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OTTO_COMPOSE_SUFFIX", f"{lab.worker}-examples-{sshd.port}")
+        with Lab.load(path) as loaded:
+            compose_up("repo1", loaded)
+            yield path
+            compose_down("repo1", loaded)
+
+
+@pytest.fixture
+def run(lab_file, sshd, shared_container, tmp_path) -> Callable[..., str]:
+    environ = {
+        **os.environ,
+        "OTTO_LAB": str(lab_file),
+        "OTTO_HOST": "carrot.repo1.api",
+        "LAB_MACHINE": sshd.host,
+        "LAB_PORT": str(sshd.port),
+        "LAB_USER": sshd.user,
+        "LAB_IDENTITY_FILE": str(sshd.identity_file),
+        "LAB_KNOWN_HOSTS": str(sshd.known_hosts),
+        "LAB_CONTAINER": shared_container("busybox").id,
+    }
+
+    def run(*argv: str | Path) -> str:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", *argv],
+            env=environ,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=50,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stderr == "", done.stderr
+        return done.stdout
+
+    return run
+
+
+SAYS = {
+    "first_command.py": ["exit status 3", "hello from /tmp", "timed out: True", "still hello"],
+    "prompts.py": ["user tester, password of 6 letters, sure: y", "pattern 0 matched, group 'go'"],
+    "files.py": ["/tmp/greeting: SUCCESS", "/no/such/file: FAILED", "hello from /tmp/hello.sh"],
+    "many_hosts.py": ["carrot.repo1.api", "carrot.repo1.db", "Linux"],
+    "async_commands.py": ["'0', '1', '2', '3', '4', '5', '6', '7'", "cancelled", "still here"],
+    "repeat.py": ["samples, highest load"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(SAYS))
+def test_a_program_runs_and_says_what_it_should(run, name):
+    output = run(EXAMPLES / name)
+    for text in SAYS[name]:
+        assert text in output
+
+
+def test_the_pytest_example_runs(run, lab_file):
+    assert "5 passed" in run(
+        *("-m", "pytest", "-p", "no:cacheprovider", "--rootdir", EXAMPLES / "stack"),
+        *("--otto-lab", lab_file, EXAMPLES / "stack"),
+    )
+
+
+def test_the_robot_example_runs(run):
+    assert "6 tests, 6 passed" in run("-m", "robot", EXAMPLES / "robot" / "suite.robot")
+
+
+def test_no_example_is_forgotten():
+    there = {path.name for path in EXAMPLES.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+    assert there == {*SAYS, *ELSEWHERE, "test_stack.py", "suite.robot"}

@@ -1,0 +1,109 @@
+"""Robot Framework suites, run by robot and pabot against the real lab."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from robot.api import ExecutionResult
+from robot.libdoc import libdoc
+
+from tests.e2e.lab_files import EXAMPLES
+
+SUITES = Path(__file__).parent / "suites"
+LIBRARY = "otto_docker_sync.robot.OttoDockerLibrary"
+
+
+@pytest.fixture
+def environ(sshd, shared_container) -> dict[str, str]:
+    """What the suites read: how to reach the lab."""
+    return {
+        **os.environ,
+        "LAB_MACHINE": sshd.host,
+        "LAB_PORT": str(sshd.port),
+        "LAB_USER": sshd.user,
+        "LAB_IDENTITY_FILE": str(sshd.identity_file),
+        "LAB_KNOWN_HOSTS": str(sshd.known_hosts),
+        "LAB_CONTAINER": shared_container("busybox").id,
+    }
+
+
+@pytest.fixture
+def robot(environ, tmp_path) -> Callable[..., ExecutionResult]:
+    """Run suites, which must pass, and return what Robot Framework recorded."""
+
+    def run(*suites: Path, tool: str = "robot", options: tuple[str, ...] = (), **more: str) -> ExecutionResult:
+        each = ("--command", sys.executable, "-m", "robot", "--end-command")
+        pabot = ("-m", "pabot.pabot", "--processes", "2", "--no-pabotlib", *each)
+        tool_command = {"robot": ("-m", "robot"), "pabot": pabot}[tool]
+        done = subprocess.run(
+            [sys.executable, *tool_command, "--outputdir", str(tmp_path / "out"), *options, *map(str, suites)],
+            env={**environ, **more},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=55,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "[ WARN ]" not in done.stdout + done.stderr and "[ ERROR ]" not in done.stdout + done.stderr, done.stderr
+        return ExecutionResult(tmp_path / "out" / "output.xml")
+
+    return run
+
+
+def keyword_messages(result: ExecutionResult, name: str) -> list[str]:
+    (test,) = result.suite.tests
+    return [message.message for keyword in test.body if keyword.name == name for message in keyword.messages]
+
+
+def test_every_keyword_on_a_real_container(robot):
+    result = robot(SUITES / "keywords.robot")
+    assert result.statistics.total.failed == 0
+
+
+def test_what_a_suite_leaves_open_is_closed_at_the_end(robot, shared_container):
+    robot(SUITES / "left_open.robot")
+    left = shared_container("busybox").processes().values()
+    assert not [args for args in left if "sleep 433" in args]
+
+
+def test_a_secret_shows_in_no_output(robot, tmp_path):
+    secret = "correct-horse-battery-staple"
+    robot(SUITES / "secrets.robot", options=("--loglevel", "TRACE"), SECRET_PASSWORD=secret)
+    for page in ("output.xml", "log.html", "report.html"):
+        assert secret not in Path(tmp_path, "out", page).read_text()
+
+
+def test_records_of_other_threads_are_in_the_keyword_that_ran(robot):
+    result = robot(SUITES / "threads.robot", options=("--loglevel", "DEBUG"))
+    during_sleep = [text for text in keyword_messages(result, "Sleep") if "repeated" in text]
+    assert len(during_sleep) >= 3
+    assert not [text for text in keyword_messages(result, "Log") if "repeated" in text]
+
+
+def test_pabot_runs_suites_side_by_side(robot):
+    result = robot(SUITES / "pabot_one.robot", SUITES / "pabot_two.robot", tool="pabot")
+    assert result.statistics.total.passed == 6
+
+
+def test_a_suite_for_sshlibrary_moves_with_its_import_and_connection(robot):
+    before, after = (EXAMPLES / "robot" / f"{when}_sshlibrary.robot" for when in ("before", "after"))
+    assert robot(before).statistics.total.passed == robot(after).statistics.total.passed == 4
+    old, new = before.read_text(), after.read_text()
+    body, connection = old.split("*** Keywords ***")
+    assert new.replace(LIBRARY, "SSHLibrary").split("*** Keywords ***")[0] == body
+    assert "Open Connection" in connection
+
+
+def test_every_keyword_is_typed_and_documented(tmp_path):
+    libdoc(LIBRARY, str(tmp_path / "library.json"), quiet=True)
+    page = json.loads((tmp_path / "library.json").read_text())
+    assert (page["scope"], page["version"] != "") == ("GLOBAL", True)
+    for keyword in page["keywords"]:
+        assert keyword["doc"], keyword["name"]
+        assert all(argument["type"] for argument in keyword["args"] if argument["name"]), keyword["name"]
