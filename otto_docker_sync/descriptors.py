@@ -1,4 +1,4 @@
-"""Descriptors that one thread waits for, while any thread may wake it up or close them."""
+"""Descriptors that one thread waits for, while any thread may wake it or close them."""
 
 from __future__ import annotations
 
@@ -55,6 +55,10 @@ class Descriptors:
         if not self.closed:
             os.read(self._woken, 4096)
         return []
+
+    def pause(self, timeout: float | None, writers: Sequence[int] = ()) -> None:
+        """Wait until one can be written, time is over, or all is closed. May end early, and takes no `wait`'s wake."""
+        select(timeout, [self._woken], writers)
 
     def wake(self) -> None:
         """End a wait of another thread."""

@@ -134,7 +134,7 @@ class LocalChannel(Channel):
     def pause(self, deadline: Deadline) -> None:
         with self._descriptors.using(deadline) as usable:
             if usable and self._writing:
-                self._descriptors.wait(deadline.remaining(), [], [self._stdin])
+                self._descriptors.pause(deadline.remaining(), [self._stdin])
 
     def close(self) -> None:
         self._descriptors.close()

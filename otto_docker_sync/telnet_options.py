@@ -15,21 +15,20 @@ class TelnetOptions:
     """How a `UnixHost` with ``term="telnet"`` logs in. The defaults fit most Unix machines.
 
     `login_prompt`, `password_prompt` and `shell_prompt` are regular expressions that the end of what the host has
-    shown must match; `refused` is one that tells of a wrong name or password. `connect_timeout`, in seconds, is for
-    reaching the host and logging in. `encoding` is that of the prompts, the name and the password.
+    shown must match. `connect_timeout`, in seconds, is for reaching the host and logging in. `encoding` is that of
+    the prompts, the name and the password.
 
     >>> UnixHost("192.0.2.20", "tester", term="telnet", password=pw, telnet=TelnetOptions(login_prompt="User: $"))
     """
 
-    login_prompt: str = r"(?i)(login|user ?name|user)\s*:\s*$"
+    login_prompt: str = r"(?i)(?<!last )(login|user ?name|user)\s*:\s*$"
     password_prompt: str = r"(?i)pass(word|phrase|code)[^\n]*:\s*$"
     shell_prompt: str = r"[$#%>]\s*$"
-    refused: str = r"(?i)incorrect|denied|invalid|fail(ed|ure)|too many"
     connect_timeout: float = 30.0
     encoding: str = "utf-8"
 
     def __post_init__(self) -> None:
-        for name in ("login_prompt", "password_prompt", "shell_prompt", "refused"):
+        for name in ("login_prompt", "password_prompt", "shell_prompt"):
             try:
                 re.compile(getattr(self, name))
             except (re.error, TypeError) as error:
