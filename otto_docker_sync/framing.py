@@ -112,11 +112,13 @@ class Section:
 
     def finish(self) -> bytes:
         """What is held back, when no more bytes will come; not the larger part of a marker that was cut off."""
+        if not self.started:
+            return b""
         held, self._buffer = self._buffer, b""
         marker = held.find(b"<")
         if 0 <= marker < len(held) - CERTAIN:
             held = held[:marker]
-        return held if self.started else b""
+        return held
 
     def _find_begin(self) -> bool:
         at = self._buffer.find(self._begin)

@@ -71,7 +71,9 @@ def _container_processes(containers: list[Container]) -> Iterable[str]:
     if containers:
         everyone = processes_in({container.namespace for container in containers})
         for pid in everyone - {container.pid for container in containers}:
-            yield f"{pid} {arguments(pid)}"
+            # Where process 1 collects nobody's children, whatever is killed without its parent stays a zombie.
+            if stat_fields(pid)[0] not in ("", "Z", "X"):
+                yield f"{pid} {arguments(pid)}"
 
 
 def _user_processes(uid: int | None) -> Iterable[str]:
