@@ -144,10 +144,10 @@ class Proxy:
     def _take(self, end: socket.socket) -> None:
         try:
             data = end.recv(BLOCK)
+            from_target = bool(data) and end.getpeername()[1] == self.target_port
         except OSError:
             self._end(end, reset=True)
             return
-        from_target = end.getpeername()[1] == self.target_port if data else False
         if from_target and self._budget is not None:
             data, self._budget = data[: self._budget], self._budget - len(data)
         if (not data and self._budget is None) or data:
