@@ -20,7 +20,7 @@ from .errors import ConfigError
 from .host import Host
 from .local_host import LocalHost
 from .project import NAME, SERVICE, Project, nearest
-from .secret import Secret
+from .secret import Secret, noted
 from .ssh_config import SSHOptions
 from .telnet_options import TelnetOptions
 from .unix_host import UnixHost
@@ -244,6 +244,7 @@ def _secret(where: str, kind: str, given: Mapping[str, Any]) -> Secret:
     if variable is not None and command is not None:
         raise ConfigError(f"{where} {kind}_env and {kind}_command: give one of the two")
     if variable is not None:
+        noted(os.environ.get(variable))
 
         def from_environment() -> str:
             if variable not in os.environ:

@@ -16,3 +16,10 @@ def revealed(secret: Secret) -> str | None:
     value = secret() if callable(secret) else secret
     mask(value)
     return value
+
+
+def noted(secret: Secret) -> Secret:
+    """The same secret. One that is known already shows in no log from now on, also before it is used."""
+    if isinstance(secret, str):
+        mask(secret)
+    return secret

@@ -17,7 +17,7 @@ from typing import Literal, Union, cast
 import paramiko
 
 from .errors import ConfigError
-from .secret import Secret
+from .secret import Secret, noted
 
 StrPath = Union[str, "os.PathLike[str]"]
 HostKeyPolicy = Literal["reject", "accept-new", "ignore"]
@@ -85,6 +85,7 @@ class SSHOptions:
                 raise ConfigError(f"{name}={value!r}: give a path")
         if self.passphrase is not None and not (isinstance(self.passphrase, str) or callable(self.passphrase)):
             raise ConfigError("passphrase: give a text, or a call that returns one")
+        noted(self.passphrase)
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import importlib.util
 import sys
 
+TIMED_OUT = 124
+INTERRUPTED = 130
+BROKEN_PIPE = 141
 COULD_NOT_RUN = 255
 
 

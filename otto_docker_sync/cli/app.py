@@ -17,13 +17,9 @@ import typer.core
 from .. import logs
 from ..errors import ConfigError, OttoError
 from ..result import CommandResult
-from . import COULD_NOT_RUN, doctor, files, stacks
+from . import BROKEN_PIPE, COULD_NOT_RUN, INTERRUPTED, TIMED_OUT, doctor, files, stacks
 from .hosts import HostId, describe, kind
 from .state import State
-
-TIMED_OUT = 124
-INTERRUPTED = 130
-BROKEN_PIPE = 141
 
 GLOBAL_OPTIONS = ("--lab", "--json", "--dry-run", "--verbose", "-v", "--log-dir")
 WORDS_TO_COME: dict[str, Any] = {"allow_interspersed_args": False}

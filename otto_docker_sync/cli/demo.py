@@ -32,6 +32,7 @@ def play(console: Console) -> int:
     begin = time.monotonic()
     try:
         with _leaving_on(signal.SIGTERM, signal.SIGHUP), _workspace(show) as workspace, _directory(workspace.path):
+            show.text(f"  all that is started belongs to {workspace.path}, and goes with it", "dim")
             _run(workspace, show)
     except SandboxError as error:
         raise OttoError(str(error)) from error

@@ -104,7 +104,7 @@ def _report(state: State, result: TransferResult) -> int:
         state.print_json({"host": result.host, "status": result.status.value, "files": files})
     for file in result.values():
         if not file.ok:
-            state.error(f"{result.host}: {file.source}: {file.message}")
+            state.error(f"{result.host}: {file.source} -> {file.destination}: {file.message}")
         elif not state.json:
             state.tell(f"{file.source} -> {file.destination} ({file.size:,} bytes)")
     return 0 if result.ok else FAILED

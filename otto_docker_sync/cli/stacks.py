@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from .. import compose
-from ..errors import ConfigError, OttoError
-from ..host import Host
-from ..lab_file import nearest
-from . import COULD_NOT_RUN
+from ..docker_host import DockerContainerHost
+from ..errors import OttoError
+from . import COULD_NOT_RUN, INTERRUPTED
 from .hosts import complete_hosts, complete_projects
 from .state import State
 
@@ -51,12 +50,14 @@ def up(
     Example: otto-docker up repo1
     """
     state: State = ctx.obj
-    name, parent = _project(state, project), _parent(state, on)
+    chosen = state.lab.project(project)
+    parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
-        return state.would(f"start the stack of {name} on {_where(state, name, parent)}", project=name)
-    limit: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
+        return state.would(f"start the stack of {chosen.name} on {parent.id}", project=chosen.name)
     hosts = state.call(
-        lambda: compose.compose_up(name, state.lab, on=parent, project_name=project_name, build=build, **limit)
+        lambda: compose.compose_up(
+            chosen, state.lab, on=parent, project_name=project_name, build=build, timeout=timeout
+        )
     )
     if state.json:
         state.print_json(
@@ -76,22 +77,26 @@ def down(
     stop_timeout: Annotated[
         int, typer.Option(metavar="SECONDS", help="How long containers may take to stop, until they are killed.")
     ] = 1,
+    volumes: Annotated[bool, typer.Option("--volumes", metavar="", help="Remove the stack's volumes as well.")] = False,
 ) -> int:
     """Stop a stack and remove its containers and networks.
 
     Example: otto-docker down repo1
     """
     state: State = ctx.obj
-    name, parent = _project(state, project), _parent(state, on)
+    chosen = state.lab.project(project)
+    parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
-        return state.would(f"stop the stack of {name} on {_where(state, name, parent)}", project=name)
+        return state.would(f"stop the stack of {chosen.name} on {parent.id}", project=chosen.name)
     state.call(
-        lambda: compose.compose_down(name, state.lab, on=parent, project_name=project_name, stop_timeout=stop_timeout)
+        lambda: compose.compose_down(
+            chosen, state.lab, on=parent, project_name=project_name, stop_timeout=stop_timeout, volumes=volumes
+        )
     )
     if state.json:
-        state.print_json({"project": name, "down": True})
+        state.print_json({"project": chosen.name, "down": True})
     else:
-        state.tell(f"{name} is down")
+        state.tell(f"{chosen.name} is down")
     return 0
 
 
@@ -104,8 +109,11 @@ def ps(
 ) -> int:
     """List the containers of stacks that run on a parent, or on all parents of the lab."""
     state: State = ctx.obj
-    every = [state.lab.get(host)] if host else list(state.lab.hosts.values())
-    parents = [one for one in every if host or (not one.is_virtual and getattr(one, "docker_capable", True))]
+    if host:
+        named = state.lab.get(host)
+        parents = [named.parent if isinstance(named, DockerContainerHost) else named]
+    else:
+        parents = [one for one in state.lab.hosts.values() if getattr(one, "docker_capable", False)]
     if state.dry_run:
         return state.would(f"ask docker on {', '.join(parent.id for parent in parents)}", hosts=[p.id for p in parents])
     rows: list[dict[str, Any]] = []
@@ -143,40 +151,25 @@ def logs(
     ] = False,
     tail: Annotated[int | None, typer.Option(metavar="LINES", help="Begin with the last so many of each.")] = None,
 ) -> int:
-    """Show what the containers of a stack have written.
+    """Show what the containers of a stack have written, each line behind its container's name.
 
     Example: otto-docker logs repo1 --service api --tail 20 --follow
     """
     state: State = ctx.obj
-    name, parent = _project(state, project), _parent(state, on)
+    chosen = state.lab.project(project)
+    parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
-        return state.would(f"show the logs of {name} on {_where(state, name, parent)}", project=name)
+        return state.would(f"show the logs of {chosen.name} on {parent.id}", project=chosen.name)
 
     def show() -> None:
-        for line in compose.compose_logs(
-            name, state.lab, on=parent, project_name=project_name, service=service, follow=follow, tail=tail
-        ):
-            state.write(line + "\n")
+        written = compose.compose_logs(
+            chosen, state.lab, on=parent, project_name=project_name, service=service, follow=follow, tail=tail
+        )
+        if isinstance(written, str):
+            state.write(written)
+        else:
+            for line in written:
+                state.write(line + "\n")
 
     state.call(show)
-    return 0
-
-
-def _project(state: State, given: str | None) -> str:
-    """The project that was named, or the only one."""
-    projects = state.lab.projects
-    if given is None and len(projects) == 1:
-        return next(iter(projects))
-    if given is None:
-        raise ConfigError(f"which project?{nearest('', projects)}")
-    if given not in projects:
-        raise ConfigError(f"{given!r}: no such project{nearest(given, projects)}")
-    return given
-
-
-def _parent(state: State, given: str | None) -> Host | None:
-    return None if given is None else state.lab.get(given)
-
-
-def _where(state: State, project: str, parent: Host | None) -> str:
-    return parent.id if parent else state.lab.projects[project].default_host or "the only parent"
+    return INTERRUPTED if state.interrupted else 0

@@ -262,3 +262,13 @@ def test_a_traceback_is_in_the_file(tmp_path: Path) -> None:
             logging.getLogger(f"{logs.PACKAGE}.lab").exception("could not close")
     lines = (tmp_path / "all.log").read_text().splitlines()
     assert lines[0].endswith("lab * could not close") and lines[-1].endswith("lab * ValueError: broken")
+
+
+def test_the_secrets_of_a_host_are_hidden_before_they_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from otto_docker_sync import Lab, SSHOptions, UnixHost
+
+    UnixHost("carrot", password="of-the-host", ssh=SSHOptions(passphrase="of-the-key"))
+    monkeypatch.setenv("CARROT_PASSWORD", "of-the-environment")
+    (tmp_path / "lab.toml").write_text('[hosts.carrot]\nhost = "carrot"\npassword_env = "CARROT_PASSWORD"\n')
+    Lab.load(tmp_path / "lab.toml").close()
+    assert masked("of-the-host of-the-key of-the-environment") == " ".join([HIDDEN] * 3)

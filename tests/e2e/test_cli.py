@@ -1,0 +1,474 @@
+"""The command line as its users have it: a program of its own, in a pipe and on a terminal, against real hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from otto_docker_sync._sandbox import Docker, Sshd
+from otto_docker_sync._sandbox.processes import pids
+from tests.lab.account import Account
+from tests.lab.compose import Compose
+from tests.lab.containers import Container, arguments
+from tests.lab.lab import Lab
+
+OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
+API = "carrot.repo1.api"
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A directory with a lab file, and the stack that it declares."""
+
+    directory: Path
+    environ: dict[str, str]
+    api: Container | None = None
+    idle: frozenset[int] = frozenset()
+
+    def otto(self, *args: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
+        """Run ``otto-docker`` in pipes, and check its exit status."""
+        done = subprocess.run(
+            [OTTO_DOCKER, *args],
+            cwd=self.directory,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        assert status is None or done.returncode == status, done
+        assert "Traceback" not in done.stderr
+        return done
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [OTTO_DOCKER, *args],
+            cwd=self.directory,
+            env=self.environ,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def terminal(self, *args: str) -> pexpect.spawn[str]:
+        """Run ``otto-docker`` on a terminal of its own."""
+        environ = {**self.environ, "TERM": "xterm-256color"}
+        return pexpect.spawn(
+            OTTO_DOCKER,
+            list(args),
+            cwd=str(self.directory),
+            env=environ,  # type: ignore[arg-type]
+            encoding="utf-8",
+            timeout=20,
+            dimensions=(40, 100),
+        )
+
+
+def ended(terminal: pexpect.spawn[str]) -> tuple[int | None, str]:
+    """The exit status of a program on a terminal, and what it still wrote."""
+    rest = terminal.read()
+    terminal.close()
+    return terminal.exitstatus, rest
+
+
+@pytest.fixture(scope="module")
+def bench(tmp_path_factory: pytest.TempPathFactory, lab: Lab, sshd: Sshd, compose: Compose) -> Bench:
+    directory = tmp_path_factory.mktemp("bench")
+    service = f"{{image: '{lab.image('busybox')}', network_mode: none, init: true, stop_signal: KILL, "
+    (directory / "compose.yml").write_text(
+        "services:\n"
+        f"  api: {service} command: [sh, -c, 'echo api is up; exec sleep 2147483']}}\n"
+        f"  db: {service} command: [sh, -c, 'echo db is up; exec sleep 2147483']}}\n"
+    )
+    (directory / "lab.toml").write_text(
+        f"""
+[hosts.carrot]
+host = "{sshd.host}"
+port = {sshd.port}
+user = "{sshd.user}"
+identity_file = "{sshd.identity_file}"
+known_hosts = "{sshd.known_hosts}"
+
+[hosts.dead]
+host = "{sshd.host}"
+port = 1
+
+[projects.repo1]
+compose_files = ["compose.yml"]
+default_host = "carrot"
+services = ["api", "db"]
+"""
+    )
+    environ = {
+        **os.environ,
+        "OTTO_COMPOSE_SUFFIX": lab.unique(f"cli-{lab.worker}-{os.getpid()}"),
+    }
+    return Bench(directory, environ)
+
+
+@pytest.fixture(scope="module")
+def stack(bench: Bench, docker: Docker) -> Iterator[Bench]:
+    """The bench with its stack up."""
+    rows = [line.split("\t") for line in bench.otto("up").stdout.splitlines()]
+    assert [row[:2] for row in rows] == [[API, "api"], ["carrot.repo1.db", "db"]]
+    container = Container(docker, docker("inspect", "--format", "{{.Id}}", rows[0][2]), "busybox")
+    yield Bench(bench.directory, bench.environ, container, frozenset(container.processes()))
+    bench.otto("down")
+    assert bench.otto("ps", "carrot").stdout == ""
+
+
+def left_in(bench: Bench, patience: float = 3.0) -> dict[int, str]:
+    """The processes in the api container that were not there at first, once they had time to go."""
+    assert bench.api is not None
+    end = time.monotonic() + patience
+    while (left := bench.api.processes()).keys() - bench.idle and time.monotonic() < end:
+        time.sleep(0.02)
+    return {pid: arguments for pid, arguments in left.items() if pid not in bench.idle}
+
+
+# run and oneshot
+
+
+@pytest.mark.parametrize("verb", ["run", "oneshot"])
+@pytest.mark.parametrize("host", ["carrot", API])
+def test_output_and_exit_status_are_the_commands_own(stack: Bench, verb: str, host: str) -> None:
+    done = stack.otto(verb, host, "echo hello; exit 3", status=3)
+    assert (done.stdout, done.stderr) == ("hello\n", "")
+
+
+@pytest.mark.parametrize("verb", ["run", "oneshot"])
+def test_one_word_is_shell_text_and_several_stay_as_they_are(stack: Bench, verb: str) -> None:
+    assert stack.otto(verb, API, "echo $((6*7))").stdout == "42\n"
+    assert (
+        stack.otto(verb, API, "printf", "%s|", "a  b", "$HOME", "*", "-v", "--json").stdout == "a  b|$HOME|*|-v|--json|"
+    )
+    assert stack.otto(verb, API, "--", "echo", "--help").stdout == "--help\n"
+
+
+def test_output_arrives_while_the_command_runs(stack: Bench) -> None:
+    with stack.start("run", API, "echo one; while [ ! -e /tmp/go ]; do sleep 0.05; done; echo two; rm /tmp/go") as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "one\n"
+        stack.otto("oneshot", API, "touch", "/tmp/go")
+        assert run.stdout.read() == "two\n"
+    assert run.returncode == 0
+
+
+def test_a_oneshot_keeps_its_two_streams_apart(stack: Bench) -> None:
+    done = stack.otto("oneshot", API, "echo good; echo bad >&2")
+    assert (done.stdout, done.stderr) == ("good\n", "bad\n")
+
+
+def test_a_oneshot_streams_where_both_streams_go_to_one_place(stack: Bench) -> None:
+    terminal = stack.terminal("oneshot", API, "echo one; while [ ! -e /tmp/go2 ]; do sleep 0.05; done; echo two >&2")
+    terminal.expect_exact("one\r\n")
+    stack.otto("oneshot", API, "touch", "/tmp/go2")
+    assert ended(terminal) == (0, "two\r\n")
+
+
+@pytest.mark.parametrize("verb", ["run", "oneshot"])
+def test_a_time_out_is_124_and_leaves_nothing(stack: Bench, verb: str) -> None:
+    done = stack.otto(verb, "-t", "0.5", API, "echo begun; sleep 4711", status=124)
+    assert done.stdout == "begun\n"
+    assert done.stderr.startswith(f"otto-docker: {API}: timed out")
+    assert left_in(stack) == {}
+
+
+def test_json_is_one_object_on_stdout_and_keeps_the_status(stack: Bench) -> None:
+    done = stack.otto("--json", "oneshot", API, "echo out; echo err >&2; exit 4", status=4)
+    result = json.loads(done.stdout)
+    wanted = {"host": API, "status": "failed", "retcode": 4, "stdout": "out\n", "stderr": "err\n", "timed_out": False}
+    assert wanted.items() <= result.items()
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("verb", ["run", "oneshot", "put", "get", "interact"])
+def test_a_host_that_cannot_be_reached_is_255(stack: Bench, verb: str) -> None:
+    words = {"put": ("lab.toml", "/tmp"), "get": ("/etc/passwd", "."), "interact": ()}.get(verb, ("true",))
+    done = stack.otto(verb, "dead", *words, status=255)
+    assert done.stdout == ""
+    message = done.stderr.splitlines()[-1]
+    assert message.startswith("otto-docker: ") and "dead" in message and "refused" in message
+
+
+def test_a_reader_that_leaves_ends_the_command_quietly(stack: Bench) -> None:
+    with stack.start("run", API, "while :; do echo y; done") as run:
+        assert run.stdout is not None and run.stderr is not None
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.stderr.read() == ""
+    assert run.returncode == 141
+    assert left_in(stack) == {}
+
+
+# Ctrl-C
+
+
+def test_ctrl_c_interrupts_the_remote_command(stack: Bench) -> None:
+    terminal = stack.terminal("run", API, "sh -c 'trap \"echo caught; exit 7\" INT; echo ready; sleep 4711'")
+    terminal.expect_exact("ready")
+    terminal.sendintr()
+    status, rest = ended(terminal)
+    assert status == 7 and "caught" in rest and "again" in rest
+    assert left_in(stack) == {}
+
+
+def test_ctrl_c_twice_leaves_and_ends_the_command(stack: Bench) -> None:
+    terminal = stack.terminal("run", API, "sh -c 'trap \"\" INT; echo ready; sleep 4711'")
+    terminal.expect_exact("ready")
+    terminal.sendintr()
+    terminal.expect_exact("again")
+    terminal.sendintr()
+    assert ended(terminal)[0] == 130
+    assert left_in(stack) == {}
+
+
+def test_ctrl_c_ends_a_oneshot(stack: Bench) -> None:
+    terminal = stack.terminal("oneshot", API, "echo ready; sleep 4711")
+    terminal.expect_exact("ready")
+    terminal.sendintr()
+    assert ended(terminal)[0] == 130
+    assert left_in(stack) == {}
+
+
+def test_a_killed_client_leaves_nothing(stack: Bench) -> None:
+    with stack.start("run", API, "echo ready; sleep 4711") as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == "ready\n"
+        run.kill()
+    assert left_in(stack) == {}
+
+
+# Files
+
+
+def test_files_there_and_back(stack: Bench, tmp_path: Path) -> None:
+    (tmp_path / "one").write_text("1\n")
+    (tmp_path / "dir").mkdir()
+    (tmp_path / "dir" / "two").write_bytes(b"\0\xff\n")
+    (tmp_path / "back").mkdir()
+    stack.otto("oneshot", API, "mkdir", "/tmp/files")
+    done = stack.otto("put", "--mode", "0640", API, str(tmp_path / "one"), str(tmp_path / "dir"), "/tmp/files")
+    assert done.stdout == "" and "one -> /tmp/files/one (2 bytes)" in done.stderr
+    assert stack.otto("oneshot", API, "stat -c %a /tmp/files/one; cat /tmp/files/one").stdout == "640\n1\n"
+    done = stack.otto("--json", "get", API, "/tmp/files/one", "/tmp/files/dir", str(tmp_path / "back"))
+    assert [(file["source"], file["status"]) for file in json.loads(done.stdout)["files"]] == [
+        ("/tmp/files/one", "success"),
+        ("/tmp/files/dir", "success"),
+    ]
+    assert (tmp_path / "back" / "one").read_text() == "1\n"
+    assert (tmp_path / "back" / "dir" / "two").read_bytes() == b"\0\xff\n"
+
+
+def test_a_file_that_cannot_be_had_is_told_and_is_1(stack: Bench, tmp_path: Path) -> None:
+    done = stack.otto("get", API, "/etc/passwd", "/no/such/file", str(tmp_path), status=1)
+    assert (tmp_path / "passwd").read_text().startswith("root:")
+    assert "otto-docker: " in done.stderr and "/no/such/file" in done.stderr
+
+
+def test_progress_bars_are_for_terminals(stack: Bench, tmp_path: Path) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(3_000_000))
+    status, shown = ended(stack.terminal("put", API, str(tmp_path / "big"), "/tmp"))
+    assert status == 0 and "\x1b[" in shown and "MB" in shown
+    assert "\x1b" not in stack.otto("put", API, str(tmp_path / "big"), "/tmp").stderr
+
+
+# By hand
+
+
+def test_interact_is_a_login_whose_status_is_the_shells(stack: Bench) -> None:
+    terminal = stack.terminal("interact", API)
+    terminal.expect(r"[#$] ")
+    terminal.sendline("stty size; echo $((6*7)) $TERM; exit 7")
+    terminal.expect_exact("40 100")
+    terminal.expect_exact("42 xterm-256color")
+    assert ended(terminal)[0] == 7
+    assert left_in(stack) == {}
+
+
+def test_interact_is_left_by_its_key(stack: Bench) -> None:
+    terminal = stack.terminal("interact", API)
+    terminal.expect(r"[#$] ")
+    terminal.send("\x1d")
+    assert ended(terminal)[0] == 0
+    assert left_in(stack) == {}
+
+
+# Stacks
+
+
+def test_ps_and_logs_of_a_stack(stack: Bench) -> None:
+    rows = [line.split("\t") for line in stack.otto("ps", "carrot").stdout.splitlines()]
+    mine = [row for row in rows if row[1].endswith(stack.environ["OTTO_COMPOSE_SUFFIX"])]
+    assert [(row[0], row[2], row[3]) for row in mine] == [("carrot", "api", "1"), ("carrot", "db", "1")]
+    assert "api is up" in stack.otto("logs").stdout and "db is up" in stack.otto("logs").stdout
+    assert "db is up" not in stack.otto("logs", "--service", "api", "--tail", "5").stdout
+
+
+def test_ps_tells_of_parents_that_it_cannot_ask(stack: Bench) -> None:
+    done = stack.otto("ps", status=255)
+    assert "api" in done.stdout and "dead" in done.stderr
+
+
+def test_following_logs_ends_with_ctrl_c(stack: Bench) -> None:
+    terminal = stack.terminal("logs", "--follow", "--service", "api")
+    terminal.expect_exact("api is up")
+    terminal.sendintr()
+    status, rest = ended(terminal)
+    assert status == 130 and "Traceback" not in rest
+
+
+def test_up_again_changes_nothing(stack: Bench) -> None:
+    before = stack.otto("ps", "carrot").stdout.split("\t")[4::5]
+    hosts = json.loads(stack.otto("--json", "up", "repo1", "--no-build").stdout)
+    assert {host["host"] for host in hosts} == {API, "carrot.repo1.db"}
+    assert stack.otto("ps", "carrot").stdout.split("\t")[4::5] == before
+
+
+# Doctor
+
+
+def test_the_doctor_says_what_is_wrong_and_what_to_do(stack: Bench) -> None:
+    done = stack.otto("doctor", status=1)
+    rows = [line.split("\t") for line in done.stdout.splitlines()]
+    verdicts = {(row[0], row[1]): row[2] for row in rows}
+    assert verdicts["dead", "reach"] == "wrong"
+    for check in ("reach", "host key", "login", "clock", "start-up file", "sftp", "sessions", "docker", "compose"):
+        assert verdicts["carrot", check] == "ok", rows
+    for check in ("container", "shell", "tar"):
+        assert verdicts[API, check] == "ok", rows
+    assert done.stderr == "1 wrong\n"
+
+
+def test_the_doctor_of_a_host_that_is_well(stack: Bench) -> None:
+    done = stack.otto("--json", "doctor", API)
+    assert {finding["verdict"] for finding in json.loads(done.stdout)} == {"ok"}
+    status, shown = ended(stack.terminal("doctor", "carrot"))
+    assert status == 0 and "nothing is wrong" in shown
+
+
+def test_the_doctor_finds_what_a_parent_lacks(bench: Bench, make_sshd: Callable[..., Sshd], tmp_path: Path) -> None:
+    sshd = make_sshd(MaxSessions="2", Subsystem=None)
+    (sshd.home / ".bashrc").write_text("sleep 0.2\n")
+    (tmp_path / "lab.toml").write_text(
+        f"""
+[hosts.gateway]
+host = "{sshd.host}"
+port = {sshd.port}
+user = "{sshd.user}"
+identity_file = "{sshd.identity_file}"
+known_hosts = "{sshd.known_hosts}"
+docker_command = ["docker", "--host", "unix:///nowhere"]
+
+[hosts.unknown]
+host = "{sshd.host}"
+port = {sshd.port}
+user = "{sshd.user}"
+hop = "gateway"
+identity_file = "{sshd.identity_file}"
+known_hosts = "/dev/null"
+docker_capable = false
+"""
+    )
+    done = Bench(tmp_path, bench.environ).otto("--json", "doctor", status=1)
+    found = {(finding["host"], finding["check"]): finding for finding in json.loads(done.stdout)}
+    assert found["gateway", "sessions"]["verdict"] == "note" and "2 at once" in found["gateway", "sessions"]["found"]
+    assert found["gateway", "sftp"]["verdict"] == "note"
+    assert found["gateway", "start-up file"]["verdict"] == "note"
+    assert found["gateway", "docker"]["verdict"] == "wrong" and "daemon" in found["gateway", "docker"]["advice"]
+    assert found["unknown", "hop gateway"]["verdict"] == "ok"
+    assert found["unknown", "host key"]["verdict"] == "wrong" and "ssh-keyscan" in found["unknown", "host key"]["found"]
+
+
+# Logs
+
+
+def test_logs_go_to_a_directory_without_secrets(
+    bench: Bench, make_sshd: Callable[..., Sshd], account: Account, tmp_path: Path
+) -> None:
+    sshd = make_sshd(PasswordAuthentication="yes", PubkeyAuthentication="no")
+    (tmp_path / "lab.toml").write_text(
+        f"""
+[hosts.carrot]
+host = "{sshd.host}"
+port = {sshd.port}
+user = "{sshd.user}"
+password_env = "CARROT_PASSWORD"
+known_hosts = "{sshd.known_hosts}"
+"""
+    )
+    secret = Bench(tmp_path, {**bench.environ, "CARROT_PASSWORD": account.password})
+    secret.otto("--log-dir", "logs", "run", "carrot", f"echo hello; echo {account.password}")
+    text = (tmp_path / "logs" / "carrot.log").read_text()
+    assert "$ echo hello; echo ***" in text and "| hello" in text and "| ***" in text
+    every = "".join(path.read_text() for path in (tmp_path / "logs").iterdir())
+    assert account.password not in every and text.splitlines()[0] in every
+
+
+def test_verbose_shows_the_log_on_stderr(stack: Bench) -> None:
+    done = stack.otto("-v", "oneshot", API, "echo hello")
+    assert done.stdout == "hello\n" and f"{API} $ echo hello" in done.stderr and "| hello" not in done.stderr
+    assert "| hello" in stack.otto("-vv", "oneshot", API, "echo hello").stderr
+
+
+# Demo
+
+
+def assert_gone(shown: str, docker: Docker) -> None:
+    """Nothing is left of the demo that showed this: no directory, process, container or image."""
+    found = re.search(r"/var/tmp/otto-sandbox\.\w+", shown)
+    assert found is not None
+    directory = found[0]
+    assert "removing it all" in shown
+    assert not Path(directory).exists()
+    assert [arguments(pid) for pid in pids() if directory in arguments(pid)] == []
+    label = f"label=otto-docker-sync.sandbox={Path(directory).name}"
+    assert docker("ps", "--all", "--quiet", "--filter", label) == ""
+    assert docker("images", "--quiet", "--filter", label) == ""
+
+
+def test_the_demo_shows_the_main_job(bench: Bench, docker: Docker) -> None:
+    shown = bench.otto("demo").stdout
+    assert "> HELLO WORLD FROM /TMP" in shown
+    assert "> /opt, y" in shown
+    assert "timed out after 1" in shown and "> left in the container: nothing" in shown
+    assert "> 0 1 4 9 16 25 36 49 64 81 100 121" in shown
+    assert "> bc says ('42',)" in shown
+    assert "> AS IT WAS" in shown
+    assert_gone(shown, docker)
+
+
+@pytest.mark.parametrize("moment", ["fresh keys", "never ends"])
+def test_the_demo_cleans_up_after_ctrl_c(bench: Bench, docker: Docker, moment: str) -> None:
+    terminal = bench.terminal("demo")
+    terminal.expect_exact(moment)
+    begun = str(terminal.before)
+    terminal.sendintr()
+    status, rest = ended(terminal)
+    assert status == 130
+    assert_gone(begun + rest, docker)
+
+
+def test_the_demo_cleans_up_after_being_terminated(bench: Bench, docker: Docker) -> None:
+    with bench.start("demo") as demo:
+        assert demo.stdout is not None
+        shown = [demo.stdout.readline()]
+        while "hello from box" not in shown[-1]:
+            shown.append(demo.stdout.readline())
+        demo.send_signal(signal.SIGTERM)
+        shown.append(demo.stdout.read())
+    assert demo.returncode == 143
+    assert_gone("".join(shown), docker)
