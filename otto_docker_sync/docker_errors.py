@@ -7,7 +7,7 @@ import re
 from .errors import ConfigError, ContainerNotRunning, DockerUnavailable, NoSuchContainer, OttoError, ShellNotFound
 
 KNOWN: list[tuple[str, type[OttoError], str]] = [
-    (r"No such (container|object)|no container with name or ID", NoSuchContainer, "no such container; see docker ps -a"),
+    (r"No such (container|object)|no container with name", NoSuchContainer, "no such container; see docker ps -a"),
     (r"is paused|container is paused", ContainerNotRunning, "the container is paused; docker unpause {container}"),
     (r"is restarting", ContainerNotRunning, "the container is restarting; see docker logs {container}"),
     (

@@ -8,15 +8,13 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import ClassVar
 
 from .capture import Capture
 from .channel import SIZE, Channel
 from .deadline import Deadline, DeadlineExpired, Timeout
-from .errors import ConfigError, ConnectError, ContainerNotRunning, NoSuchContainer, OttoError
 from .docker_errors import docker_error
+from .errors import ConfigError, ConnectError, ContainerNotRunning, NoSuchContainer, OttoError
 from .host import Host
-from .logs import mask
 from .oneshot import run_oneshot
 from .unix_host import UnixHost
 
@@ -57,7 +55,7 @@ class DockerContainerHost(Host):
     warm: int = field(default=0, kw_only=True)
     default_timeout: Timeout = field(default=None, kw_only=True)
 
-    is_virtual: ClassVar[bool] = True
+    is_virtual = True
 
     def __post_init__(self) -> None:
         if not isinstance(self.parent, Host) or self.parent.is_virtual:
@@ -172,9 +170,11 @@ class DockerContainerHost(Host):
         if not self.compose_project:
             return ""
         service, _, number = self.service.partition("#")
-        labels = {"project": self.compose_project, "service": service, "oneoff": "False", "container-number": number or "1"}
-        filters = [word for name, value in labels.items() for word in ("--filter", f"label=com.docker.compose.{name}={value}")]
-        out = self._ask_docker(["ps", "-q", "--no-trunc", "--filter", "status=running", *filters], "", deadline)
+        labels = {"project": self.compose_project, "service": service, "container-number": number or "1"}
+        args = ["ps", "-q", "--no-trunc", "--filter", "status=running"]
+        for name, value in {**labels, "oneoff": "False"}.items():
+            args += ["--filter", f"label=com.docker.compose.{name}={value}"]
+        out = self._ask_docker(args, "", deadline)
         return (out.split() or [""])[0]
 
     def _state_now(self, deadline: Deadline) -> tuple[str, float]:
@@ -184,7 +184,7 @@ class DockerContainerHost(Host):
             return "absent", 0.0
         form = "{{.State.Status}} {{.State.StartedAt}}"
         out = self._ask_docker(["inspect", "-f", form, "--type", "container", target], "; date -u +%FT%T", deadline)
-        state, started, now = (out.split() + ["", "", ""])[:3]
+        state, started, now = [*out.split(), "", "", ""][:3]
         try:
             age = datetime.fromisoformat(now[:19]) - datetime.fromisoformat(started[:19])
         except ValueError:

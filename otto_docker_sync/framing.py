@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import re
 import secrets
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -194,7 +195,7 @@ class SessionFrame(Section):
                 *quoted_lines(encode_command(command)),
                 f"{{ __otto_n={serial}; \\export {self.run_tag}; {to_tty(begin.printf)}; __otto_s {last} && :; }} "
                 '2>/dev/null; \\eval "$__otto_x$__otto_o"; '
-                f"{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s \"$__otto_r\" && :; }} 2>/dev/null\n".encode(),
+                f'{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s "$__otto_r" && :; }} 2>/dev/null\n'.encode(),
             ]
         )
 
@@ -255,14 +256,9 @@ def handshake(prompt: Prompt, environment: dict[str, str]) -> bytes:
         "__otto_n=0",
         '__otto_s() { return "$1"; }',
         prompt.assignment,
-        *(f"export {name}={part}" for name, value in environment.items() for part in [shell_quote(value)]),
+        *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
     ]
     return b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines)
-
-
-def shell_quote(text: str) -> str:
-    """`text` as one word of a shell."""
-    return "'" + text.replace("'", "'\\''") + "'"
 
 
 def quoted_lines(data: bytes) -> Iterator[bytes]:

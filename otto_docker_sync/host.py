@@ -53,6 +53,9 @@ class Host(ABC):
     call any verb.
     """
 
+    is_virtual: bool = False
+    """Whether it is a container on another host."""
+
     id: str
     name: str
     shell: str
@@ -125,6 +128,7 @@ class Host(ABC):
         """Whether starting again is worth it after `error`; does what is needed for that. Nothing has run yet."""
         return False
 
+    @abstractmethod
     def _close_link(self) -> None:
         """Let go of the connections that this host owns."""
 
@@ -168,7 +172,7 @@ class Host(ABC):
         return result.check() if check else result
 
     @overload
-    def run(
+    def run(  # type: ignore[overload-overlap]  # a str is a Sequence[str], too: the first one is meant for it
         self,
         cmd: str,
         expects: Expects = None,
@@ -261,10 +265,7 @@ class Host(ABC):
         return result
 
     def _result(self, command: str, outcome: Outcome, capture: Capture, seconds: float) -> CommandResult:
-        if outcome.retcode is None:
-            status = Status.ERROR
-        else:
-            status = Status.SUCCESS if outcome.retcode == 0 else Status.FAILED
+        status = {None: Status.ERROR, 0: Status.SUCCESS}.get(outcome.retcode, Status.FAILED)
         message = outcome.message
         if capture.output.dropped:
             message = f"{message}; " if message else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -11,7 +11,7 @@ from .capture import Capture
 from .channel import Channel, ShellSource
 from .deadline import Deadline, DeadlineExpired
 from .errors import ConfigError, ConnectionLost
-from .framing import Begin, End, Section, encode_command, new_nonce, shell_quote
+from .framing import Begin, End, Section, encode_command, new_nonce
 from .result import Command
 from .scripts import loader, oneshot_script
 
@@ -44,7 +44,7 @@ def command_text(command: Command) -> str:
     if isinstance(command, str):
         return command
     if isinstance(command, Sequence) and command and all(isinstance(word, str) for word in command):
-        return " ".join(shell_quote(word) if re.search(r"[^\w@%+=:,./-]", word) or not word else word for word in command)
+        return shlex.join(command)
     raise ConfigError(f"{command!r} is no command: give a text for the shell, or a list of at least one str as argv")
 
 
@@ -58,7 +58,7 @@ def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture
     text = command_text(command)
     script = encode_command(text if isinstance(command, str) else f"exec {text}")
     nonce, begin, end = new_nonce(), Begin(), new_nonce()
-    exports = "".join(f"export {name}={shell_quote(value)}; " for name, value in host._environment().items())
+    exports = "".join(f"export {name}={shlex.quote(value)}; " for name, value in host._environment().items())
     started_at = monotonic()
     channel = host._open_shell(["-c", loader(nonce)], tags={"OTTO_TAG": nonce}, deadline=deadline)
     capture.apart = not channel.tty

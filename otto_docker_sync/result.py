@@ -15,7 +15,10 @@ from .errors import CommandFailed, TransferFailed
 Command = Union[str, Sequence[str]]
 Answer = Union[str, bytes, Callable[[Any], Union[str, bytes]]]
 Expects = Union[Mapping[Any, Answer], Sequence[tuple[Any, Answer]], tuple[Any, Answer], None]
-"""``expects=`` of a run: pattern to answer, as a mapping or as pairs. The answer is sent as it is, each time the pattern matches."""
+"""``expects=`` of a run: pattern to answer, as a mapping or as pairs.
+
+The answer is sent as it is, each time the pattern matches.
+"""
 
 LAST_LINES = 10
 
@@ -159,7 +162,7 @@ class ExpectMatch(str):
     ('lab',)
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # the word of this field; hides str.index
     before: str
     match: re.Match[str] | None
 

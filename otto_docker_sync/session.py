@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Union, overload
@@ -128,7 +128,7 @@ class HostSession:
         return AsyncSession(self)
 
     @overload
-    def run(
+    def run(  # type: ignore[overload-overlap]  # a str is a Sequence[str], too: the first one is meant for it
         self,
         cmd: str,
         expects: Expects = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import threading
 from time import monotonic
 from typing import Protocol
@@ -10,7 +11,7 @@ from .capture import Capture
 from .channel import SIZE, WRITE_POLL, Channel, Chunk, ShellSource
 from .deadline import Deadline, DeadlineExpired
 from .errors import ConfigError, ConnectionLost, OttoError
-from .framing import Begin, Prompt, SessionFrame, handshake, new_nonce, shell_quote
+from .framing import Begin, Prompt, SessionFrame, handshake, new_nonce
 from .matcher import Matcher, Responder
 from .scripts import started_shell
 from .warden import Warden
@@ -79,7 +80,7 @@ class Shell:
         warden = host._warden(deadline)
         nonce, begin = new_nonce(), Begin()
         channel = host._open_shell(
-            ["-c", started_shell(begin, shell_quote(host.shell))],
+            ["-c", started_shell(begin, shlex.quote(host.shell))],
             tags={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce},
             tty=True,
             deadline=deadline,

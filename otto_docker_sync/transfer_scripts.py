@@ -6,9 +6,8 @@ data. What it has to say are lines that begin with its nonce; the bytes of files
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
-
-from .framing import shell_quote
 
 STAGE = ".otto-docker."
 """How the name of a staging directory begins, beside the files that it is to replace."""
@@ -105,9 +104,11 @@ exec 3<&0 </dev/null 4>&1
 { while read -r line; do :; done; kill -TERM 0; } <&3 >/dev/null 2>&1 4>&- &
 watcher=$!
 exec 3<&-
-trap 'kill $watcher' EXIT
+release() { kill $watcher; wait $watcher; } 2>/dev/null
+trap release EXIT
 """
-"""The end of stdin ends the whole process group. 4 is stdout from here on."""
+"""The end of stdin ends the whole process group; a subshell waits for its child all the same, since process 1 may
+collect no orphans. 4 is stdout from here on."""
 
 SEND = r"""
 can() { command -v "$1" >/dev/null 2>&1; }
@@ -120,7 +121,7 @@ send() {
         esac
         can tar || { say away "$i"; printf %s "$q"; return; }
         say tree "$i"
-        e=$({ cd -P -- "$p" && tar -cf - . >&4; } 2>&1)
+        e=$({ trap : TERM; cd -P -- "$p" && tar -cf - . >&4; } 2>&1)
     elif [ -f "$p" ]; then
         can cat || { q=$(cd -P -- "${p%/*}/" && pwd -P); say away "$i"; printf '%s/%s' "${q%/}" "${p##*/}"; return; }
         case $(readlink -f "$p") in
@@ -128,7 +129,7 @@ send() {
         *) about=$(stat -Lc '%a %s %Y' "$p" || stat -Lf '%Lp %z %m' "$p" || echo - - -);;
         esac 2>/dev/null
         say file "$i" "$about"
-        e=$(cat "$p" 2>&1 >&4)
+        e=$(trap : TERM; cat "$p" 2>&1 >&4)
     elif [ -e "$p" ]; then say bad "$i" 'this is neither a file nor a directory'; return
     elif [ -L "$p" ]; then say bad "$i" 'this is a link to nothing'; return
     else say bad "$i" 'there is no such file or directory'; return; fi
@@ -152,7 +153,7 @@ e=$(docker_ cp - "$dest" 2>&1 >/dev/null <"$stage/tar") && say done || say faile
 STAGE_OUT = r"""
 stage=${TMPDIR:-/tmp}/otto-docker.$n
 e=$(mkdir "$stage" 2>&1) || { say failed "$e"; exit; }
-trap 'rm -rf "$stage"; kill $watcher' EXIT
+trap 'rm -rf "$stage"; release' EXIT
 send() {
     e=$(docker_ cp -L "$2" - 2>&1 >"$stage/tar"); status=$?
     say tree "$1"; cat "$stage/tar"; say end "$1" $status "$e"
@@ -183,18 +184,18 @@ def stage_out_script(nonce: str, docker: Sequence[str], sources: Iterable[tuple[
 
 def inspect_script(nonce: str, docker: Sequence[str], container: str) -> str:
     """Send what docker knows of a container, as JSON."""
-    show = f"e=$(docker_ inspect --type container -f '{{{{json .}}}}' {shell_quote(container)} 2>&1 >&4)"
-    return _script(nonce, LEASE + _docker(docker)) + f"say facts\n{show}\nsay end 0 $? \"$e\"\n"
+    show = f"e=$(docker_ inspect --type container -f '{{{{json .}}}}' {shlex.quote(container)} 2>&1 >&4)"
+    return _script(nonce, LEASE + _docker(docker)) + f'say facts\n{show}\nsay end 0 $? "$e"\n'
 
 
 def _script(nonce: str, body: str, **values: str) -> str:
-    head = "".join(f"{name}={shell_quote(value)}\n" for name, value in {"n": nonce, **values}.items())
+    head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in {"n": nonce, **values}.items())
     return head + COMMON + body
 
 
 def _sending(sources: Iterable[tuple[int, str]]) -> str:
-    return "".join(f"send {number} {shell_quote(path)}\n" for number, path in sources) + "say done\n"
+    return "".join(f"send {number} {shlex.quote(path)}\n" for number, path in sources) + "say done\n"
 
 
 def _docker(command: Sequence[str]) -> str:
-    return f"docker_() {{ {' '.join(map(shell_quote, command))} \"$@\"; }}\n"
+    return f'docker_() {{ {" ".join(map(shlex.quote, command))} "$@"; }}\n'

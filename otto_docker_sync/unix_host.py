@@ -10,7 +10,7 @@ from .channel import SIZE, Channel
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
 from .host import Host
-from .secret import Secret, revealed
+from .secret import Secret, noted, revealed
 from .ssh import Connections, SSHOptions
 from .telnet_options import TelnetOptions
 
@@ -28,8 +28,6 @@ class UnixHost(Host):
     >>> with UnixHost("192.0.2.10", "tester", hop=UnixHost("gateway.example")) as carrot:
     ...     print(carrot.run("uname -a").output)
     """
-
-    is_virtual = False
 
     def __init__(
         self,
@@ -57,7 +55,7 @@ class UnixHost(Host):
         if term not in ("ssh", "telnet"):
             raise ConfigError(f"UnixHost({host!r}): term={term!r}: give 'ssh' or 'telnet'")
         if isinstance(docker_command, str) or not docker_command or not all(docker_command):
-            raise ConfigError(f"UnixHost({host!r}): docker_command={docker_command!r}: give a tuple such as ('docker',)")
+            raise ConfigError(f"UnixHost({host!r}): docker_command={docker_command!r}: give a tuple: ('docker',)")
         if port is not None and not 0 < port < 65536:
             raise ConfigError(f"UnixHost({host!r}): port={port!r}: give a number from 1 to 65535")
         self.host = host
@@ -77,7 +75,7 @@ class UnixHost(Host):
         self.log, self.log_stdout = log, log_stdout
         self.shell = shell
         self.default_timeout = default_timeout
-        self._password = password
+        self._password = noted(password)
         self._hop_connections = _connections_of(hop) if hop is not None else None
         self._connections = Connections(
             self.id, host, port=port, user=user, password=password, options=self.ssh, hop=self._hop_connections

@@ -45,7 +45,10 @@ def test_state_lasts_from_run_to_run(ctr: DockerContainerHost) -> None:
 
 def test_a_prompt_is_answered(ctr: DockerContainerHost) -> None:
     text = "printf 'Name: '; read -r name; printf 'Sure? '; read -r sure; echo \"$name $sure\""
-    for expects in ({"Name: ": "bob\n", r"Sure\?": "yes\n"}, [("Name: ", "bob\n"), (r"Sure\?", lambda match: b"yes\n")]):
+    for expects in (
+        {"Name: ": "bob\n", r"Sure\?": "yes\n"},
+        [("Name: ", "bob\n"), (r"Sure\?", lambda match: b"yes\n")],
+    ):
         assert ctr.run(text, expects=expects, timeout=10).check().output.endswith("bob yes\n")
 
 
@@ -104,7 +107,7 @@ def test_the_shell_that_ends_is_told_of(ctr: DockerContainerHost) -> None:
 
 def test_oneshots_share_nothing_and_keep_streams_apart(ctr: DockerContainerHost) -> None:
     ctr.oneshot("cd /etc; x=1")
-    result = ctr.oneshot("pwd; echo \"<$x>\"; echo problem >&2")
+    result = ctr.oneshot('pwd; echo "<$x>"; echo problem >&2')
     assert (result.stdout, result.stderr, result.ok) == ("/\n<>\n", "problem\n", True)
 
 
@@ -226,14 +229,14 @@ def test_a_busy_session_names_who_has_it(ctr: DockerContainerHost) -> None:
     )
     holder.start()
     assert begun.wait(10)
-    with pytest.raises(SessionBusy, match="the-holder.*open_session"):
+    with pytest.raises(SessionBusy, match=r"the-holder.*open_session"):
         session.run("echo hi", timeout=0.2)
     session.interrupt()
     holder.join()
 
 
 def test_a_send_gets_through_while_an_expect_waits(ctr: DockerContainerHost) -> None:
-    ctr.sendline("read -r x; echo \"it was $x\"")
+    ctr.sendline('read -r x; echo "it was $x"')
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(ctr.expect, "it was (.*)\n", 20)
         ctr.sendline("sent")
@@ -271,7 +274,9 @@ def test_an_image_without_a_shell(container: Made, container_host: Hosts) -> Non
         host.run("true", timeout=20)
 
 
-def test_a_wrong_user_and_a_wrong_directory(shared_container: Callable[[str], Container], container_host: Hosts) -> None:
+def test_a_wrong_user_and_a_wrong_directory(
+    shared_container: Callable[[str], Container], container_host: Hosts
+) -> None:
     with pytest.raises(ConfigError, match="no user 'nobody-here'"):
         container_host(shared_container("busybox"), user="nobody-here").run("true", timeout=20)
     with pytest.raises(ConfigError, match="/no/such/dir"):
@@ -305,9 +310,7 @@ def test_no_secret_in_the_process_list(shared_container: Callable[[str], Contain
     def seen_while(start: Callable[..., Any]) -> str:
         begun = threading.Event()
         with ThreadPoolExecutor(1) as pool:
-            call = pool.submit(
-                start, "echo s3cret-text $TOKEN; sleep 1006", on_output=lambda _: begun.set(), timeout=3
-            )
+            call = pool.submit(start, "echo s3cret-text $TOKEN; sleep 1006", on_output=lambda _: begun.set(), timeout=3)
             assert begun.wait(10)
             names = [name for name in os.listdir("/proc") if name.isdigit()]
             seen = "\n".join(_read(f"/proc/{name}/cmdline") for name in names)

@@ -12,7 +12,7 @@ EACH_CONTROL_BYTE = "".join(map(chr, [*range(1, 10), *range(11, 32), 127]))
 
 @dataclass
 class Case:
-    """A text and what it must give. A callable judges what shells word differently; `then` follows in the same shell."""
+    """A text and what it must give. A callable judges what shells word differently; `then` follows."""
 
     text: str
     output: str | Callable[[str], bool] = ""
@@ -52,7 +52,9 @@ CASES = [
     Case("for i in 1 2 3; do\n echo $i\ndone", "1\n2\n3\n"),
     Case("f() { echo in f; return 7; }; f", "in f\n", 7, then=(("f || :", "in f\n"), ("unset -f f", ""))),
     # Jobs. Bash says which job it started.
-    Case("sleep 0.05 &", lambda output: output == "" or output.startswith("[1] "), then=(("wait", lambda output: True),)),
+    Case(
+        "sleep 0.05 &", lambda output: output == "" or output.startswith("[1] "), then=(("wait", lambda output: True),)
+    ),
     Case("{ echo bg; } & wait $!", says("bg\n")),
     Case("echo 'abc", says("sh:"), (1, 2)),
     Case('echo "abc', says("sh:"), (1, 2)),
@@ -66,16 +68,18 @@ CASES = [
     Case("case x in", says("sh:"), (1, 2)),
     Case("echo a; ;", says("sh:"), (1, 2)),
     Case("echo ${x:?is missing}", says("is missing"), (1, 2, 127)),
-    Case("while read -r l; do echo \"<$l>\"; done <<EOF\nl1\nl2 $((1+1))\nEOF", "<l1>\n<l2 2>\n"),
+    Case('while read -r l; do echo "<$l>"; done <<EOF\nl1\nl2 $((1+1))\nEOF', "<l1>\n<l2 2>\n"),
     Case("while read -r l; do echo \"<$l>\"; done <<'EOF'\n$x `y` \\z\nEOF", "<$x `y` \\z>\n"),
-    Case("while read -r l; do echo $l; done <<EOF\nunterminated", lambda output: "unterminated" in output or output == ""),
+    Case(
+        "while read -r l; do echo $l; done <<EOF\nunterminated", lambda output: "unterminated" in output or output == ""
+    ),
     Case("printf abc", "abc"),
     Case("printf 'a\\n\\n'", "a\n\n"),
     Case("printf '\\n'", "\n"),
     Case("printf 'a\\r\\nb\\rc\\n\\r'", "a\r\nb\rc\n\r"),
     Case("printf '<'; printf '<a<'", "<<a<"),
     Case("printf '<%s:%s:%d>' a b 0; printf '<%s%s>\\n' c d", "<a:b:0><cd>\n"),
-    Case("echo \"<${PS1}>\" | while read -r l; do echo ${#l}; done", lambda output: output.strip().isdigit()),
+    Case('echo "<${PS1}>" | while read -r l; do echo ${#l}; done', lambda output: output.strip().isdigit()),
     Case("printf '\\377\\376\\n'", "\ufffd\ufffd\n"),
     Case("printf 'a\\000b\\n'", "a\0b\n"),
     Case("printf '\\303'; printf '\\251\\n'", "é\n"),
@@ -84,26 +88,46 @@ CASES = [
     Case(f"x='{EACH_CONTROL_BYTE}'; echo ${{#x}}", f"{len(EACH_CONTROL_BYTE)}\n"),
     Case("x='a\tb'; echo \"$x\"", "a\tb\n"),
     Case("x='" + "y" * 100_000 + "'; echo ${#x}", "100000\n", then=(("unset x", ""),)),
-    *(Case(f"x='{'z' * n}'; echo ${{#x}}", f"{n}\n") for n in (895, 900, 905, 1000, 1022, 1100, 4000, 4090, 4096, 9000)),
-    Case("x=\"" + "it's 'quoted'  " * 500 + "\"; echo ${#x}", "7500\n"),
+    *(
+        Case(f"x='{'z' * n}'; echo ${{#x}}", f"{n}\n")
+        for n in (895, 900, 905, 1000, 1022, 1100, 4000, 4090, 4096, 9000)
+    ),
+    Case('x="' + "it's 'quoted'  " * 500 + '"; echo ${#x}', "7500\n"),
     Case("\n".join(f"echo {n}" for n in range(500)), "".join(f"{n}\n" for n in range(500))),
-    Case("set -x; echo traced; set +x", lambda output: says("echo traced", "\ntraced\n")(output) and "otto" not in output),
-    Case("set -x", then=(("echo hi", lambda output: ends_with("hi\n")(output) and "otto" not in output), ("set +x", says("set +x")))),
+    Case(
+        "set -x; echo traced; set +x", lambda output: says("echo traced", "\ntraced\n")(output) and "otto" not in output
+    ),
+    Case(
+        "set -x",
+        then=(
+            ("echo hi", lambda output: ends_with("hi\n")(output) and "otto" not in output),
+            ("set +x", says("set +x")),
+        ),
+    ),
     Case("set -v", then=(("echo hi", ends_with("hi\n")), ("set +v", lambda output: True))),
     Case("set -u", then=(("echo $nosuch_variable; echo never", says("nosuch_variable")), ("set +u", ""))),
     Case("set -f; echo *; set +f", "*\n"),
     Case("set -C; set +C", ""),
-    Case("IFS=0123456789", then=(("false", ""), ("echo $?", lambda output: output in ("1\n", " \n", "\n")), ("unset IFS", ""))),
+    Case(
+        "IFS=0123456789",
+        then=(("false", ""), ("echo $?", lambda output: output in ("1\n", " \n", "\n")), ("unset IFS", "")),
+    ),
     Case("false", rc=1, then=(("echo $?", "1\n"), ("echo $?", "0\n"))),
-    Case("set a 'b c' d", then=(("echo $# \"$2\"", "3 b c\n"), ("set --", ""))),
+    Case("set a 'b c' d", then=(('echo $# "$2"', "3 b c\n"), ("set --", ""))),
     Case("cd /tmp; umask 027; v=kept", then=(("pwd; umask; echo $v", "/tmp\n0027\nkept\n"), ("cd /; umask 022", ""))),
     Case("echo() { :; }", then=(("echo nothing", ""), ("unset -f echo", ""))),
     Case("printf() { :; }", then=(("echo fine", "fine\n"), ("unset -f printf", ""))),
     # The markers are lost, so the output is; the prompt still tells the end.
     Case("command() { :; }", then=(("echo fine", lambda output: True), ("unset -f command", lambda output: True))),
-    Case("alias echo=false printf=false eval=false set=false export=false", then=(("\\echo fine", "fine\n"), ("unalias -a", ""))),
+    Case(
+        "alias echo=false printf=false eval=false set=false export=false",
+        then=(("\\echo fine", "fine\n"), ("unalias -a", "")),
+    ),
     Case("PS1='foo> '", then=(("echo fine", "fine\n"), ("fi", says("sh:")))),
-    Case("PS2='more> '; PROMPT_COMMAND='echo prompted'", then=(("echo fine", "fine\n"), ("unset PROMPT_COMMAND", lambda output: True))),
+    Case(
+        "PS2='more> '; PROMPT_COMMAND='echo prompted'",
+        then=(("echo fine", "fine\n"), ("unset PROMPT_COMMAND", lambda output: True)),
+    ),
     Case("exec 2>&1", then=(("fi", says("sh:")), ("echo fine", "fine\n"))),
     Case("trap 'echo trapped' EXIT; trap - EXIT", ""),
     Case("read -r line </dev/null; echo $?", "1\n"),
@@ -123,8 +147,14 @@ CASES = [
     Case("exit 0", lambda output: output in ("", "exit\n"), 0, ended=True),
 ]
 NEEDS_STTY = [
-    Case("stty -echo -onlcr; printf 'a\\n'", "a\n", then=(("printf 'b\\r\\n'", "b\r\n"), ("stty sane", ""), ("echo c", "c\n"))),
-    Case("stty raw", then=(("printf 'a\\r\\nb\\n'", "a\r\nb\n"), ("stty sane", ""), ("printf 'a\\r\\nb\\n'", "a\r\nb\n"))),
+    Case(
+        "stty -echo -onlcr; printf 'a\\n'",
+        "a\n",
+        then=(("printf 'b\\r\\n'", "b\r\n"), ("stty sane", ""), ("echo c", "c\n")),
+    ),
+    Case(
+        "stty raw", then=(("printf 'a\\r\\nb\\n'", "a\r\nb\n"), ("stty sane", ""), ("printf 'a\\r\\nb\\n'", "a\r\nb\n"))
+    ),
     Case("stty echo", then=(("echo hi", "hi\n"), ("x='" + "y" * 5000 + "'; echo ${#x}", "5000\n"), ("stty -echo", ""))),
     Case("stty size", "50 200\n"),
 ]
@@ -137,7 +167,9 @@ def test_every_text_gives_its_output_and_status(shell_ctr: DockerContainerHost, 
         wrong += differences(case.text, result, case.output, case.rc, case.ended)
         for text, output in case.then:
             wrong += differences(text, shell_ctr.run(text, timeout=20), output, None, False)
-        wrong += differences("clean?", shell_ctr.run("echo 'clean?'", timeout=20), "clean?\n", 0, False, after=case.text)
+        wrong += differences(
+            "clean?", shell_ctr.run("echo 'clean?'", timeout=20), "clean?\n", 0, False, after=case.text
+        )
     assert not wrong, "\n".join(wrong)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from otto_docker_sync.framing import Begin, End, Prompt, Section, SessionFrame, quoted_lines, shell_quote
+from otto_docker_sync.framing import Begin, End, Prompt, Section, SessionFrame, quoted_lines
 
 BEGIN = Begin("b0b0b0b0", "e1e1e1e1")
 END = End(b"<aaaa:bbbb:")
@@ -145,7 +146,7 @@ def test_a_shell_puts_an_upload_together_again(command: bytes) -> None:
 @settings(max_examples=30)
 def test_a_quoted_text_is_one_word(text: str) -> None:
     shell = subprocess.run(
-        ["dash", "-c", f"printf '<%s>' {shell_quote(text)}"], stdout=subprocess.PIPE, check=True, timeout=10
+        ["dash", "-c", f"printf '<%s>' {shlex.quote(text)}"], stdout=subprocess.PIPE, check=True, timeout=10
     )
     assert shell.stdout == f"<{text}>".encode()
 
