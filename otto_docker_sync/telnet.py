@@ -25,7 +25,9 @@ PORT = 23
 PIECE = 16384
 SCREEN = 4096
 QUIET = 1.0
-"""Seconds without output after which a host that shows no known prompt is taken to wait for a command."""
+"""Seconds without output after which a prompt of a shell is believed, though nobody has logged in."""
+LONG_QUIET = 5.0
+"""Seconds after which a shell is assumed behind a prompt that is none we know: longer than a login delays failure."""
 TYPE_AGAIN = 3.0
 """Seconds after which the first command is typed again: hosts may throw away what was typed while they logged in."""
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07]*\x07|[\r\0]")
@@ -44,12 +46,13 @@ END = r"printf '\036%s:%d\036' {nonce}"
 # The program's stdin comes as lines of text that printf makes bytes of, up to a line with a dot: so it has an end, and
 # may hold what a terminal takes for its own. It also ends when the line hangs up, of which nobody here dies. The
 # output goes through a pipe, for programs behave otherwise on a terminal.
-WITH_PIPES = r"""stty -opost; trap '' HUP; exec 3>&1; {begin}
+WITH_PIPES = r"""stty -opost; trap '' HUP; exec 3>&1 2>/dev/null; {begin}
 {{ while IFS= read -r l && [ "$l" != . ]; do printf "$l"; done; }} |
-{{ r=$({{ {{ {command} 2>&1 3>&- 4>&-; echo $? >&4; }} | cat >&3 4>&-; }} 4>&1); {end} $r >&3; }}
+{{ r=$({{ {{ (exec {command} 2>&1 3>&- 4>&-); echo $? >&4; }} | cat >&3 4>&-; }} 4>&1); {end} $r >&3; }}
 """
 # The terminal's signals are for the program; this shell stays to tell its status.
-WITH_TTY = r"""stty sane; TERM={term}; export TERM; trap : INT QUIT; {begin}; {command}; {end} $?
+WITH_TTY = r"""stty sane; TERM={term}; export TERM; trap : INT QUIT; exec 2>/dev/null; {begin}
+(exec {command} 2>&1); {end} $?
 """
 
 PRINTABLE = [chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\{byte:03o}" for byte in range(256)]
@@ -235,11 +238,13 @@ class Login:
         first, second = new_nonce(), new_nonce()
         boot = BOOT.format(first=first, second=second, nonce=self._nonce).encode()
         proof = f"\036{first}{second}\036".encode()
+        heard = monotonic()
         while proof not in self.rest:
             if self._receive(deadline, QUIET):
+                heard = monotonic()
                 ready = self._answer()
             else:
-                ready = self._trusted or self._at(self._options.shell_prompt)
+                ready = self._at(self._options.shell_prompt) or (self._trusted and monotonic() - heard > LONG_QUIET)
             if self._booted_at is not None:
                 ready = monotonic() - self._booted_at > TYPE_AGAIN
             if ready:
@@ -278,8 +283,6 @@ class Login:
 
     def _answer(self) -> bool:
         """Answer the prompt that is shown, if it is one for a name or a password; True at the shell's."""
-        if self._booted_at is not None:
-            return False
         name_asked = self._at(self._options.login_prompt)
         if self._at(self._options.password_prompt) or (name_asked and self._named):
             if self._trusted or name_asked:

@@ -34,6 +34,7 @@ class TelnetLink:
             raise ConfigError('term="telnet" needs telnetlib3: pip install "otto-docker-sync[telnet]"') from error
         self._stream = stream
         self._size = size
+        self._reason = ""
         self._unsent = bytearray()
         self._sending = threading.Lock()
         self._options = telopt
@@ -64,7 +65,11 @@ class TelnetLink:
         """Wait for data and return what is there; empty is the end. Raises DeadlineExpired."""
         while True:
             self.flush()
-            raw = self._stream.receive(READ_SIZE, 0)
+            try:
+                raw = self._stream.receive(READ_SIZE, 0)
+            except OSError as error:
+                self._reason = str(error)
+                return b""
             if raw == b"":
                 return b""
             if raw:
@@ -106,7 +111,7 @@ class TelnetLink:
 
     def reason(self) -> str:
         """Why the connection ended."""
-        return self._stream.reason()
+        return self._reason or self._stream.reason()
 
     def _data_of(self, raw: bytes) -> bytes:
         """The data in what arrived, by stretches; only commands go through the core, byte by byte."""
