@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
 
 from robot.libdoc import libdoc
 
@@ -21,8 +22,7 @@ html_theme_options = {
     "page_width": "70rem",
 }
 html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html", "relations.html"]}
-default_role = "any"
-nitpicky = False
+default_role = "py:obj"  # what is no public name, such as an argument, is just shown as code
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
@@ -34,16 +34,27 @@ _robot_pages = Path(tempfile.mkdtemp(prefix="otto-libdoc-"))
 html_extra_path = [str(_robot_pages)]
 
 
-def _build_libdoc(app: object) -> None:
+def _build_libdoc(app: Any) -> None:
     libdoc("otto_docker_sync.robot.OttoDockerLibrary", str(_robot_pages / "OttoDockerLibrary.html"), quiet=True)
 
 
-def _remove_libdoc(app: object, exception: Exception | None) -> None:
+def _remove_libdoc(app: Any, exception: Exception | None) -> None:
     for page in _robot_pages.iterdir():
         page.unlink()
     _robot_pages.rmdir()
 
 
-def setup(app: object) -> None:
-    app.connect("builder-inited", _build_libdoc)  # type: ignore[attr-defined]
-    app.connect("build-finished", _remove_libdoc)  # type: ignore[attr-defined]
+def _find_public_name(app: Any, env: Any, node: Any, content: Any) -> Any:
+    """Let ``run`` mean ``Host.run``, and ``Host`` mean ``otto_docker_sync.Host``."""
+    domain = env.get_domain("py")
+    for prefix in ("otto_docker_sync.", "otto_docker_sync.Host.", "otto_docker_sync.aio.", "otto_docker_sync.logs."):
+        if prefix + node["reftarget"] in domain.objects:
+            page = node.get("refdoc", env.docname)
+            return domain.resolve_xref(env, page, app.builder, "obj", prefix + node["reftarget"], node, content)
+    return None
+
+
+def setup(app: Any) -> None:
+    app.connect("builder-inited", _build_libdoc)
+    app.connect("missing-reference", _find_public_name)
+    app.connect("build-finished", _remove_libdoc)

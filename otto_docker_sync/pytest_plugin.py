@@ -60,6 +60,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
+    log_dir = _path(config, "otto_log_dir")
+    if log_dir is not None:
+        from .logs import configure
+
+        config.add_cleanup(configure(log_dir / os.environ.get("PYTEST_XDIST_WORKER", "")).close)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -90,14 +95,9 @@ def otto_lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
     if path is None:
         pytest.fail("No lab: give --otto-lab FILE, or set otto_lab in the ini file.", pytrace=False)
     from .lab import Lab
-    from .logs import configure
 
-    with ExitStack() as stack:
-        log_dir = _path(pytestconfig, "otto_log_dir")
-        if log_dir is not None:
-            stack.enter_context(configure(log_dir / os.environ.get("PYTEST_XDIST_WORKER", "")))
-        stack.enter_context(_transcribing(pytestconfig))
-        yield stack.enter_context(Lab.load(path))
+    with _transcribing(pytestconfig), Lab.load(path) as lab:
+        yield lab
 
 
 @contextmanager

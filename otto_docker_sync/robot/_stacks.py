@@ -35,9 +35,8 @@ class StackKeywords(HostKeywords):
         | Docker Compose Up | repo1    |
         | Run Command       | ./selftest | host=api | check=True |
         """
-        given = {} if timeout is None else {"timeout": timeout}
         machine = None if on is None else self._host(on)
-        services = compose_up(project, self._lab(), on=machine, project_name=project_name, build=build, **given)
+        services = compose_up(project, self._lab(), on=machine, project_name=project_name, build=build, timeout=timeout)
         for service, host in services.items():
             self._add(service, host.name, host=host)
         return services
@@ -54,9 +53,8 @@ class StackKeywords(HostKeywords):
 
         | Suite Teardown | Docker Compose Down | repo1 |
         """
-        given = {} if timeout is None else {"timeout": timeout}
         machine = None if on is None else self._host(on)
-        compose_down(project, self._lab(), on=machine, project_name=project_name, **given)
+        compose_down(project, self._lab(), on=machine, project_name=project_name, timeout=timeout)
 
     def _lab(self) -> Lab:
         if not self._labs:

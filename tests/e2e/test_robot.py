@@ -13,7 +13,7 @@ import pytest
 from robot.api import ExecutionResult
 from robot.libdoc import libdoc
 
-from tests.e2e.lab_files import EXAMPLES
+from tests.e2e.lab_files import EXAMPLES, write_lab_file
 
 SUITES = Path(__file__).parent / "suites"
 LIBRARY = "otto_docker_sync.robot.OttoDockerLibrary"
@@ -35,9 +35,11 @@ def environ(sshd, shared_container) -> dict[str, str]:
 
 @pytest.fixture
 def robot(environ, tmp_path) -> Callable[..., ExecutionResult]:
-    """Run suites, which must pass, and return what Robot Framework recorded."""
+    """Run suites, and return what Robot Framework recorded. So many tests, no more, must fail."""
 
-    def run(*suites: Path, tool: str = "robot", options: tuple[str, ...] = (), **more: str) -> ExecutionResult:
+    def run(
+        *suites: Path, tool: str = "robot", options: tuple[str, ...] = (), failed: int = 0, **more: str
+    ) -> ExecutionResult:
         each = ("--command", sys.executable, "-m", "robot", "--end-command")
         pabot = ("-m", "pabot.pabot", "--processes", "2", "--no-pabotlib", *each)
         tool_command = {"robot": ("-m", "robot"), "pabot": pabot}[tool]
@@ -49,7 +51,7 @@ def robot(environ, tmp_path) -> Callable[..., ExecutionResult]:
             text=True,
             timeout=55,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == failed, done.stdout + done.stderr
         assert "[ WARN ]" not in done.stdout + done.stderr and "[ ERROR ]" not in done.stdout + done.stderr, done.stderr
         return ExecutionResult(tmp_path / "out" / "output.xml")
 
@@ -72,6 +74,13 @@ def test_what_a_suite_leaves_open_is_closed_at_the_end(robot, shared_container):
     assert not [args for args in left if "sleep 433" in args]
 
 
+def test_a_test_that_is_out_of_time_ends_its_command_and_keeps_the_shell(robot, shared_container):
+    result = robot(SUITES / "timeouts.robot", failed=1)
+    assert [test.status for test in result.suite.tests] == ["FAIL", "PASS"]
+    assert result.suite.tests[0].elapsed_time.total_seconds() < 10
+    assert not [args for args in shared_container("busybox").processes().values() if "sleep 4335" in args]
+
+
 def test_a_secret_shows_in_no_output(robot, tmp_path):
     secret = "correct-horse-battery-staple"
     robot(SUITES / "secrets.robot", options=("--loglevel", "TRACE"), SECRET_PASSWORD=secret)
@@ -84,6 +93,13 @@ def test_records_of_other_threads_are_in_the_keyword_that_ran(robot):
     during_sleep = [text for text in keyword_messages(result, "Sleep") if "repeated" in text]
     assert len(during_sleep) >= 3
     assert not [text for text in keyword_messages(result, "Log") if "repeated" in text]
+
+
+def test_stacks_and_hosts_that_last_from_suite_to_suite(robot, lab, sshd, compose, tmp_path):
+    suffix = lab.unique(f"{lab.worker}-robot-{sshd.port}")
+    path = write_lab_file(tmp_path / "lab", sshd, lab.image("busybox"))
+    result = robot(SUITES / "stack", OTTO_LAB=str(path), OTTO_COMPOSE_SUFFIX=suffix, PROJECT=f"otto-repo1-{suffix}")
+    assert result.statistics.total.passed == 3
 
 
 def test_pabot_runs_suites_side_by_side(robot):

@@ -107,44 +107,44 @@ A Program Is Written To And Read From
     Run Keyword And Expect Error    *Prompt is not set*    Read Until Prompt    host=machine
 
 Files Go There And Back
-    Create File    ${TEMPDIR}/otto/one.txt    one\n
-    Create File    ${TEMPDIR}/otto/two.txt    two\n
-    Create File    ${TEMPDIR}/otto/sub/three.txt    three\n
-    Put File    ${TEMPDIR}/otto/one.txt    /tmp/otto-robot/renamed.txt    mode=0600
+    Create File    ${OUTPUT DIR}/otto/one.txt    one\n
+    Create File    ${OUTPUT DIR}/otto/two.txt    two\n
+    Create File    ${OUTPUT DIR}/otto/sub/three.txt    three\n
+    Put File    ${OUTPUT DIR}/otto/one.txt    /tmp/otto-robot/renamed.txt    mode=0600
     ${result} =    Run Oneshot    stat -c %a /tmp/otto-robot/renamed.txt; cat /tmp/otto-robot/renamed.txt
     Should Be Equal    ${result.stdout}    600\none\n
-    Put File    ${TEMPDIR}/otto/*.txt    /tmp/otto-robot/
+    Put File    ${OUTPUT DIR}/otto/*.txt    /tmp/otto-robot/
     File Should Exist    /tmp/otto-robot/two.txt
-    Put File    ${TEMPDIR}/otto/one.txt    /tmp/otto-robot/crlf.txt    newline=CRLF
+    Put File    ${OUTPUT DIR}/otto/one.txt    /tmp/otto-robot/crlf.txt    newline=CRLF
     ${result} =    Run Oneshot    cat /tmp/otto-robot/crlf.txt
     Should Be Equal    ${result.stdout}    one\r\n
     Directory Should Exist    /tmp/otto-robot
     Directory Should Not Exist    /tmp/otto-robot/two.txt
-    Put Directory    ${TEMPDIR}/otto    /tmp/otto-robot/flat
+    Put Directory    ${OUTPUT DIR}/otto    /tmp/otto-robot/flat
     @{names} =    List Directory    /tmp/otto-robot/flat
     Should Be Equal    ${names}    ${{['one.txt', 'two.txt']}}
-    Put Directory    ${TEMPDIR}/otto    /tmp/otto-robot/flat    recursive=True
+    Put Directory    ${OUTPUT DIR}/otto    /tmp/otto-robot/flat    recursive=True
     File Should Exist    /tmp/otto-robot/flat/otto/sub/three.txt
     @{names} =    List Directories In Directory    /tmp/otto-robot/flat    absolute=True
     Should Be Equal    ${names}    ${{['/tmp/otto-robot/flat/otto']}}
     @{names} =    List Files In Directory    /tmp/otto-robot/flat    one*
     Should Be Equal    ${names}    ${{['one.txt']}}
-    Get File    /tmp/otto-robot/renamed.txt    ${TEMPDIR}/back/again.txt
-    OperatingSystem.File Should Exist    ${TEMPDIR}/back/again.txt
-    Get File    /tmp/otto-robot/*.txt    ${TEMPDIR}/back/
-    OperatingSystem.File Should Exist    ${TEMPDIR}/back/two.txt
-    Get Directory    /tmp/otto-robot/flat    ${TEMPDIR}/tree    recursive=True
-    OperatingSystem.File Should Exist    ${TEMPDIR}/tree/otto/sub/three.txt
-    Get Directory    /tmp/otto-robot/flat    ${TEMPDIR}/tree
-    OperatingSystem.File Should Exist    ${TEMPDIR}/tree/flat/one.txt
-    OperatingSystem.File Should Not Exist    ${TEMPDIR}/tree/flat/otto
-    Run Keyword And Expect Error    There are no source files matching*    Put File    ${TEMPDIR}/nothing*    /tmp
-    Run Keyword And Expect Error    There are no source files matching*    Get File    /tmp/nothing    ${TEMPDIR}
+    Get File    /tmp/otto-robot/renamed.txt    ${OUTPUT DIR}/back/again.txt
+    OperatingSystem.File Should Exist    ${OUTPUT DIR}/back/again.txt
+    Get File    /tmp/otto-robot/*.txt    ${OUTPUT DIR}/back/
+    OperatingSystem.File Should Exist    ${OUTPUT DIR}/back/two.txt
+    Get Directory    /tmp/otto-robot/flat    ${OUTPUT DIR}/tree    recursive=True
+    OperatingSystem.File Should Exist    ${OUTPUT DIR}/tree/otto/sub/three.txt
+    Get Directory    /tmp/otto-robot/flat    ${OUTPUT DIR}/tree
+    OperatingSystem.File Should Exist    ${OUTPUT DIR}/tree/flat/one.txt
+    OperatingSystem.File Should Not Exist    ${OUTPUT DIR}/tree/flat/otto
+    Run Keyword And Expect Error    There are no source files matching*    Put File    ${OUTPUT DIR}/nothing*    /tmp
+    Run Keyword And Expect Error    There are no source files matching*    Get File    /tmp/nothing    ${OUTPUT DIR}
     Run Keyword And Expect Error    File '/tmp/nothing' does not exist on*    File Should Exist    /tmp/nothing
     Run Oneshot    rm -r /tmp/otto-robot    check=True
     File Should Not Exist    /tmp/otto-robot/two.txt
     Directory Should Not Exist    /tmp/otto-robot
-    [Teardown]    Remove Directory    ${TEMPDIR}/otto    recursive=True
+    [Teardown]    Remove Directory    ${OUTPUT DIR}/otto    recursive=True
 
 Something Is Repeated In The Background
     Start Repeat    tick    echo from-the-repeat    0.1 s    times=3
