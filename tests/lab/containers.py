@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from otto_docker_sync._sandbox import Docker
-from otto_docker_sync._sandbox.processes import pids
+from otto_docker_sync._sandbox.processes import pids, stat_fields
 
 
 class Container:
@@ -64,10 +64,10 @@ def processes_in(namespaces: set[str]) -> set[int]:
     found = set()
     for pid in pids():
         try:
-            if os.readlink(f"/proc/{pid}/ns/pid") in namespaces:
+            if os.readlink(f"/proc/{pid}/ns/pid") in namespaces and stat_fields(pid)[0] not in ("", "Z", "X"):
                 found.add(pid)
         except OSError:
-            continue  # gone, or a zombie
+            continue  # gone
     return found
 
 
