@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -41,13 +42,18 @@ def read_until(channel: LocalChannel, text: bytes) -> bytes:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
-    before = set(os.listdir("/proc/self/fd"))
+    before, children = set(os.listdir("/proc/self/fd")), children_of_ours()
     yield
     reap(Deadline.grace(5))
     assert not local._leaving
     assert set(os.listdir("/proc/self/fd")) <= before
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert children_of_ours() <= children
+
+
+def children_of_ours() -> set[str]:
+    """The processes that this one has to wait for, zombies included."""
+    lists = [Path(f"/proc/self/task/{task}/children") for task in os.listdir("/proc/self/task")]
+    return {pid for children in lists for pid in children.read_text().split()}
 
 
 def test_pipes_keep_the_streams_apart() -> None:
