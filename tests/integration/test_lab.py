@@ -202,6 +202,13 @@ class TestGuard:
         os.kill(pid, signal.SIGKILL)
         assert leftovers(before, watched) == []
 
+    def test_a_zombie_counts_as_gone(self, watched: Watched, shared_container: Callable[[str], Container]) -> None:
+        container = shared_container("busybox")
+        before = Snapshot.take(watched)
+        container.exec("sh", "-c", "sleep 0.1 & exec true")  # then a child of the first process, which collects none
+        assert leftovers(before, watched) == []
+        assert " Z " in container.exec("sh", "-c", "cat /proc/[0-9]*/stat")
+
     def test_a_process_of_the_parents_user(self, watched: Watched, sshd: Sshd) -> None:
         before = Snapshot.take(watched)
         assert ssh(sshd, "sleep 4322 >/dev/null 2>&1 </dev/null & echo started").stdout == "started\n"

@@ -60,7 +60,7 @@ class Container:
 
 
 def processes_in(namespaces: set[str]) -> set[int]:
-    """The living processes in these pid namespaces."""
+    """The living processes in these pid namespaces: no zombies, whom a first process that sleeps never collects."""
     found = set()
     for pid in pids():
         try:
