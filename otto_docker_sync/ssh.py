@@ -16,10 +16,10 @@ from .errors import ConfigError, ConnectError, ConnectionLost
 from .secret import Secret
 from .ssh_channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
 from .ssh_config import SSHOptions, Target, identity_of, resolve
-from .ssh_connect import Connection, Dial, connect, dial_command, dial_tcp
-from .ssh_link import Stream
+from .ssh_connect import Connection, Dial, connect
 from .ssh_pool import Pool
 from .ssh_transport import Raw, RawChannel, Transport
+from .tcp import Stream, dial_command, dial_tcp
 
 __all__ = ["Connections", "SSHOptions"]
 
@@ -247,7 +247,7 @@ class Connections(Pool):
         else:
 
             def dial(deadline: Deadline) -> Stream:
-                return dial_tcp(target.host, target.port, where, deadline)
+                return dial_tcp(target.host, target.port, where, deadline, patience=3 * target.keepalive_interval)
 
         connection = connect(target, where, self._password, self._options, dial, deadline, started)
         _log.info("connected to %s as %s by %s", where, target.user, connection.login)

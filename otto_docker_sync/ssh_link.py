@@ -6,96 +6,19 @@ between two reads: see `Link.recv`.
 
 from __future__ import annotations
 
+import math
 import os
-import select
-import socket
-import subprocess
 import threading
 import weakref
 from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
+
+from .tcp import Stream
 
 SLICE = 0.2
 """Seconds of a read at most, until the reading thread looks around."""
 _READ_SIZE = 64 << 10
 _SEND_WAIT = 0.1
-
-
-class Stream(Protocol):
-    """The bytes below an SSH connection."""
-
-    def receive(self, size: int, timeout: float) -> bytes | None:
-        """What arrives within `timeout`; None is nothing, empty is the end."""
-
-    def send(self, data: bytes, timeout: float) -> int:
-        """Send what can be sent within `timeout`, and return how much."""
-
-    def shutdown(self) -> None:
-        """End both directions, and with them a `receive` in another thread."""
-
-    def close(self) -> None:
-        """Let go of the descriptors; nobody uses the stream any more."""
-
-    def forget(self) -> None:
-        """In a forked child: let go of the copies of descriptors, and touch nothing that the parent shares."""
-
-    def reason(self) -> str:
-        """Why the stream ended, as far as it knows."""
-
-    def fileno(self) -> int:
-        """A descriptor that is readable when `receive` has something to tell."""
-
-
-class SocketStream:
-    """A connected socket, or the one end of a proxy command."""
-
-    def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes] | None = None) -> None:
-        self._socket = sock
-        self._process = process
-        sock.setblocking(False)
-        self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(sock, select.POLLIN)
-        self._writable.register(sock, select.POLLOUT)
-
-    def receive(self, size: int, timeout: float) -> bytes | None:
-        for attempt in (1, 2):
-            try:
-                return self._socket.recv(size)
-            except (BlockingIOError, InterruptedError):
-                if attempt == 2 or not self._readable.poll(timeout * 1000):
-                    return None
-        return None
-
-    def send(self, data: bytes, timeout: float) -> int:
-        for attempt in (1, 2):
-            try:
-                return self._socket.send(data)
-            except (BlockingIOError, InterruptedError):
-                if attempt == 2 or not timeout or not self._writable.poll(timeout * 1000):
-                    return 0
-        return 0
-
-    def shutdown(self) -> None:
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the far end was first
-
-    def close(self) -> None:
-        self._socket.close()
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-
-    def forget(self) -> None:
-        self._socket.close()
-
-    def reason(self) -> str:
-        return "the far end closed the connection"
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
 
 
 class Link:
@@ -106,7 +29,10 @@ class Link:
     silence. Once ended, it reads as the end of the stream, and `reason` says why.
     """
 
-    def __init__(self, stream: Stream, interval: float) -> None:
+    interval = math.inf
+    """Set once somebody logged in: until then a deadline is kept anyway."""
+
+    def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.greeting = b""
         """The first bytes that arrived: what is there when it is no SSH server."""
@@ -117,7 +43,6 @@ class Link:
         self.ended = False
         self.reason = ""
         """Why the link ended, when it knows."""
-        self._interval = interval
         self._quiet = 0.0
         self._pings = 0
         self._ahead = memoryview(b"")
@@ -159,9 +84,9 @@ class Link:
 
     def _nothing_arrived(self, seconds: float) -> None:
         self._quiet += seconds
-        if self._quiet >= 3 * self._interval:
+        if self._quiet >= 3 * self.interval:
             self.end(f"no answer for {self._quiet:.1f} s")
-        elif self._quiet >= (self._pings + 1) * self._interval:
+        elif self._quiet >= (self._pings + 1) * self.interval:
             self._pings += 1
             self.ping()
         if self.idle():

@@ -13,7 +13,7 @@ from time import monotonic
 from .deadline import Deadline, DeadlineExpired
 from .errors import ConnectError, ForkError
 from .ssh_connect import Connection
-from .ssh_transport import Transport
+from .ssh_transport import CLOSED, Transport
 
 MAX_SESSIONS = 10
 """Sessions on one connection, as OpenSSH's MaxSessions has it. Fewer, once the server has refused one."""
@@ -22,7 +22,6 @@ IDLE_LIMIT = 10.0
 
 _SETTLING_TIME = 1.0
 _FULL_FOR = 5.0
-_CLOSED = "it was closed by close()"
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 
@@ -167,7 +166,7 @@ class Pool(ABC):
                     self._failure = None
                 self._changed.notify_all()
         if connection is not None and generation != self._generation:
-            connection.transport.finish(_CLOSED)
+            connection.transport.finish(CLOSED)
             raise ConnectError(f"{self.where} was closed while it was connecting")
 
     def _started(self, transport: Transport) -> None:
@@ -191,12 +190,12 @@ class Pool(ABC):
             ending = [connection.transport for connection in self._open]
             self._open = []
             if self._starting is not None:
-                self._starting.link.end(_CLOSED)
+                self._starting.link.end(CLOSED)
             self._changed.notify_all()
         for transport in ending:
-            transport.link.end(_CLOSED)
+            transport.link.end(CLOSED)
         for transport in ending:
-            transport.finish(_CLOSED)
+            transport.finish(CLOSED)
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:

@@ -27,7 +27,11 @@ from .ssh_link import Link
 WINDOW_SIZE = 2 << 20
 PACKET_SIZE = 32 << 10
 
-logging.getLogger("otto_docker_sync.paramiko").addHandler(logging.NullHandler())
+CLOSED = "it was closed by close()"
+"""Why a connection ended that ended on purpose."""
+
+# Paramiko reports as errors, with tracebacks, what is mapped to an error of ours; who wants to see it lowers the level.
+logging.getLogger("otto_docker_sync.paramiko").setLevel(logging.CRITICAL + 1)
 
 Raw = TypeVar("Raw", bound="RawChannel")
 

@@ -14,7 +14,7 @@ from .channel import Channel, Chunk
 from .deadline import Deadline, DeadlineExpired
 from .errors import AuthenticationError, ConnectError, ConnectionLost
 from .framing import new_nonce
-from .ssh_connect import dial_tcp
+from .tcp import dial_tcp
 from .telnet_link import TelnetLink
 from .telnet_options import TelnetOptions
 

@@ -10,7 +10,7 @@ from .channel import WRITE_POLL
 from .deadline import Deadline
 from .descriptors import Descriptors
 from .errors import ConfigError
-from .ssh_link import Stream
+from .tcp import Stream
 
 READ_SIZE = 65536
 

@@ -206,7 +206,7 @@ class TestKeys:
             listener.bind(path)
             listener.listen()
             monkeypatch.setenv("SSH_AUTH_SOCK", path)
-            with pytest.raises(ConnectError, match="the ssh-agent did not answer in 0.5 s"):
+            with pytest.raises(ConnectError, match=r"the ssh-agent did not answer in 0.5 s"):
                 run(connect(allow_agent=True, connect_timeout=0.5), "echo in")
 
     def test_an_agent_that_is_gone_does_no_harm(self, connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -313,7 +313,7 @@ class TestUnreachable:
         config.write_text(f"Host *\nProxyCommand python3 {tmp_path}/forward.py\n")
         assert works(connect(config_file=config))
         config.write_text("Host *\nProxyCommand exit 3\n")
-        with pytest.raises(ConnectError, match="ends it before the SSH banner"):
+        with pytest.raises(ConnectError, match="ends a connection before the SSH banner"):
             run(connect(config_file=config, connect_timeout=1), "echo in")
 
 

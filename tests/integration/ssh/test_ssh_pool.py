@@ -1,0 +1,190 @@
+"""Many sessions on few connections: limits of the server, and who waits for whom."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from otto_docker_sync import ssh_pool
+from otto_docker_sync._sandbox import Sshd
+from otto_docker_sync.channel import Channel
+from otto_docker_sync.deadline import Deadline
+from otto_docker_sync.errors import AuthenticationError, ConnectError
+from otto_docker_sync.ssh import Connections
+from tests.integration.ssh.parts import InThread, drain, read_until, run
+from tests.lab.proxy import Proxy
+
+Connect = Callable[..., Connections]
+MakeSshd = Callable[..., Sshd]
+
+
+def hold(connections: Connections, timeout: float = 20) -> Channel:
+    """A session that lasts until it is closed, and is known to run."""
+    channel = connections.open_channel("echo up; read -r line", deadline=Deadline.after(timeout))
+    read_until(channel, b"up\n")
+    return channel
+
+
+def count(connections: Connections) -> object:
+    return connections.describe()["connections"]
+
+
+def test_thirty_commands_at_once_on_a_stock_server(connect: Connect) -> None:
+    connections = connect()
+    calls = [InThread(lambda n=n: run(connections, f"echo {n}; exit {n}")) for n in range(30)]  # type: ignore[misc]
+    for number, call in enumerate(calls):
+        assert call.join().value == (b"%d\n" % number, b"", number)
+    assert 1 <= int(str(count(connections))) <= 4
+
+
+def test_two_hundred_sessions_on_a_stock_server(connect: Connect) -> None:
+    connections = connect()
+    channels: list[Channel] = []
+
+    def open_some() -> None:
+        for _ in range(25):
+            channels.append(connections.open_channel("read -r x; echo $x", deadline=Deadline.after(50)))
+
+    for call in [InThread(open_some) for _ in range(8)]:
+        call.join(50)
+    assert len(channels) == 200
+    assert count(connections) == 20
+    for number, channel in enumerate(channels):
+        channel.write(b"%d\n" % number, Deadline.after(5))
+    for number, channel in enumerate(channels):
+        assert drain(channel) == (b"%d\n" % number, b"", 0)
+        channel.close()
+    assert connections.describe()["sessions"] == 0
+
+
+def test_a_hundred_sessions_one_after_the_other_at_the_limit(connect: Connect, make_sshd: MakeSshd) -> None:
+    """The server lets go of a session some time after it has ended, and refuses one meanwhile."""
+    connections = connect(make_sshd(MaxSessions="1"))
+    for number in range(100):
+        assert run(connections, f"echo {number}").out == b"%d\n" % number
+    assert int(str(count(connections))) <= 2
+
+
+def test_a_server_with_one_session_per_connection(connect: Connect, make_sshd: MakeSshd) -> None:
+    connections = connect(make_sshd(MaxSessions="1"))
+    held = [hold(connections) for _ in range(4)]
+    assert count(connections) == 4
+    assert connections.describe()["sessions_per_connection"] == 1
+    with connections.open_sftp(Deadline.after(10)) as sftp:
+        assert sftp.normalize(".")
+    for channel in held:
+        channel.close()
+
+
+def test_a_server_without_any_session(connect: Connect, make_sshd: MakeSshd) -> None:
+    with pytest.raises(ConnectError, match=r"carrot \(127.0.0.1:\d+\) allows no sessions.*MaxSessions"):
+        run(connect(make_sshd(MaxSessions="0")), "echo in")
+
+
+def test_beyond_all_connections_a_call_waits_and_then_says_why(connect: Connect, make_sshd: MakeSshd) -> None:
+    connections = connect(make_sshd(MaxSessions="2"), max_connections=2)
+    held = [hold(connections) for _ in range(4)]
+    started = time.monotonic()
+    with pytest.raises(ConnectError) as caught:
+        run(connections, "echo in", timeout=0.7)
+    assert 0.6 < time.monotonic() - started < 2
+    assert "no session free: 4 are in use on 2 connections, with at most 2 each and max_connections=2" in str(
+        caught.value
+    )
+    waiting = InThread(lambda: run(connections, "echo in"))
+    held[2].close()
+    assert waiting.join().value.out == b"in\n"
+    for channel in held:
+        channel.close()
+
+
+def test_sessions_whose_processes_live_on_do_not_use_up_the_host(connect: Connect, make_sshd: MakeSshd) -> None:
+    connections = connect(make_sshd(MaxSessions="2"))
+    for _ in range(2):
+        connections.open_channel("sleep 4 </dev/null", deadline=Deadline.after(10)).close()
+    started = time.monotonic()
+    assert run(connections, "echo in").out == b"in\n"
+    assert time.monotonic() - started < 3
+    assert connections.describe()["sessions_per_connection"] == ssh_pool.MAX_SESSIONS  # nothing wrong was learned
+    assert run(connections, "sleep 2").status == 0
+
+
+def test_a_server_at_its_max_startups_is_asked_again(connect: Connect, make_sshd: MakeSshd) -> None:
+    server = make_sshd(MaxStartups="2:100:2")
+    all_connections = [connect(server) for _ in range(12)]
+    calls = [InThread(lambda one=one: run(one, "echo in")) for one in all_connections]  # type: ignore[misc]
+    assert [call.join(40).value.out for call in calls] == [b"in\n"] * 12
+
+
+def test_a_server_that_never_lets_anybody_start(connect: Connect, proxy: Proxy) -> None:
+    proxy.refuse()
+    with pytest.raises(
+        ConnectError, match=r"ends a connection (at once|before the SSH banner): .*, \d+ times so far.*MaxStartups"
+    ):
+        run(connect(port=proxy.port, connect_timeout=1), "echo in")
+    assert proxy.connections > 2
+
+
+def test_many_threads_make_one_connection(connect: Connect, proxy: Proxy) -> None:
+    connections = connect(port=proxy.port)
+    proxy.delay(0.05)
+    calls = [InThread(lambda: run(connections, "echo in")) for _ in range(10)]
+    assert [call.join().value.out for call in calls] == [b"in\n"] * 10
+    assert proxy.connections == 1
+
+
+def test_many_threads_learn_of_one_failure(connect: Connect, make_sshd: MakeSshd) -> None:
+    server = make_sshd(AuthorizedKeysFile="none")
+    with Proxy(server.port) as proxy:
+        proxy.delay(0.1)
+        connections = connect(server, port=proxy.port)
+        calls = [InThread(lambda: run(connections, "echo in")) for _ in range(6)]
+        assert all(isinstance(call.join().error, AuthenticationError) for call in calls)
+        assert proxy.connections == 1
+
+
+def test_one_who_is_in_a_hurry_does_not_spoil_it_for_the_others(connect: Connect, proxy: Proxy) -> None:
+    connections = connect(port=proxy.port)
+    proxy.delay(0.2)
+    hurried = InThread(lambda: run(connections, "echo in", timeout=0.1))
+    while not connections._connecting:
+        time.sleep(0.001)
+    patient = InThread(lambda: run(connections, "echo in"))
+    hurried.join()
+    assert isinstance(hurried.error, ConnectError)
+    assert "not reached in time" in str(hurried.error)
+    assert patient.join().value.out == b"in\n"
+
+
+def test_connections_in_surplus_end_by_themselves(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ssh_pool, "IDLE_LIMIT", 0.3)
+    connections = connect()
+    held = [hold(connections) for _ in range(11)]
+    assert count(connections) == 2
+    for channel in held:
+        channel.close()
+    deadline = Deadline.after(5)
+    while count(connections) != 1:
+        deadline.check()
+        time.sleep(0.02)
+    assert run(connections, "echo in").out == b"in\n"
+
+
+def test_a_session_that_nobody_closed_gives_its_place_back(connect: Connect, make_sshd: MakeSshd) -> None:
+    connections = connect(make_sshd(MaxSessions="1"), max_connections=1)
+    for _ in range(3):
+        hold(connections)  # dropped at once
+    assert run(connections, "echo in").out == b"in\n"
+
+
+def test_dropped_connections_end_without_a_close(connect: Connect, sshd: Sshd) -> None:
+    connections = Connections("carrot", sshd.host, port=sshd.port, user=sshd.user, options=connect()._options)
+    assert run(connections, "echo in").out == b"in\n"
+    del connections
+    deadline = Deadline.after(5)
+    while any("Transport" in type(thread).__name__ for thread in threading.enumerate()):
+        deadline.check()
+        time.sleep(0.02)
