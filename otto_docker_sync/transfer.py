@@ -272,7 +272,7 @@ def _batches(parcels: list[_Parcel]) -> Iterator[list[_Parcel]]:
 
 
 def _paths(given: Any) -> list[str]:
-    many = [given] if isinstance(given, (str, bytes, os.PathLike)) else list(given)
+    many = given if isinstance(given, Iterable) and not isinstance(given, (str, bytes, os.PathLike)) else [given]
     return list(dict.fromkeys(map(_path, many)))
 
 

@@ -104,7 +104,7 @@ exec 3<&0 </dev/null 4>&1
 { while read -r line; do :; done; kill -TERM 0; } <&3 >/dev/null 2>&1 4>&- &
 watcher=$!
 exec 3<&-
-release() { kill $watcher; wait $watcher; } 2>/dev/null
+release() { trap '' TERM; [ -z "$watcher" ] || { kill -9 $watcher; wait $watcher; watcher=; } 2>/dev/null; }
 trap release EXIT
 """
 """The end of stdin ends the whole process group; a subshell waits for its child all the same, since process 1 may
@@ -153,7 +153,7 @@ e=$(docker_ cp - "$dest" 2>&1 >/dev/null <"$stage/tar") && say done || say faile
 STAGE_OUT = r"""
 stage=${TMPDIR:-/tmp}/otto-docker.$n
 e=$(mkdir "$stage" 2>&1) || { say failed "$e"; exit; }
-trap 'rm -rf "$stage"; release' EXIT
+trap 'release; rm -rf "$stage"' EXIT
 send() {
     e=$(docker_ cp -L "$2" - 2>&1 >"$stage/tar"); status=$?
     say tree "$1"; cat "$stage/tar"; say end "$1" $status "$e"
@@ -194,7 +194,7 @@ def _script(nonce: str, body: str, **values: str) -> str:
 
 
 def _sending(sources: Iterable[tuple[int, str]]) -> str:
-    return "".join(f"send {number} {shlex.quote(path)}\n" for number, path in sources) + "say done\n"
+    return "".join(f"send {number} {shlex.quote(path)}\n" for number, path in sources) + "release; say done\n"
 
 
 def _docker(command: Sequence[str]) -> str:

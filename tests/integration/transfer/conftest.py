@@ -1,0 +1,63 @@
+"""Places to transfer to and from, one for each kind of host."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from otto_docker_sync import DockerContainerHost, LocalHost, UnixHost
+from tests.lab.containers import Container
+from tests.lab.lab import Lab
+
+from .places import Place, place_in
+
+KINDS = ["local", "ssh", "busybox", "bash", "dash", "noshell"]
+
+
+@pytest.fixture
+def make_place(
+    lab: Lab,
+    tmp_path: Path,
+    unix_host: UnixHost,
+    shared_container: Callable[[str], Container],
+    container_host: Callable[..., DockerContainerHost],
+) -> Iterator[Callable[[str], Place]]:
+    """Make an empty directory on a host of a kind."""
+    with ExitStack() as stack:
+
+        def make(kind: str) -> Place:
+            name = lab.unique("place")
+            if kind in ("local", "ssh"):
+                host = LocalHost() if kind == "local" else unix_host
+                path = host.oneshot(f"mkdir {name} && cd {name} && pwd -P" if kind == "ssh" else f"mkdir {tmp_path}/{name}")
+                path.check()
+                root = Path(path.output.strip()) if kind == "ssh" else tmp_path / name
+                stack.callback(shutil.rmtree, root, ignore_errors=True)
+                stack.callback(host.close)
+                return Place(kind, host, str(root), root)
+            container = shared_container(kind)
+            return stack.enter_context(place_in(container_host(container), container, "/tmp", name))
+
+        yield make
+
+
+@pytest.fixture(params=KINDS)
+def place(request: pytest.FixtureRequest, make_place: Callable[[str], Place]) -> Iterator[Place]:
+    """An empty directory on each kind of host."""
+    made = make_place(request.param)
+    yield made
+    assert made.stages() == []
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    """A local directory for sources and for what comes back."""
+    path = tmp_path / "local"
+    path.mkdir()
+    os.chmod(path, 0o755)
+    return path
