@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
 
@@ -152,6 +153,39 @@ def test_cancelling_while_another_call_has_the_session_leaves_that_call_alone(ct
             await first
 
     asyncio.run(main())
+
+
+def test_cancelling_while_a_connection_is_made_ends_the_attempt(make_unix_host):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = make_unix_host(port=silent.getsockname()[1])
+
+        async def main() -> float:
+            task = asyncio.create_task(host.aio.oneshot("true"))
+            connection, _ = await asyncio.to_thread(silent.accept)
+            task.cancel()
+            cancelled_at = time.monotonic()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            connection.close()
+            return time.monotonic() - cancelled_at
+
+        assert asyncio.run(main()) < 5
+
+
+def test_cancelling_a_put_leaves_nothing_behind(ctr, tmp_path, shared_container):
+    box = shared_container("busybox")
+    (tmp_path / "big").write_bytes(bytes(64 << 20))
+    begun = threading.Event()
+
+    async def main() -> None:
+        task = asyncio.create_task(ctr.aio.put(tmp_path / "big", "/tmp", progress=lambda progress: begun.set()))
+        await asyncio.to_thread(begun.wait)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+    assert box.exec("sh", "-c", "ls -A /tmp") == ""
 
 
 def test_one_host_in_several_event_loops(ctr):

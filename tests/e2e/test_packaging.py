@@ -19,15 +19,22 @@ VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 SMOKE = """
-import sys
+import asyncio, sys
 import otto_docker_sync
 from otto_docker_sync import LocalHost
+
+async def cancelled(host):
+    try:
+        await asyncio.wait_for(host.aio.run("sleep 60"), 0.3)
+    except asyncio.TimeoutError:
+        return (await host.aio.run("pwd", timeout=10)).output
 
 assert "site-packages" in otto_docker_sync.__file__, otto_docker_sync.__file__
 with LocalHost() as host:
     assert host.oneshot("echo hi").output == "hi\\n"
     assert host.run("cd /tmp").ok
     assert host.run("pwd").output == "/tmp\\n"
+    assert asyncio.run(cancelled(host)) == "/tmp\\n"
 print("smoke passed on", sys.version.split()[0])
 """
 
