@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -172,16 +174,22 @@ def test_a_part_is_made_once_however_many_ask(lab: Lab) -> None:
 class TestGuard:
     """`leftovers` names what a test left; the test itself then tidies up."""
 
-    def left(self, before: Snapshot, watched: Watched) -> str:
-        (found,) = leftovers(before, watched, patience=0)
-        return found
+    def names(self, before: Snapshot, watched: Watched, expected: str) -> bool:
+        """Whether this, and soon nothing else, is left."""
+        end = time.monotonic() + 10
+        while True:
+            left = leftovers(before, watched, patience=0)
+            if len(left) == 1 and re.fullmatch(expected, left[0]):
+                return True
+            assert time.monotonic() < end, left
+            time.sleep(0.02)  # a client, or the program that becomes the expected one, is on its way out
 
     def test_a_thread(self, watched: Watched) -> None:
         before = Snapshot.take(watched)
         go = threading.Event()
         thread = threading.Thread(target=go.wait, name="leaked")
         thread.start()
-        assert self.left(before, watched).startswith("thread: leaked")
+        assert self.names(before, watched, r"thread: leaked \(\d+\)")
         go.set()
         thread.join()
         assert leftovers(before, watched) == []
@@ -189,7 +197,7 @@ class TestGuard:
     def test_a_file_descriptor(self, watched: Watched) -> None:
         before = Snapshot.take(watched)
         with open(os.devnull) as file:
-            assert self.left(before, watched) == f"file descriptor: {file.fileno()} -> /dev/null"
+            assert self.names(before, watched, f"file descriptor: {file.fileno()} -> /dev/null")
 
     def test_a_process_in_a_shared_container(
         self, watched: Watched, shared_container: Callable[[str], Container]
@@ -197,7 +205,7 @@ class TestGuard:
         container = shared_container("busybox")
         before = Snapshot.take(watched)
         container.docker("exec", "--detach", container.id, "sleep", "4321")
-        assert self.left(before, watched).endswith("sleep 4321")
+        assert self.names(before, watched, r"process in a container: \d+ sleep 4321")
         (pid,) = container.processes()
         os.kill(pid, signal.SIGKILL)
         assert leftovers(before, watched) == []
@@ -212,20 +220,20 @@ class TestGuard:
     def test_a_process_of_the_parents_user(self, watched: Watched, sshd: Sshd) -> None:
         before = Snapshot.take(watched)
         assert ssh(sshd, "sleep 4322 >/dev/null 2>&1 </dev/null & echo started").stdout == "started\n"
-        assert self.left(before, watched).endswith("sleep 4322")
+        assert self.names(before, watched, r"process of the parent's user: \d+ sleep 4322")
         ssh(sshd, "pkill -f 'sleep 432[2]'")
         assert leftovers(before, watched) == []
 
     def test_a_temporary_file_of_the_parents_user(self, watched: Watched, sshd: Sshd) -> None:
         before = Snapshot.take(watched)
         path = ssh(sshd, "mktemp -d /tmp/otto-docker.XXXXXX").stdout.strip()
-        assert self.left(before, watched) == f"temporary file: {path}"
+        assert self.names(before, watched, f"temporary file: {path}")
         ssh(sshd, f"rmdir {path}")
 
     def test_a_temporary_file_of_ours(self, watched: Watched) -> None:
         before = Snapshot.take(watched)
         path = Path(tempfile.mkdtemp())
-        assert self.left(before, watched) == f"temporary file: {path}"
+        assert self.names(before, watched, f"temporary file: {path}")
         path.rmdir()
 
     def test_what_is_on_its_way_out_may_go(self, watched: Watched) -> None:
