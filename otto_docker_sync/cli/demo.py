@@ -85,9 +85,8 @@ class Show:
         """Show a function, run it, and show what it prints."""
         self._count += 1
         self._console.print()
-        self._console.print(
-            Rule(Text(f"{self._count}. {inspect.getdoc(function)}", "bold"), align="left"), soft_wrap=False
-        )
+        title = Text(f"{self._count}. {inspect.getdoc(function)}", "bold")
+        self._console.print(Rule(title, align="left", style="dim"), soft_wrap=False)
         for line in self._syntax.highlight(_body(function)).split("\n"):
             self._console.print(Text("  ").append_text(line))
         printed = io.StringIO()

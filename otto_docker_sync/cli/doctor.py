@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextvars import copy_context
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,6 +11,7 @@ import typer
 
 from ..docker_host import DockerContainerHost
 from ..host import Host
+from . import INTERRUPTED
 from .checks import Finding, Verdict, examine
 from .hosts import complete_hosts
 from .state import State
@@ -43,26 +44,24 @@ def doctor(
     else:
         _show(state, findings)
         state.tell(f"{wrong} wrong" if wrong else "nothing is wrong", "bold red" if wrong else "green")
+    if state.interrupted:
+        return INTERRUPTED
     return 1 if wrong else 0
 
 
 def _examine_all(state: State, hosts: list[Host], timeout: float) -> list[Finding]:
     """Parents first, then the containers: what is said of a host appears in the order of the lab."""
     findings: dict[str, list[Finding]] = {}
-    watching = state.err.is_terminal and not state.json
-    status = state.err.status("") if watching else None
-    with status or nullcontext(), ThreadPoolExecutor(AT_ONCE) as pool:
+    context = copy_context()
 
-        def one(host: Host) -> None:
-            if status:
-                status.update(f"examining {host.id}")
-            unreachable = isinstance(host, DockerContainerHost) and any(
-                finding.verdict is Verdict.WRONG for finding in findings.get(host.parent.id, ())
-            )
-            findings[host.id] = list(examine(host, timeout, parent_is_well=not unreachable))
+    def one(host: Host) -> None:
+        parent = findings.get(host.parent.id, []) if isinstance(host, DockerContainerHost) else []
+        is_well = not any(finding.verdict is Verdict.WRONG for finding in parent)
+        findings[host.id] = context.copy().run(lambda: list(examine(host, timeout, parent_is_well=is_well)))
 
-        for kind in (False, True):
-            list(pool.map(one, [host for host in hosts if isinstance(host, DockerContainerHost) is kind]))
+    with state.busy(f"examining {len(hosts)} hosts"), ThreadPoolExecutor(AT_ONCE) as pool:
+        for are_containers in (False, True):
+            list(pool.map(one, [host for host in hosts if isinstance(host, DockerContainerHost) is are_containers]))
     return [finding for host in hosts for finding in findings[host.id]]
 
 

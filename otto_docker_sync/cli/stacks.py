@@ -54,11 +54,12 @@ def up(
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
         return state.would(f"start the stack of {chosen.name} on {parent.id}", project=chosen.name)
-    hosts = state.call(
-        lambda: compose.compose_up(
-            chosen, state.lab, on=parent, project_name=project_name, build=build, timeout=timeout
+    with state.busy(f"starting the stack of {chosen.name} on {parent.id}"):
+        hosts = state.call(
+            lambda: compose.compose_up(
+                chosen, state.lab, on=parent, project_name=project_name, build=build, timeout=timeout
+            )
         )
-    )
     if state.json:
         state.print_json(
             [{"host": host.id, "service": key, "container": host.container_id} for key, host in hosts.items()]
@@ -88,11 +89,12 @@ def down(
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
         return state.would(f"stop the stack of {chosen.name} on {parent.id}", project=chosen.name)
-    state.call(
-        lambda: compose.compose_down(
-            chosen, state.lab, on=parent, project_name=project_name, stop_timeout=stop_timeout, volumes=volumes
+    with state.busy(f"stopping the stack of {chosen.name} on {parent.id}"):
+        state.call(
+            lambda: compose.compose_down(
+                chosen, state.lab, on=parent, project_name=project_name, stop_timeout=stop_timeout, volumes=volumes
+            )
         )
-    )
     if state.json:
         state.print_json({"project": chosen.name, "down": True})
     else:

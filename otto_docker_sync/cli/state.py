@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,9 +79,11 @@ class State:
         self.err.print(Text(text, style))
 
     def error(self, text: str) -> None:
-        message = Text("otto-docker: ", "bold red")
-        message.append(logs.masked(text), "default")
-        self.err.print(message)
+        self.err.print(Text.assemble(("otto-docker: ", "bold red"), logs.masked(text)))
+
+    def busy(self, text: str) -> AbstractContextManager[Any]:
+        """Show on a terminal that something is being done; nothing in a pipe."""
+        return self.err.status(Text(text)) if self.err.is_terminal and not self.json else nullcontext()
 
     def would(self, text: str, **details: Any) -> int:
         """Say what a dry run would have done."""

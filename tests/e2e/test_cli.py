@@ -70,7 +70,7 @@ class Bench:
             OTTO_DOCKER,
             list(args),
             cwd=str(self.directory),
-            env=environ,  # type: ignore[arg-type]
+            env=environ,
             encoding="utf-8",
             timeout=20,
             dimensions=(40, 100),

@@ -21,6 +21,10 @@ def no_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(logs, "_secrets", ())
 
 
+def forget_secrets() -> None:
+    logs._secrets = ()
+
+
 class Records(logging.Handler):
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +56,7 @@ text = st.text("ab\n", max_size=12)
 
 @given(st.lists(text, max_size=4), st.lists(text, max_size=8))
 def test_no_border_of_pieces_shows_a_secret(secrets: list[str], pieces: list[str]) -> None:
-    logs._secrets = ()
+    forget_secrets()
     mask(*secrets)
     whole = "".join(pieces)
     masker = Masker()
@@ -71,7 +75,7 @@ def test_no_border_of_pieces_shows_a_secret(secrets: list[str], pieces: list[str
 
 @given(st.lists(text, min_size=1, max_size=4), st.lists(text, max_size=8))
 def test_the_beginning_of_a_secret_at_the_end_is_hidden_too(secrets: list[str], pieces: list[str]) -> None:
-    logs._secrets = ()
+    forget_secrets()
     mask(*secrets)
     masker = Masker()
     shown = "".join(masker.feed(piece) for piece in pieces) + masker.flush()
