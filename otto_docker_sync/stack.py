@@ -131,7 +131,7 @@ class Stack:
                     )
                 except OutOfTime as late:
                     if "fresh" in late.told and not ensure:
-                        self.down(Deadline.grace(ROLLBACK_TIME))
+                        self.down(Deadline.grace(ROLLBACK_TIME), settle=True)
                     raise
         running = _containers(told)
         for service in sorted(set(services) - {each.service for each in running}):
@@ -148,12 +148,29 @@ class Stack:
             place = told.first("place")
             transfer.put(self.parent, archive, place, mode=0o600, progress=None, deadline=deadline).check()
 
-    def down(self, deadline: Deadline, *, stop_timeout: int = 1, volumes: bool = False, if_last: bool = False) -> bool:
-        """Take the stack down, and its directory away. Whether it was: ``if_last`` leaves it to those that use it."""
+    def down(
+        self,
+        deadline: Deadline,
+        *,
+        stop_timeout: int = 1,
+        volumes: bool = False,
+        if_last: bool = False,
+        settle: bool = False,
+    ) -> bool:
+        """Take the stack down, and its directory away. Whether it was: ``if_last`` leaves it to those that use it.
+
+        ``settle``: a Compose that was cut off may have left work behind.
+        """
         script = stack_scripts.LEAVE if if_last else stack_scripts.DOWN
         logger.info("%s: %s", self, "leave" if if_last else "down")
-        flag = "--volumes" if volumes else ""
-        told = self._call(script, deadline, "docker compose down", stop_timeout=stop_timeout, volumes=flag)
+        told = self._call(
+            script,
+            deadline,
+            "docker compose down",
+            stop_timeout=stop_timeout,
+            volumes="--volumes" if volumes else "",
+            settle="settle" if settle else "",
+        )
         if "left" in told:
             logger.warning(
                 "%s: %s holds files that containers wrote as another user; remove it there", self, told.first("left")

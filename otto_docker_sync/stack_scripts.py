@@ -16,6 +16,7 @@ held() {{ while :; do mkdir -p "$d" && exec 8>>"$d/lease" && flock -s 8 || exit
 locked() {{ while :; do mkdir -p "$d" && exec 9>>"$d/lock" && flock 9 || exit
 [ "$d/lock" -ef /proc/self/fd/9 ] && break; done
 say locked; }}
+settle() {{ while sleep 1; left=$(dock ps -aq --filter "$mine"); [ -n "$left" ]; do dock rm -fv $left; done; }} >&2
 teardown() {{
 [ ! -f "$d/digest" ] || (. "$d/setup"; compose "$@" down -t {stop_timeout} --remove-orphans {volumes})
 left=$(dock ps -aq --filter "$mine") || return
@@ -31,6 +32,7 @@ exec 8>>"$d/lease"; if flock -n 8; then rm -rf "$d"; else rm -rf "$d/tree" "$d/s
 
 In it: ``lock``, held by one script at a time; ``lease``, held shared by every run inside `composed`; ``kept``, there
 when the stack is to outlive them; ``digest``, of the archive that was unpacked into ``tree``, ``setup`` and ``files``.
+``settle`` is for a Compose that failed or was cut off: the daemon may still be creating what it was asked for last.
 A kernel's lock ends with its holder, so nothing has to be cleaned up after a crash. A lock of a directory that was
 removed meanwhile is worth nothing, hence the second look.
 """
@@ -74,7 +76,7 @@ rm -f "$d/old"; printf %s {digest} >"$d/digest"
 fi
 rm -f "$d"/{digest}.tgz
 . "$d/setup"
-compose "$@" up -d {options} || {{ say failed; [ -n "$before" ] || teardown 2>/dev/null; exit 1; }}
+compose "$@" up -d {options} || {{ say failed; [ -n "$before" ] || {{ settle; teardown; }} 2>/dev/null; exit 1; }}
 {keep}
 shown
 """
@@ -82,6 +84,7 @@ shown
 DOWN = r"""
 locked
 dock ps -q >/dev/null || exit
+{settle}
 teardown
 """
 

@@ -1,0 +1,308 @@
+"""Stacks on a real parent, with both versions of Docker Compose."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from otto_docker_sync import (
+    ComposeError,
+    ConfigError,
+    DockerUnavailable,
+    Lab,
+    LocalHost,
+    Project,
+    UnixHost,
+    compose_down,
+    compose_logs,
+    compose_ps,
+    compose_up,
+    composed,
+)
+from otto_docker_sync._sandbox import Sshd
+from tests.lab.lab import Lab as Parts
+
+from .conftest import Bench
+
+
+def private_directory(sshd: Sshd, bench: Bench) -> Path:
+    return Path(sshd.home) / ".cache/otto-docker" / bench.compose_project
+
+
+class TestUp:
+    def test_up_and_down(self, either_bench: Bench, sshd: Sshd) -> None:
+        bench, lab = either_bench, either_bench.load()
+        directory = private_directory(sshd, bench)
+        hosts = compose_up("repo1", lab)
+        assert list(hosts) == ["api", "api#2", "db"]
+        assert [hosts["api"].container_id, hosts["api#2"].container_id] == [bench.id_of("api"), bench.id_of("api", 2)]
+        assert hosts["db"] is lab.get("carrot.repo1.db")
+        assert directory.stat().st_mode & 0o777 == 0o700
+
+        api, db = hosts["api#2"], hosts["db"]
+        assert api.run("hostname; cat /data/greeting; echo $FROM_FILE").output.split() == [
+            *(bench.id_of("api", 2)[:12], "hello", "yes")
+        ]
+        assert db.oneshot("ls /srv").output.split() == ["Dockerfile", "schema"]
+        assert not (directory / "tree/db/private.key").exists()
+
+        compose_down("repo1", lab)
+        assert bench.containers("-a") == []
+        assert not directory.exists()
+        assert [host.container_id for host in lab.containers()] == ["", "", ""]
+
+    def test_up_again_leaves_what_is_up_alone(self, bench: Bench) -> None:
+        lab = bench.load()
+        first = {service: host.container_id for service, host in compose_up("repo1", lab).items()}
+        host = lab.get("carrot.repo1.api")
+        host.run("STATE=kept")
+        again = compose_up("repo1", lab)
+        assert {service: host.container_id for service, host in again.items()} == first
+        assert host.run("echo $STATE").output == "kept\n"
+
+    def test_a_changed_file_arrives_and_a_removed_one_goes(self, bench: Bench) -> None:
+        lab = bench.load()
+        data = bench.directory / "docker/data"
+        (data / "old").write_text("x")
+        api = compose_up("repo1", lab)["api"]
+        api.oneshot("echo mine >/data/written-inside").check()
+        (data / "old").unlink()
+        (data / "greeting").write_text("good-bye\n")
+        compose_up("repo1", lab)
+        assert api.oneshot("ls /data; cat /data/greeting").output.split() == ["greeting", "written-inside", "good-bye"]
+
+    def test_variables_of_ours_are_put_in_and_never_in_arguments(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OTTO_TEST_TOKEN", "it's $ecret")
+        text = bench.compose_file.read_text()
+        bench.compose_file.write_text(text.replace("env_file: api.env", "environment: [OTTO_TEST_TOKEN]"))
+        api = compose_up("repo1", bench.load())["api"]
+        assert api.oneshot("echo $OTTO_TEST_TOKEN").output == "it's $ecret\n"
+
+    def test_several_compose_files_are_put_together(self, bench: Bench) -> None:
+        override = "services: {api: {environment: {OVER: ridden}, deploy: {replicas: 1}}}"
+        (bench.directory / "docker/override.yml").write_text(override)
+        lab_file = bench.directory / "lab.toml"
+        text = lab_file.read_text().replace('"docker/compose.yml"]', '"docker/compose.yml", "docker/override.yml"]')
+        lab_file.write_text(text.replace('"api#2", ', ""))
+        hosts = compose_up("repo1", bench.load())
+        assert list(hosts) == ["api", "db"]
+        assert hosts["api"].oneshot("echo $OVER").output == "ridden\n"
+
+    def test_services_that_were_not_declared_are_hosts_while_they_run(self, bench: Bench) -> None:
+        lab_file = bench.directory / "lab.toml"
+        lab_file.write_text(lab_file.read_text().replace('services = ["api", "api#2", "db"]', ""))
+        lab = bench.load()
+        assert lab.containers() == []
+        hosts = compose_up("repo1", lab)
+        assert lab.containers() == list(hosts.values())
+        compose_down("repo1", lab)
+        assert lab.containers() == []
+
+    def test_stopped_and_one_off_containers_are_never_taken(self, bench: Bench) -> None:
+        lab = bench.load()
+        first = compose_up("repo1", lab)["db"].container_id
+        bench.docker("stop", first)
+        labels = {"project": bench.compose_project, "service": "db", "container-number": "1", "oneoff": "True"}
+        options = [word for key, value in labels.items() for word in ("--label", f"com.docker.compose.{key}={value}")]
+        image = bench.docker("inspect", "--format", "{{.Config.Image}}", first)
+        one_off = bench.docker("run", "--detach", "--network", "none", "--stop-signal", "KILL", *options, image)
+        up = compose_up("repo1", lab)["db"].container_id
+        assert up == bench.id_of("db") and up != one_off
+        assert [
+            each.service for each in compose_ps(lab.get("carrot")) if each.compose_project == bench.compose_project
+        ] == [*("api", "api#2", "db")]
+
+    def test_a_stack_of_another_name_stands_beside(self, bench: Bench) -> None:
+        lab = bench.load()
+        ours = compose_up("repo1", lab)["api"]
+        other = compose_up("repo1", lab, project_name=f"{bench.compose_project}-b", build=True)
+        try:
+            assert other["api"].container_id != ours.container_id
+            assert ours.oneshot("hostname").output.strip() == ours.container_id[:12]
+            assert other["api"].oneshot("hostname").output.strip() == other["api"].container_id[:12]
+        finally:
+            compose_down("repo1", lab, project_name=f"{bench.compose_project}-b")
+            bench.docker("image", "rm", f"{bench.compose_project}-b-db")
+        assert ours.is_running()
+
+    def test_a_local_parent(self, bench: Bench, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", str(bench.directory))
+        monkeypatch.setenv("DOCKER_CONFIG", str(parts.docker_config))
+        project = Project("repo1", [bench.compose_file], services=["api"])
+        with Lab("local", [LocalHost()], [project]) as lab, composed("repo1", lab) as services:
+            assert services["db"].oneshot("cat /srv/schema").output == "create\n"
+            assert lab.get("local.repo1.api") is services["api"]
+        assert bench.containers("-a") == []
+
+
+class TestFailures:
+    def test_compose_has_the_last_word_and_what_was_started_goes(self, either_bench: Bench, sshd: Sshd) -> None:
+        text = either_bench.compose_file.read_text()
+        either_bench.compose_file.write_text(text.replace('volumes: ["./data:/data"]', 'user: "nobody-at-all"'))
+        with pytest.raises(ComposeError) as caught:
+            compose_up("repo1", either_bench.load())
+        assert "nobody-at-all" in str(caught.value)
+        assert f"Removing {either_bench.compose_project}" not in str(caught.value)
+        assert "Removed" not in str(caught.value)
+        assert either_bench.containers("-a") == []
+        assert not private_directory(sshd, either_bench).exists()
+
+    def test_what_was_up_before_stays(self, bench: Bench) -> None:
+        lab = bench.load()
+        before = compose_up("repo1", lab)["db"].container_id
+        text = bench.compose_file.read_text()
+        bench.compose_file.write_text(text.replace('volumes: ["./data:/data"]', 'user: "nobody-at-all"'))
+        with pytest.raises(ComposeError, match="nobody-at-all"):
+            compose_up("repo1", lab)
+        assert bench.id_of("db") == before
+
+    def test_what_compose_itself_refuses(self, bench: Bench) -> None:
+        text = bench.compose_file.read_text()
+        bench.compose_file.write_text(text.replace("stop_signal:", "stop_sgnal:"))
+        with pytest.raises(ComposeError, match="stop_sgnal"):
+            compose_up("repo1", bench.load())
+        assert bench.containers("-a") == []
+
+    def test_a_service_that_ends_at_once_tells_its_last_words(self, bench: Bench) -> None:
+        text = bench.compose_file.read_text()
+        bench.compose_file.write_text(text.replace("exec sleep 600", "echo no licence >&2; exit 3"))
+        with pytest.raises(ComposeError, match=r"(?s)api.*Exited \(3\).*no licence"):
+            compose_up("repo1", bench.load())
+        assert bench.containers("-a") == []
+
+    def test_out_of_time(self, bench: Bench, sshd: Sshd) -> None:
+        recipe = bench.directory / "db/Dockerfile"
+        recipe.write_text(recipe.read_text().replace("COPY", "RUN sleep 30\nCOPY"))
+        start = time.monotonic()
+        with pytest.raises(ComposeError, match="out of time"):
+            compose_up("repo1", bench.load(), timeout=2)
+        assert time.monotonic() - start < 10
+        assert bench.containers("-a") == []
+        assert not private_directory(sshd, bench).exists()
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            (("services = [", 'services = ["apii", '), r"no service 'apii' in .*compose.yml; did you mean 'api'\?"),
+            (('default_host = "carrot"', 'default_host = "plain"'), "not docker_capable"),
+            (("docker/compose.yml", "docker/none.yml"), r"none\.yml: No such file"),
+        ],
+    )
+    def test_a_lab_file_that_does_not_fit(self, bench: Bench, change: tuple[str, str], message: str) -> None:
+        lab_file = bench.directory / "lab.toml"
+        lab_file.write_text(lab_file.read_text().replace(*change))
+        with pytest.raises(ConfigError, match=message):
+            compose_up("repo1", bench.load())
+        assert bench.containers("-a") == []
+
+    def test_a_compose_file_that_does_not_parse(self, bench: Bench) -> None:
+        bench.compose_file.write_text("services: [")
+        with pytest.raises(ConfigError, match=r"compose\.yml does not parse"):
+            compose_up("repo1", bench.load())
+
+    def test_arguments_that_name_nothing(self, bench: Bench) -> None:
+        lab = bench.load()
+        with pytest.raises(ConfigError, match=r"no project 'repo'; did you mean 'repo1'\?"):
+            compose_up("repo", lab)
+        with pytest.raises(ConfigError, match=r"no host 'carot'; did you mean 'carrot'\?"):
+            compose_up("repo1", lab, on="carot")
+        with pytest.raises(ConfigError, match=r"plain .*not docker_capable"):
+            compose_up("repo1", lab, on="plain")
+        for name in ("Upper", "-x", "a;b", "", "a b"):
+            with pytest.raises(ConfigError, match="project_name="):
+                compose_up("repo1", lab, project_name=name)
+        with pytest.raises(ConfigError, match="timeout"):
+            compose_up("repo1", lab, timeout=-1)
+        with pytest.raises(ConfigError, match="stop_timeout"):
+            compose_down("repo1", lab, stop_timeout=-1)
+        assert bench.containers("-a") == []
+
+    def test_a_parent_without_docker_or_compose(self, bench: Bench, sshd: Sshd, tmp_path: Path) -> None:
+        lab = bench.load()
+        programs = Path(sshd.home) / "programs"
+        programs.mkdir()
+        (programs / "docker").symlink_to(str(shutil.which("docker")))
+        bare = ("env", "DOCKER_CONFIG=/nonexistent", f"PATH={programs}", "docker")
+        for command, error in ((bare, ComposeError), (("/no/such/docker",), DockerUnavailable)):
+            parent = lab.add(UnixHost(sshd.host, id=error.__name__, docker_command=command, **bench.login(lab)))
+            with pytest.raises(error, match="no Docker Compose|no docker client"):
+                compose_up("repo1", lab, on=parent)
+
+    def test_what_containers_wrote_as_root_is_told_when_it_stays(
+        self, bench: Bench, sshd: Sshd, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        lab = bench.load()
+        api = compose_up("repo1", lab)["api"]
+        api.oneshot("mkdir /data/sub && touch /data/sub/roots").check()
+        with caplog.at_level(logging.WARNING, "otto_docker_sync"):
+            compose_down("repo1", lab)
+        assert "remove it there" in caplog.text
+        assert bench.containers("-a") == []
+        compose_up("repo1", lab)  # goes on where that was left
+        assert api.oneshot("cat /data/greeting").output == "hello\n"
+
+
+class TestDown:
+    def test_what_others_started_in_it_goes_too_and_twice_is_once(self, bench: Bench) -> None:
+        lab = bench.load()
+        compose_down("repo1", lab)
+        db = compose_up("repo1", lab)["db"].container_id
+        labels = ["--label", f"com.docker.compose.project={bench.compose_project}"]
+        image = bench.docker("inspect", "--format", "{{.Config.Image}}", db)
+        bench.docker("run", "--detach", "--network", "none", "--stop-signal", "KILL", *labels, image)
+        compose_down("repo1", lab)
+        assert bench.containers("-a") == []
+        compose_down("repo1", lab)
+
+    def test_volumes_stay_unless_asked_for(self, bench: Bench) -> None:
+        text = bench.compose_file.read_text()
+        bench.compose_file.write_text(text.replace("./data:/data", "kept:/data") + "volumes: {kept: {}}\n")
+        lab = bench.load()
+        volume = f"{bench.compose_project}_kept"
+        compose_up("repo1", lab)
+        compose_down("repo1", lab)
+        assert volume in bench.docker("volume", "ls", "-q").split()
+        compose_up("repo1", lab)
+        compose_down("repo1", lab, volumes=True)
+        assert volume not in bench.docker("volume", "ls", "-q").split()
+
+
+class TestLogs:
+    def test_lines_as_they_are_and_as_they_come(self, either_bench: Bench) -> None:
+        lab = either_bench.load()
+        api = compose_up("repo1", lab)["api"]
+        lines = compose_logs("repo1", lab)
+        assert len(lines) == 2
+        assert all(line.startswith("api") and line.endswith("api speaks") for line in lines)
+        assert compose_logs("repo1", lab, service="db") == []
+        assert compose_logs("repo1", lab, tail=0) == []
+
+        following = iter(compose_logs("repo1", lab, service="api", follow=True))
+        assert {next(following)[-10:], next(following)[-10:]} == {"api speaks"}
+        api.oneshot("echo more >/proc/1/fd/1").check()
+        assert next(following).endswith("more")
+        compose_down("repo1", lab)
+        assert [line for line in following if line.endswith("more")] == []
+
+    def test_following_ends_when_it_is_closed_or_out_of_time(self, bench: Bench) -> None:
+        lab = bench.load()
+        compose_up("repo1", lab)
+        lines = compose_logs("repo1", lab, follow=True)
+        next(iter(lines))
+        lines.close()  # type: ignore[attr-defined]  # the guard sees to it that nothing runs on
+        assert len(list(compose_logs("repo1", lab, follow=True, timeout=1))) == 2
+
+    def test_of_what_is_not_there(self, bench: Bench) -> None:
+        lab = bench.load()
+        with pytest.raises(ComposeError, match="is not up"):
+            compose_logs("repo1", lab)
+        with pytest.raises(ConfigError, match=r"no service 'dbb' .*'db'"):
+            compose_logs("repo1", lab, service="dbb")
+        with pytest.raises(ConfigError, match="tail"):
+            compose_logs("repo1", lab, tail=-1)
