@@ -78,6 +78,7 @@ class DockerContainerHost(Host):
         self.name = f"{self.parent.id}:{self.service}"
         self._resolved = self.container_id
         self._resolving = threading.RLock()
+        self._tried = threading.local()
         self._bring_up: Callable[[DockerContainerHost, Deadline], str] | None = None
         self._init()
 
@@ -100,7 +101,8 @@ class DockerContainerHost(Host):
             options += ["-u", self.user]
         if self.workdir is not None:
             options += ["-w", self.workdir]
-        command = [*self._docker(), "exec", *options, self._target(deadline), *(argv or [self.shell])]
+        self._tried.id = self._target(deadline)
+        command = [*self._docker(), "exec", *options, self._tried.id, *(argv or [self.shell])]
         return self.parent._open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
 
     def _docker(self) -> tuple[str, ...]:
@@ -153,8 +155,11 @@ class DockerContainerHost(Host):
         if not isinstance(error, (NoSuchContainer, ContainerNotRunning)) or not self.compose_project:
             return False
         with self._resolving:
-            before = self._resolved
-            return self._find(deadline) and self._resolved != before
+            tried = getattr(self._tried, "id", self._resolved)  # by this thread: another may have found the new one
+            if self._resolved != tried:
+                return True
+            # Bringing a stack up starts a stopped container again, under the same id.
+            return self._find(deadline) and (self._resolved != tried or isinstance(error, ContainerNotRunning))
 
     def _find(self, deadline: Deadline) -> bool:
         """Find the running container by its labels, or have the stack brought up. Whether there is one now."""

@@ -73,10 +73,12 @@ class SSHChannel(Channel):
             return self.write_some(data)  # it closed just now
 
     def write_eof(self) -> None:
+        self._check_process()
         if not self.tty and not self._raw.closed:
             self._raw.shutdown_write()
 
     def resize(self, columns: int, rows: int) -> None:
+        self._check_process()
         if self.tty and not self._raw.closed:
             self._raw.request("window-change", columns, rows, 0, 0, reply=False)
 

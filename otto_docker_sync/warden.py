@@ -7,7 +7,7 @@ import threading
 
 from .channel import Channel, ShellSource
 from .deadline import Deadline, DeadlineExpired
-from .errors import ConnectionLost
+from .errors import ConnectionLost, OttoError
 from .framing import Begin, new_nonce
 from .scripts import WARDEN
 
@@ -86,6 +86,6 @@ class Warden:
             self._channel.write_eof()
             while not self._channel.read(deadline).ended:
                 pass
-        except (DeadlineExpired, ConnectionLost):
+        except (DeadlineExpired, OttoError):
             pass
         self._channel.close()

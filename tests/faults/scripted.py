@@ -205,3 +205,6 @@ class TestHost(Host):
         size: tuple[int, int] = SIZE,
     ) -> Channel:
         return self._opener(argv, tags or {}, tty)
+
+    def _close_link(self) -> None:
+        pass
