@@ -26,6 +26,9 @@ from .errors import ConfigError
 LINE_LIMIT = 900
 """Bytes of one line of an upload: below ash's 1,022 with room for what stands around the data."""
 
+TTY_QUEUE = 2048
+"""Bytes, of some 4,000 that a tty queues, up to which a command goes up without waiting for the shell to take it."""
+
 DIGITS = b"0123456789"
 
 CERTAIN = 4
@@ -175,7 +178,7 @@ class Section:
 
 
 class SessionFrame(Section):
-    """One command on a session's shell. ``upload`` is what to type.
+    """One command on a session's shell: type ``upload``, and ``start`` when it is `uploaded`.
 
     `serial` numbers the commands of the shell, `last` is the exit status that ``$?`` shows to this one, ``run_tag``
     marks its processes.
@@ -187,17 +190,33 @@ class SessionFrame(Section):
         super().__init__(begin, (End(f"<{first}:{second}:".encode()), by_prompt), (by_prompt,))
         end_printf = f"\\command printf '<%s:%s:%d>' {first} {second} \"$__otto_r\""
         self.run_tag = f"OTTO_RUN={begin.first}"
-        self.upload = b"".join(
-            [
-                prompt.assignment.encode() + b"\n",
-                # The frame's own trace is hidden, and would be quadratic; the user's is switched on again by eval.
-                b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
-                *quoted_lines(encode_command(command)),
-                f"{{ __otto_n={serial}; \\export {self.run_tag}; {to_tty(begin.printf)}; __otto_s {last} && :; }} "
-                '2>/dev/null; \\eval "$__otto_x$__otto_o"; '
-                f'{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s "$__otto_r" && :; }} 2>/dev/null\n'.encode(),
-            ]
-        )
+        upload = [
+            prompt.assignment.encode() + b"\n",
+            # The frame's own trace is hidden, and would be quadratic; the user's is switched on again by eval.
+            b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
+            *quoted_lines(encode_command(command)),
+        ]
+        self._receipts: tuple[bytes, ...] = (b"",)
+        if sum(map(len, upload)) > TTY_QUEUE:
+            receipt = Begin()
+            self._receipts = receipt.shown, f":u{serial}>".encode()
+            upload.append(f"{{ __otto_n=u{serial}; {to_tty(receipt.printf)}; }} 2>/dev/null\n".encode())
+        self.upload = b"".join(upload)
+        self.start = (
+            f"{{ __otto_n={serial}; \\export {self.run_tag}; {to_tty(begin.printf)}; __otto_s {last} && :; }} "
+            '2>/dev/null; \\eval "$__otto_x$__otto_o"; '
+            f'{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s "$__otto_r" && :; }} 2>/dev/null\n'
+        ).encode()
+
+    @property
+    def uploaded(self) -> bool:
+        """Whether the shell has taken the upload.
+
+        What is queued in front of a shell that stands still would run when it goes on, if Ctrl-C did not drop it; and
+        that drops only what the tty's queue holds.
+        """
+        noise = self.noise()
+        return any(receipt in noise for receipt in self._receipts)
 
 
 def to_tty(printf: str) -> str:
@@ -213,7 +232,7 @@ class Prompt:
 
     def __init__(self) -> None:
         self._halves = new_nonce(), new_nonce()
-        self._shown = re.compile(re.escape(f"<{''.join(self._halves)}:".encode()) + rb"\d*:\d*>")
+        self._shown = re.compile(re.escape(f"<{''.join(self._halves)}:".encode()) + rb"\d*:u?\d*>")
 
     @property
     def assignment(self) -> str:
@@ -237,7 +256,7 @@ class Prompt:
         if at >= 0 and len(text) - at < len(head) + 24:
             tail = text[at:]
             partial = head.startswith(tail) or (
-                tail.startswith(head) and not tail[len(head) :].strip(DIGITS + b":") and b">" not in tail
+                tail.startswith(head) and not tail[len(head) :].strip(DIGITS + b":u") and b">" not in tail
             )
             if partial:
                 return text[:at], tail, at_prompt

@@ -340,7 +340,7 @@ class Host(ABC):
             yield channel
         finally:
             grace = Deadline.grace(CLOSE_TIME)
-            self._warden(grace).end_shell(f"OTTO_SESSION={session}", None, grace)
+            self._ask_warden(lambda warden: warden.end_shell(f"OTTO_SESSION={session}", None, grace), grace)
             channel.close()
 
     def _require_sessions(self) -> None:
@@ -348,17 +348,26 @@ class Host(ABC):
         if reason:
             raise UnsupportedParentError(f"{self.id}: {reason}; oneshot() works here, and so do put() and get()")
 
-    def _warden(self, deadline: Deadline) -> Warden:
+    def _warden(self, deadline: Deadline, *, revive: bool = True) -> Warden:
         remaining = deadline.remaining()
         if not self._warden_turn.acquire(timeout=-1 if remaining is None else remaining):
             raise DeadlineExpired
         try:
             self._require_sessions()
             if self._warden_made is None or self._warden_made.ended:
-                self._warden_made = self._start(lambda: Warden.open(self, deadline), deadline)
+                if revive:
+                    self._warden_made = self._start(lambda: Warden.open(self, deadline), deadline)
+                else:
+                    self._warden_made = Warden.open(self, deadline)
             return self._warden_made
         finally:
             self._warden_turn.release()
+
+    def _ask_warden(self, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
+        try:
+            return order(self._warden(deadline, revive=False))
+        except (DeadlineExpired, OttoError):
+            return False
 
     def _warden_lives(self, deadline: Deadline) -> bool:
         warden = self._warden_made
@@ -494,10 +503,10 @@ class Host(ABC):
     def _drop_sessions(self) -> None:
         with self._state:
             sessions = list(self._sessions.values())
+        deadline = Deadline.grace(CLOSE_TIME)
         for session in sessions:
-            session.close()
-        with self._warden_turn:
-            warden, self._warden_made = self._warden_made, None
+            session._close(deadline)
+        warden, self._warden_made = self._warden_made, None
         if warden is not None:
             warden.close(Deadline.grace(0 if warden.ended else CLOSE_TIME))
 

@@ -15,7 +15,7 @@ from .errors import ConnectionLost, ExpectTimeout, SessionBusy, SessionClosed
 from .matcher import Matcher, Responder, compile_patterns
 from .oneshot import Outcome
 from .result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, shorten
-from .shell import Shell, ShellEnded, typed
+from .shell import KILL_TIME, Shell, ShellEnded, typed
 
 if TYPE_CHECKING:
     from .aio import AsyncSession
@@ -216,7 +216,7 @@ class HostSession:
         return self._shell, False
 
     def _drop(self, shell: Shell, outcome: Outcome | None = None) -> None:
-        shell.end()
+        shell.end(Deadline.grace(KILL_TIME))
         if self._shell is shell:
             self._shell = None
         if outcome:
@@ -359,6 +359,9 @@ class HostSession:
         From any thread, in seconds also on a dead link; a command in flight ends with a result that says so. Twice is
         once; use after close opens a new shell.
         """
+        self._close(Deadline.grace(KILL_TIME))
+
+    def _close(self, deadline: Deadline) -> None:
         shell, self._shell = self._shell, None
         if shell is not None:
-            shell.end()
+            shell.end(deadline)

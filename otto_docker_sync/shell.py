@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import threading
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
@@ -49,6 +50,9 @@ class SessionSource(ShellSource, Protocol):
     def _warden(self, deadline: Deadline) -> Warden:
         """The warden of the host's shells, started when there is none that lives."""
 
+    def _ask_warden(self, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
+        """Whether a warden carried out the order. Does not raise, and brings nothing up for it."""
+
 
 class Shell:
     """Owns the channel of one shell. What it shows between commands goes to `matcher`.
@@ -91,7 +95,7 @@ class Shell:
             shell._await_start(begin, deadline)
             shell._shake_hands(deadline)
         except BaseException as error:
-            shell.end()
+            shell.end(Deadline.grace(KILL_TIME))
             if isinstance(error, ShellEnded):
                 text = f"{host.id}: the shell {host.shell!r} ended at once, with status {error.status}"
                 raise OttoError(text) from None
@@ -162,8 +166,10 @@ class Shell:
 
     def _follow(self, frame: SessionFrame, deadline: Deadline, capture: Capture, responder: Responder) -> None:
         """Type the frame, and take what comes until its end. Both at once: the shell may echo what it is sent."""
-        upload = frame.upload
+        upload, start = frame.upload, frame.start
         while not frame.ended:
+            if not upload and start and frame.uploaded:
+                upload, start = start, b""
             if upload:
                 with self._write_turn:
                     taken = self._channel.write_some(upload[:65536])
@@ -205,16 +211,16 @@ class Shell:
         try:
             self.interrupt()
             self._drain(frame, CTRL_C_TIME)
-            seconds = monotonic() - self._started_at
+            seconds, pid = monotonic() - self._started_at, self._pid
             deadline = Deadline.grace(KILL_TIME)
-            if self._pid is not None:
-                self._host._warden(deadline).end_run(frame.run_tag, self._pid, seconds, deadline)
-            if not self._drain(frame, KILL_TIME):
+            done = pid is not None and self._host._ask_warden(
+                lambda warden: warden.end_run(frame.run_tag, pid, seconds, deadline), deadline
+            )
+            if not self._drain(frame, KILL_TIME if done else CTRL_C_TIME):
                 return False
             self._finished(frame)
             # A program that was killed may have left the terminal raw.
-            pid = self._ask_pid("stty sane -echo 2>/dev/null; ", Deadline.grace(KILL_TIME))
-            return pid == self._pid
+            return self._ask_pid("stty sane -echo 2>/dev/null; ", Deadline.grace(KILL_TIME)) == pid
         except (DeadlineExpired, ShellEnded, OttoError):
             return False
 
@@ -278,16 +284,12 @@ class Shell:
         while self.talking:
             self.listen(deadline)
 
-    def end(self) -> None:
+    def end(self, deadline: Deadline) -> None:
         """End the shell and all that was started from it. From any thread; does not raise; twice is once."""
         if self.ended_by_us:
             return
         self.ended_by_us = True
-        deadline = Deadline.grace(KILL_TIME)
-        try:
-            self._host._warden(deadline).end_shell(self._tag, self._pid, deadline)
-        except (DeadlineExpired, OttoError):
-            pass
+        self._host._ask_warden(lambda warden: warden.end_shell(self._tag, self._pid, deadline), deadline)
         self._channel.close()
 
 
