@@ -51,7 +51,7 @@ def test_the_tutorial_says_what_happens(unix_host, ctr, tmp_path, monkeypatch):
         str(ROOT / "docs" / "tutorial.rst"), module_relative=False, globs={"machine": unix_host, "api": ctr}
     )
     assert (failed, attempted > 10) == (0, True)
-    assert (tmp_path / "back" / "settings.conf").exists()
+    assert (tmp_path / "hostname").exists()
     ctr.oneshot("rm /tmp/settings.conf", check=True)
 
 

@@ -148,9 +148,7 @@ Files Go There And Back
 
 Something Is Repeated In The Background
     Start Repeat    tick    echo from-the-repeat    0.1 s    times=3
-    Sleep    1 s
-    ${results} =    Repeat Results    tick
-    Length Should Be    ${results}    3
+    Wait Until Keyword Succeeds    5 s    0.1 s    Three Results Are There
     ${results} =    Stop Repeat    tick
     Should Be Equal    ${results[0].output}    from-the-repeat\n
     Stop All Repeats
@@ -170,6 +168,10 @@ A Closed Host Opens Again
     Should Be Equal    ${result.output}    /\n
 
 *** Keywords ***
+Three Results Are There
+    ${results} =    Repeat Results    tick
+    Length Should Be    ${results}    3
+
 Open Machine And Container
     Set Library Search Order    otto_docker_sync.robot.OttoDockerLibrary
     Open Connection    %{LAB_MACHINE}    alias=machine    port=%{LAB_PORT}    known_hosts=%{LAB_KNOWN_HOSTS}

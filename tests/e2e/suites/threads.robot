@@ -8,6 +8,6 @@ Records Of Other Threads Arrive In The Keyword That Runs
     Login With Public Key    %{LAB_USER}    %{LAB_IDENTITY_FILE}
     Use Container    %{LAB_CONTAINER}
     Start Repeat    tick    echo repeated    0.1 s
-    Sleep    1 s
+    Sleep    2 s
     Stop Repeat    tick
     Log    nothing more
