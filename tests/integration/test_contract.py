@@ -1,0 +1,274 @@
+"""One contract for every kind of host: this machine, SSH, hops, telnet, and containers on each of them."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otto_docker_sync import (
+    CommandFailed,
+    ConfigError,
+    DockerContainerHost,
+    ExpectTimeout,
+    LocalHost,
+    SessionClosed,
+    ShellCommand,
+    Status,
+    UnixHost,
+    UnsupportedParentError,
+)
+from otto_docker_sync.host import Host
+from tests.lab.containers import Container
+from tests.lab.lab import Lab
+
+MACHINES = ["local", "ssh", "ssh+hop", "ssh+2 hops", "telnet"]
+CONTAINERS = ["busybox on ssh", "dash on ssh", "bash on ssh", "dash on ssh+hop", "bash on ssh+2 hops"]
+SESSIONLESS = ["busybox on local", "dash on local", "bash on telnet"]
+# One of each sort, where the kinds differ in nothing but their channels.
+SOME_MACHINES = ["local", "ssh+2 hops", "telnet"]
+SOME_CONTAINERS = ["busybox on ssh", "dash on ssh+hop", "bash on ssh"]
+SOME_SESSIONLESS = ["busybox on local", "bash on telnet"]
+
+Make = Callable[[str], Host]
+
+
+@pytest.fixture
+def make(request: pytest.FixtureRequest, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+    """Make a host of any kind; closed after the test, containers before their parents."""
+    with ExitStack() as stack:
+
+        def machine(kind: str) -> Host:
+            if kind == "local":
+                for name, value in lab.environ.items():
+                    monkeypatch.setenv(name, value)
+                return stack.enter_context(LocalHost())
+            if kind == "telnet":
+                server = request.getfixturevalue("telnetd")
+                return stack.enter_context(
+                    UnixHost(
+                        server.host, server.user, password=server.password, port=server.port, term="telnet", id="old"
+                    )
+                )
+            make_unix_host = request.getfixturevalue("make_unix_host")
+            hop = None
+            for number in range(["ssh", "ssh+hop", "ssh+2 hops"].index(kind)):
+                hop = make_unix_host(id=f"hop{number}", hop=hop)
+            unix: UnixHost = make_unix_host(hop=hop)
+            return unix
+
+        def any_kind(kind: str) -> Host:
+            shell, on, parent = kind.rpartition(" on ")
+            if not on:
+                return machine(kind)
+            container: Container = request.getfixturevalue("shared_container")(shell)
+            made = DockerContainerHost(machine(parent), container.id, "repo1", "api", "")
+            return stack.enter_context(made)
+
+        yield any_kind
+
+
+@pytest.fixture
+def host(request: pytest.FixtureRequest, make: Make) -> Host:
+    return make(request.param)
+
+
+def every(*kinds: list[str]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("host", [kind for each in kinds for kind in each], indirect=True)
+
+
+def streams_are_apart(host: Host) -> bool:
+    return getattr(getattr(host, "parent", host), "term", "ssh") != "telnet"
+
+
+def is_running(argument: str) -> bool:
+    """Whether a process has this argument: all hosts of the lab are on this machine, containers as well."""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+        except OSError:
+            continue
+        if argument.encode() in words and state != "Z":
+            return True
+    return False
+
+
+def soon(condition: Callable[[], object]) -> None:
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@every(MACHINES, CONTAINERS, SESSIONLESS)
+def test_oneshot(host: Host) -> None:
+    result = host.oneshot("echo out; sleep 0.1; echo err >&2; exit 3")
+    assert (result.status, result.retcode, result.ok, result.host) == (Status.FAILED, 3, False, host.id)
+    assert result.output == "out\nerr\n"
+    if streams_are_apart(host):
+        assert (result.stdout, result.stderr) == ("out\n", "err\n")
+    else:
+        assert (result.stdout, result.stderr) == (None, None)
+
+    words = ["a b", "$HOME", "*", "it's", "", "é"]
+    assert host.oneshot(["sh", "-c", 'printf "%s|" "$@"', "sh", *words]).output == "a b|$HOME|*|it's||é|"
+    assert host.oneshot(r"printf 'a\r\nb\rc\n\000\377'").output_bytes == b"a\r\nb\rc\n\0\xff"
+    assert host.oneshot("read -r line; echo $?; test -t 0; echo $?").output == "1\n1\n"
+    assert host.oneshot("exit 125").retcode == 125
+    assert host.oneshot("echo 'abc").retcode not in (0, None)
+    assert host.oneshot(": " + "x" * 150_000 + "\necho ok").output == "ok\n"
+    with pytest.raises(CommandFailed):
+        host.oneshot("false", check=True)
+
+
+@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS)
+def test_a_oneshot_out_of_time_leaves_nothing(host: Host) -> None:
+    seconds = f"9{time.monotonic_ns()}"
+    result = host.oneshot(f"echo begun; sleep {seconds} & sleep {seconds}", timeout=2.0)
+    assert (result.status, result.retcode, result.timed_out, result.output) == (Status.ERROR, None, True, "begun\n")
+    soon(lambda: not is_running(seconds))
+
+
+@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS)
+def test_oneshots_from_many_threads(host: Host) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        outputs = pool.map(lambda number: host.oneshot(f"echo {number}").output, range(6))
+    assert list(outputs) == [f"{number}\n" for number in range(6)]
+
+
+@every(MACHINES, CONTAINERS)
+def test_run(host: Host) -> None:
+    assert host.run('cd /tmp; x=one; f() { echo "f $1"; }; umask 027').ok
+    assert host.run("pwd; echo $x; f 2; umask").output == "/tmp\none\nf 2\n0027\n"
+    result = host.run("printf 'a\\r\\nb'; echo c >&2; (exit 4)")
+    assert (result.output, result.retcode, result.stdout) == ("a\r\nbc\n", 4, None)
+    assert host.run("echo 'abc").retcode not in (0, None)
+    assert host.run("read -r l <<EOF  # a comment\n$x\nEOF\necho $l  # another").output == "one\n"
+    answered = host.run("printf 'Name: '; read -r n; echo \"<$n>\"", expects={"Name: ": "bob\n"}, timeout=20)
+    assert answered.output.endswith("<bob>\n")
+
+    results = host.run(["echo 1", "false", ShellCommand("echo $x")])
+    assert [each.output for each in results] == ["1\n", "", "one\n"]
+    assert results.status is Status.FAILED
+
+    seconds = f"9{time.monotonic_ns()}"
+    late = host.run(f"echo begun; sleep {seconds}", timeout=2.0)
+    assert (late.status, late.timed_out, late.output) == (Status.ERROR, True, "begun\n")
+    soon(lambda: not is_running(seconds))
+    assert host.run("echo $x").output == "one\n"
+
+    gone = host.run("echo bye; exit 3")
+    assert (gone.output.removesuffix("exit\n"), gone.retcode, gone.session_ended) == ("bye\n", 3, True)  # bash tells
+    anew = host.run("echo ${x-unset}")
+    assert (anew.output, anew.new_session) == ("unset\n", True)
+
+
+@every(SOME_MACHINES, SOME_CONTAINERS)
+def test_sessions_and_dialogue(host: Host) -> None:
+    host.send("read -r a && echo got$((40+2)) $a\n")
+    host.sendline("this")
+    match = host.expect([r"never", r"got42 (\w+)\n"])
+    assert (match.index, match.groups()) == (1, ("this",))
+    with pytest.raises(ExpectTimeout):
+        host.expect("nothing like it", timeout=0.2)
+
+    with host.open_session("second") as second:
+        assert host.open_session("second") is second
+        second.run("y=2")
+        assert host.run("echo ${y-unset}").output == "unset\n"
+        assert second.run("echo $y").output == "2\n"
+        second.sendline("echo sleeping; sleep 1000")
+        second.expect("sleeping\n")
+        second.interrupt()
+        assert second.run("echo $y").output == "2\n"
+        assert second.alive
+        second.sendline("exit 5")
+        with pytest.raises(SessionClosed) as closed:
+            second.expect("nothing")
+        assert closed.value.retcode == 5
+    assert not second.alive
+
+
+@every(MACHINES, CONTAINERS, SESSIONLESS)
+def test_put_and_get(host: Host, tmp_path: Path) -> None:
+    name = f"otto {time.monotonic_ns()}"
+    data = bytes(range(256)) * 300
+    (tmp_path / name).write_bytes(data)
+    tree = tmp_path / f"{name}.d"
+    (tree / "deep").mkdir(parents=True)
+    (tree / "deep" / "é").write_text("text\n")
+    (tree / "empty").write_bytes(b"")
+
+    sent = host.put([tmp_path / name, tree], "/tmp", mode=0o750).check()
+    assert sent[tmp_path / name].size == len(data)
+    assert host.oneshot(f"test -x '/tmp/{name}' && read -r l <'/tmp/{tree.name}/deep/é' && echo $l").output == "text\n"
+
+    back = tmp_path / "back"
+    back.mkdir()
+    got = host.get([f"/tmp/{name}", f"/tmp/{tree.name}", "/tmp/missing"], back)
+    assert [each.ok for each in got.values()] == [True, True, False]
+    assert (back / name).read_bytes() == data
+    assert (back / tree.name / "deep" / "é").read_text() == "text\n"
+    assert (back / tree.name / "empty").read_bytes() == b""
+
+    assert not host.put(tmp_path / name, f"/tmp/{name}/below a file").ok
+    with pytest.raises((OSError, ConfigError)):
+        host.put(tmp_path / "not there", "/tmp")
+    host.oneshot(f"rm -r '/tmp/{name}' '/tmp/{tree.name}'")  # the dash image has no rm
+
+
+@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS)
+def test_repeats(host: Host) -> None:
+    done = threading.Event()
+    results: list[Any] = []
+
+    def seen(result: Any) -> None:
+        results.append(result)
+        if len(results) == 3:
+            done.set()
+
+    host.start_repeat("beat", "n=$((n+1)); echo $n; false", 0.05, on_result=seen)
+    assert done.wait(20)
+    host.stop_repeat("beat")
+    state_lasts = not host._sessions_refused()
+    assert [result.output for result in results[:3]] == (["1\n", "2\n", "3\n"] if state_lasts else ["1\n"] * 3)
+    assert host.repeat_results("beat")[:3] == results[:3]
+    assert all(result.retcode == 1 for result in results[:3])
+
+
+@every(SOME_MACHINES, SOME_CONTAINERS)
+def test_life(host: Host) -> None:
+    assert host.is_running()
+    host.run("x=1")
+    host.rebuild_connections()
+    again = host.run("echo ${x-unset}")
+    assert (again.output, again.new_session) == ("unset\n", True)
+    host.close()
+    host.close()
+    assert host.run("echo after").output == "after\n"
+    assert host.oneshot("echo after").output == "after\n"
+
+
+@every(SESSIONLESS)
+def test_what_a_container_on_a_parent_without_sessions_refuses(host: Host) -> None:
+    assert host.is_running()
+    for verb in (
+        lambda: host.run("true"),
+        lambda: host.open_session("x").run("true"),
+        lambda: host.send("x"),
+        lambda: host.sendline("x"),
+        lambda: host.expect("x"),
+        lambda: host.interact(),
+    ):
+        with pytest.raises(UnsupportedParentError, match=r"oneshot\(\)") as refused:
+            verb()
+        assert isinstance(refused.value, NotImplementedError)
+    assert host.oneshot("echo works").output == "works\n"
