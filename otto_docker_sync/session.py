@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from .aio import AsyncSession
     from .host import Host
 
+GIVE_UP_TIME = 1.5
+"""Seconds for each of the last two steps, ending the shell and asking why, when a command could not be stopped."""
+
 Commands = Sequence[Union[str, ShellCommand]]
 
 
@@ -182,8 +185,8 @@ class HostSession:
                 outcome = Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
                 outcome.new_session = is_new
                 if not shell.recover():
-                    self._drop(shell, outcome)
-                    reason = self.host._obituary(monotonic() - started_at, Deadline.grace(3))
+                    self._drop(shell, outcome, GIVE_UP_TIME)
+                    reason = self.host._obituary(monotonic() - started_at, Deadline.grace(GIVE_UP_TIME))
                     outcome.message += f"; the shell could not be kept{': ' if reason else ''}{reason}"
                 return outcome
             except ShellEnded as ended:
@@ -215,8 +218,8 @@ class HostSession:
             return self._shell, is_new
         return self._shell, False
 
-    def _drop(self, shell: Shell, outcome: Outcome | None = None) -> None:
-        shell.end(Deadline.grace(KILL_TIME))
+    def _drop(self, shell: Shell, outcome: Outcome | None = None, seconds: float = KILL_TIME) -> None:
+        shell.end(Deadline.grace(seconds))
         if self._shell is shell:
             self._shell = None
         if outcome:
