@@ -14,7 +14,7 @@ from .errors import ComposeError, ConfigError, OttoError
 from .host import Host
 from .lab import Lab, services_checked
 from .project import Project, checked_compose_project, compose_project_name
-from .stack import Stack, StackContainer, container_of_row, docker_command
+from .stack import Lines, Stack, StackContainer, container_of_row, docker_command, uncancelled
 from .stack_scripts import ROW
 
 logger = logging.getLogger("otto_docker_sync.compose")
@@ -105,11 +105,11 @@ def composed(
         yield _up(project, lab, stack, build, False, deadline)
     except BaseException:
         try:
-            leave()
+            uncancelled(leave)
         except OttoError as error:  # what went wrong inside the block matters more
             logger.error("%s could not be taken down: %s", stack, error)
         raise
-    leave()
+    uncancelled(leave)
 
 
 def compose_ps(parent: Host) -> list[StackContainer]:
@@ -150,7 +150,7 @@ def compose_logs(
     follow: Literal[True],
     tail: int | None = None,
     timeout: Timeout = None,
-) -> Iterator[str]: ...
+) -> Lines: ...
 @overload
 def compose_logs(
     project: str | Project,
@@ -162,7 +162,7 @@ def compose_logs(
     follow: bool,
     tail: int | None = None,
     timeout: Timeout = None,
-) -> list[str] | Iterator[str]: ...
+) -> list[str] | Lines: ...
 def compose_logs(
     project: str | Project,
     lab: Lab,
@@ -173,7 +173,7 @@ def compose_logs(
     follow: bool = False,
     tail: int | None = None,
     timeout: Timeout = None,
-) -> list[str] | Iterator[str]:
+) -> list[str] | Lines:
     """The lines that the containers of a stack wrote, each with its container's name in front.
 
     `service` shows one only, `tail` the last lines of each. With `follow`, an iterator gives lines as they come, until
@@ -192,7 +192,7 @@ def compose_logs(
     return lines if follow else list(lines)
 
 
-def _log_lines(stack: Stack, service: str | None, follow: bool, tail: int | None, deadline: Deadline) -> Iterator[str]:
+def _log_lines(stack: Stack, service: str | None, follow: bool, tail: int | None, deadline: Deadline) -> Lines:
     try:
         yield from stack.logs(service, follow=follow, tail=tail, deadline=deadline)
     except DeadlineExpired:

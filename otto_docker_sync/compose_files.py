@@ -283,7 +283,12 @@ def _add_text(tar: tarfile.TarFile, name: str, text: str) -> None:
 
 
 def _parse(path: Path) -> tuple[str, Mapping[str, Any]]:
-    import yaml
+    try:
+        import yaml
+    except ModuleNotFoundError:
+        raise ConfigError(
+            "reading compose files needs PyYAML, which is not installed: pip install 'otto-docker-sync[lab]'"
+        ) from None
 
     class Loader(yaml.SafeLoader):
         """Compose's own tags, ``!reset`` and ``!override``, change nothing for what we look for."""

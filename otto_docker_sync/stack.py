@@ -7,23 +7,27 @@ import math
 import posixpath
 import shlex
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
+from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, NamedTuple, TypeVar
 from weakref import WeakKeyDictionary
 
 from . import stack_scripts, transfer
 from .channel import Channel, Chunk
 from .compose_files import ComposeDirectory
-from .deadline import Deadline, DeadlineExpired
+from .deadline import Deadline, DeadlineExpired, cancellation
 from .docker_errors import docker_error
 from .errors import ComposeError, ConfigError, ConnectionLost
 from .framing import new_nonce
 from .host import Host
 from .matcher import TextStream
 from .result import Status
+
+T = TypeVar("T")
+Lines = Generator[str, None, None]
 
 logger = logging.getLogger("otto_docker_sync.compose")
 
@@ -77,6 +81,13 @@ class OutOfTime(DeadlineExpired):
         self.told = told
 
 
+class Compose(NamedTuple):
+    """How Compose is called on a parent, and the options of its ``up`` that keep it from building and pulling."""
+
+    command: list[str]
+    start_only: str
+
+
 class Stack:
     """The containers of one compose project on one parent. Holds nothing; any thread may use it.
 
@@ -84,7 +95,7 @@ class Stack:
     `stack_scripts`.
     """
 
-    _compose_of: ClassVar[WeakKeyDictionary[Host, list[str]]] = WeakKeyDictionary()
+    _compose_of: ClassVar[WeakKeyDictionary[Host, Compose]] = WeakKeyDictionary()
 
     def __init__(self, parent: Host, compose_project: str) -> None:
         self.parent = parent
@@ -110,7 +121,7 @@ class Stack:
         Raises `ComposeError`, after what was not up before has been taken down.
         """
         compose = self._compose(deadline)
-        options = "--build" if build else "--no-build" + (" --pull never" if compose[-1] == "compose" else "")
+        options = "--build" if build else compose.start_only
         with tempfile.TemporaryDirectory(prefix="otto-docker-") as scratch:
             packed = Path(scratch) / "packed"
             digest = directory.pack(packed)
@@ -131,7 +142,7 @@ class Stack:
                     )
                 except OutOfTime as late:
                     if "fresh" in late.told and not ensure:
-                        self.down(Deadline.grace(ROLLBACK_TIME), settle=True)
+                        uncancelled(lambda: self.down(Deadline.grace(ROLLBACK_TIME), settle=True))
                     raise
         running = _containers(told)
         for service in sorted(set(services) - {each.service for each in running}):
@@ -192,7 +203,7 @@ class Stack:
         """Hold the stack: until the lease ends, nobody's leaving takes it down."""
         return Lease(*self._start(stack_scripts.LEASE, deadline), deadline)
 
-    def logs(self, service: str | None, *, follow: bool, tail: int | None, deadline: Deadline) -> Iterator[str]:
+    def logs(self, service: str | None, *, follow: bool, tail: int | None, deadline: Deadline) -> Lines:
         """The lines that its containers wrote; with `follow`, until these end or the iterator is closed."""
         options = [*(["--follow"] if follow else []), *([f"--tail={tail}"] if tail is not None else [])]
         if service is not None:
@@ -212,7 +223,7 @@ class Stack:
                 channel.write_some(b"end\n")
             channel.close()
 
-    def _compose(self, deadline: Deadline) -> list[str]:
+    def _compose(self, deadline: Deadline) -> Compose:
         """How Compose is called there: the plugin, or the older program of its own where there is no plugin."""
         known = self._compose_of.get(self.parent)
         if known is None:
@@ -228,18 +239,19 @@ class Stack:
                     f"{self.parent.id} has no Docker Compose: neither {shlex.join([*self._docker, 'compose'])} nor "
                     f"{shlex.join(old)} works there; install the package docker-compose-plugin"
                 )
-            known = [*self._docker, "compose"] if told.first("compose") == "2" else old
+            command = [*self._docker, "compose"] if told.first("compose") == "2" else old
+            known = Compose(command, "--no-build --pull never" if "pull" in told else "--no-build")
             self._compose_of[self.parent] = known
         return known
 
     def _script(self, body: str, nonce: str, values: dict[str, object]) -> str:
-        compose = self._compose_of.get(self.parent, [":"])
+        known = self._compose_of.get(self.parent)
         common: dict[str, object] = {"stop_timeout": 1, "volumes": "", **values}
         return (stack_scripts.PRELUDE + body).format(
             project=self.compose_project,
             nonce=nonce,
             docker=shlex.join(self._docker),
-            compose=shlex.join(compose),
+            compose=shlex.join(known.command) if known else "exit",
             row=stack_scripts.ROW,
             **common,
         )
@@ -340,6 +352,13 @@ def _filters(service: str) -> str:
     name, _, number = service.partition("#")
     labels = {"service": name, "container-number": number or "1"} if service else {}
     return " ".join(f"--filter label=com.docker.compose.{key}={value}" for key, value in labels.items())
+
+
+def uncancelled(call: Callable[[], T]) -> T:
+    """Call what has to be done also after the calls of this context were cancelled."""
+    context = copy_context()
+    context.run(cancellation.set, None)
+    return context.run(call)
 
 
 def docker_command(parent: Host) -> list[str]:

@@ -52,6 +52,7 @@ ROW = "\\t".join(
 FIND_COMPOSE = r"""
 dock ps -q >/dev/null || {{ say no-docker; exit 0; }}
 if {docker} compose version >/dev/null 2>&1; then say compose 2
+case $({docker} compose up --help 2>/dev/null) in *--pull*) say pull;; esac
 elif {docker_compose} version >/dev/null 2>&1; then say compose 1
 fi
 """

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextvars
 import logging
 import shutil
+import threading
 import time
 from pathlib import Path
 
@@ -24,7 +26,9 @@ from otto_docker_sync import (
     composed,
 )
 from otto_docker_sync._sandbox import Sshd
+from otto_docker_sync.deadline import Cancellation, cancellation
 from tests.lab.lab import Lab as Parts
+from tests.lab.telnetd import Telnetd
 
 from .conftest import Bench
 
@@ -140,6 +144,16 @@ class TestUp:
             assert lab.get("local.repo1.api") is services["api"]
         assert bench.containers("-a") == []
 
+    def test_a_telnet_parent(self, bench: Bench, telnetd: Telnetd) -> None:
+        lab = bench.load()
+        command = getattr(lab.get("carrot"), "docker_command", ())
+        login = {"password": telnetd.password, "port": telnetd.port, "term": "telnet"}
+        lab.add(UnixHost(telnetd.host, telnetd.user, id="old", docker_command=command, **login))
+        with composed("repo1", lab, on="old") as services:
+            assert services["db"].oneshot("cat /srv/schema").output.split() == ["create"]
+            assert [line[-10:] for line in compose_logs("repo1", lab, on="old")] == ["api speaks"] * 2
+        assert bench.containers("-a") == []
+
 
 class TestFailures:
     def test_compose_has_the_last_word_and_what_was_started_goes(self, either_bench: Bench, sshd: Sshd) -> None:
@@ -185,6 +199,18 @@ class TestFailures:
         assert time.monotonic() - start < 10
         assert bench.containers("-a") == []
         assert not private_directory(sshd, bench).exists()
+
+    def test_cancelled(self, bench: Bench) -> None:
+        recipe = bench.directory / "db/Dockerfile"
+        recipe.write_text(recipe.read_text().replace("COPY", "RUN sleep 30\nCOPY"))
+        lab, stop, context = bench.load(), Cancellation("Ctrl-C"), contextvars.copy_context()
+        context.run(cancellation.set, stop)
+        timer = threading.Timer(2, stop.cancel)
+        timer.start()
+        with pytest.raises(ComposeError, match="Ctrl-C"):
+            context.run(compose_up, "repo1", lab)
+        timer.join()
+        assert bench.containers("-a") == []
 
     @pytest.mark.parametrize(
         ("change", "message"),
@@ -283,7 +309,7 @@ class TestLogs:
         assert compose_logs("repo1", lab, service="db") == []
         assert compose_logs("repo1", lab, tail=0) == []
 
-        following = iter(compose_logs("repo1", lab, service="api", follow=True))
+        following = compose_logs("repo1", lab, service="api", follow=True)
         assert {next(following)[-10:], next(following)[-10:]} == {"api speaks"}
         api.oneshot("echo more >/proc/1/fd/1").check()
         assert next(following).endswith("more")
@@ -294,8 +320,8 @@ class TestLogs:
         lab = bench.load()
         compose_up("repo1", lab)
         lines = compose_logs("repo1", lab, follow=True)
-        next(iter(lines))
-        lines.close()  # type: ignore[attr-defined]  # the guard sees to it that nothing runs on
+        next(lines)
+        lines.close()  # the guard sees to it that nothing runs on
         assert len(list(compose_logs("repo1", lab, follow=True, timeout=1))) == 2
 
     def test_of_what_is_not_there(self, bench: Bench) -> None:
