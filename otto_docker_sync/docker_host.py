@@ -102,7 +102,7 @@ class DockerContainerHost(Host):
         if self.workdir is not None:
             options += ["-w", self.workdir]
         self._tried.id = self._target(deadline)
-        command = [*self._docker(), "exec", *options, self._tried.id, *(argv or [self.shell])]
+        command = [*self._docker(), "exec", *options, self._tried.id, *argv]
         return self.parent._open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
 
     def _docker(self) -> tuple[str, ...]:

@@ -30,6 +30,7 @@ from .result import (
     TransferResult,
 )
 from .session import Commands, HostSession
+from .shell import LoginEnvironment
 from .warden import Warden
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Host(ABC):
         term: str = "dumb",
         size: tuple[int, int] = SIZE,
     ) -> Channel:
-        """Start a program on this host; no argv is the user's login shell.
+        """Start a program on this host.
 
         `tags` is harmless environment. No part of `argv` is ever interpreted by a shell. Returns when the channel is
         open, which is no proof that the program runs. Raises `ConnectError` and its kin.
@@ -114,6 +115,10 @@ class Host(ABC):
 
     def _environment(self) -> dict[str, str]:
         return {}
+
+    def _login_argv(self) -> list[str]:
+        """What a person gets on a terminal."""
+        return [self.shell]
 
     def _explain(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
         text = (out + b"\n" + err).decode("utf-8", "replace").strip()[-2000:]
@@ -335,8 +340,11 @@ class Host(ABC):
         warden = self._warden(deadline)
         session = new_nonce()
         tags = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session}
-        channel = self._open_channel([self.shell], tags=tags, tty=True, deadline=deadline, term=term, size=size)
+        environment = LoginEnvironment(self.shell, self._environment())
+        argv = environment.argv or self._login_argv()
+        channel = self._open_channel(argv, tags=tags, tty=True, deadline=deadline, term=term, size=size)
         try:
+            environment.hand_over(channel, deadline)
             yield channel
         finally:
             grace = Deadline.grace(CLOSE_TIME)

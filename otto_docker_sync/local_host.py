@@ -55,11 +55,10 @@ class LocalHost(Host):
         size: tuple[int, int] = SIZE,
     ) -> Channel:
         deadline.check()
-        return LocalChannel(argv or _login_shell(), tty=tty, term=term, size=size, env=tags)
+        return LocalChannel(argv, tty=tty, term=term, size=size, env=tags)
+
+    def _login_argv(self) -> list[str]:
+        return [os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "sh", "-l"]
 
     def _close_link(self) -> None:
         reap(Deadline.grace(REAP_TIME))
-
-
-def _login_shell() -> list[str]:
-    return [os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "sh", "-l"]

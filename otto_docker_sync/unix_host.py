@@ -117,6 +117,9 @@ class UnixHost(Host):
             )
         return self._connections.open_channel(shlex.join(argv), tty=tty, term=term, size=size, deadline=deadline)
 
+    def _login_argv(self) -> list[str]:
+        return ["sh", "-c", 'exec "${SHELL:-sh}" -l']
+
     def _close_link(self) -> None:
         self._connections.close()
 

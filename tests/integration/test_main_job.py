@@ -29,6 +29,7 @@ from otto_docker_sync import (
     Status,
     UnixHost,
 )
+from otto_docker_sync.deadline import Deadline
 from tests.lab.containers import Container
 
 Made = Callable[..., Container]
@@ -321,6 +322,21 @@ def test_no_secret_in_the_process_list(shared_container: Callable[[str], Contain
     for start in (host.run, host.oneshot):
         seen = seen_while(start)
         assert "OTTO_" in seen and "s3cret" not in seen
+
+
+def test_the_environment_of_a_shell_on_a_terminal(
+    shared_container: Callable[[str], Container], container_host: Hosts, shell_kind: str
+) -> None:
+    host = container_host(shared_container(shell_kind), env={"TOKEN": "it's s3cret"})
+    deadline = Deadline.after(20)
+    with host._terminal("xterm", (80, 24), deadline) as channel:
+        channel.write(b'echo "<$TOKEN $TERM>"\n', deadline)
+        shown = b""
+        while b"<it's s3cret xterm>" not in shown:
+            chunk = channel.read(deadline)
+            assert not chunk.ended, shown
+            shown += chunk.out
+        assert b"export" not in shown
 
 
 def _read(path: str) -> str:
