@@ -26,7 +26,8 @@ default_role = "py:obj"  # what is no public name, such as an argument, is just 
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
-autodoc_class_signature = "separated"
+autodoc_typehints_format = "short"
+autodoc_type_aliases = {name: name for name in ("Command", "Expects", "Hosts", "Timeout")}
 python_use_unqualified_type_names = True
 
 # The page of the Robot Framework library is made by Robot Framework's own tool and copied beside the others.
