@@ -1,0 +1,115 @@
+"""Other ways to start the docker client: through sudo, and podman in its place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from otto_docker_sync import DockerContainerHost, DockerUnavailable, NoSuchContainer, UnixHost
+from otto_docker_sync._sandbox import Docker
+from tests.lab.account import Account
+from tests.lab.containers import Container
+from tests.lab.lab import Lab
+
+SUDO = ("sudo", "-n", "docker")
+
+
+def exercise(host: DockerContainerHost, tmp_path: Path) -> None:
+    """Every way in which the library calls the client."""
+    assert host.is_running()
+    result = host.oneshot("echo out; echo err >&2; exit 3")
+    assert (result.stdout, result.stderr, result.retcode) == ("out\n", "err\n", 3)
+    late = host.oneshot("echo begun; sleep 1000", timeout=1.0)
+    assert (late.output, late.timed_out) == ("begun\n", True)
+    assert host.run("cd /tmp && x=1; stty size").output == "50 200\n"
+    assert host.run("pwd; echo $x").output == "/tmp\n1\n"
+    data = os.urandom(100_000)
+    (tmp_path / "data").write_bytes(data)
+    host.put(tmp_path / "data", "/tmp").check()
+    assert host.oneshot(["cat", "/tmp/data"]).output_bytes == data
+    host.get("/tmp/data", tmp_path / "back").check()
+    assert (tmp_path / "back" / "data").read_bytes() == data
+
+
+@pytest.fixture
+def sudoers(account: Account) -> Iterator[None]:
+    entry = Path("/etc/sudoers.d") / account.name.replace(".", "_")
+    entry.write_text(
+        f'Defaults:{account.name} env_keep += "DOCKER_HOST DOCKER_CONFIG"\n'
+        f"{account.name} ALL=(root) NOPASSWD: {shutil.which('docker')}\n"
+    )
+    entry.chmod(0o440)
+    yield
+    entry.unlink()
+
+
+@pytest.mark.usefixtures("sudoers")
+def test_sudo(
+    make_unix_host: Callable[..., UnixHost],
+    container_host: Callable[..., DockerContainerHost],
+    container: Callable[..., Container],
+    tmp_path: Path,
+) -> None:
+    parent = make_unix_host(docker_command=SUDO)
+    (tmp_path / "back").mkdir()
+    exercise(container_host(container("busybox"), parent), tmp_path)
+
+
+def test_sudo_that_asks_for_a_password(
+    make_unix_host: Callable[..., UnixHost],
+    container_host: Callable[..., DockerContainerHost],
+    shared_container: Callable[[str], Container],
+) -> None:
+    host = container_host(shared_container("busybox"), make_unix_host(docker_command=SUDO))
+    for verb in (host.oneshot, host.run):
+        with pytest.raises(DockerUnavailable, match="NOPASSWD"):
+            verb("true")
+    with pytest.raises(DockerUnavailable, match="NOPASSWD"):
+        host.is_running()
+
+
+def test_a_client_that_is_not_there(
+    make_unix_host: Callable[..., UnixHost],
+    container_host: Callable[..., DockerContainerHost],
+    shared_container: Callable[[str], Container],
+) -> None:
+    host = container_host(shared_container("busybox"), make_unix_host(docker_command=("no-such-client",)))
+    for verb in (host.oneshot, host.run):
+        with pytest.raises(DockerUnavailable, match="docker_command"):
+            verb("true")
+
+
+@pytest.fixture
+def podman_container(lab: Lab, docker: Docker, tmp_path: Path) -> Iterator[str]:
+    """A busybox container that podman runs as root."""
+
+    def podman(*argv: str) -> str:
+        return subprocess.run(["podman", *argv], check=True, capture_output=True, text=True).stdout.strip()
+
+    archive, tag = tmp_path / "image.tar", lab.image("busybox")
+    docker("save", "--output", str(archive), tag)
+    loaded = podman("load", "--input", str(archive)).rpartition("Loaded image: ")[2]
+    limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]
+    made = podman("--runtime", "runc", "run", "--detach", "--network", "none", *limits, loaded, "sleep", "1000000")
+    yield made
+    podman("rm", "--force", "--time", "0", made)
+    podman("rmi", loaded)
+
+
+def test_podman(
+    make_sshd: Callable[..., object],
+    make_unix_host: Callable[..., UnixHost],
+    container_host: Callable[..., DockerContainerHost],
+    podman_container: str,
+    tmp_path: Path,
+) -> None:
+    parent = make_unix_host(make_sshd(login="root"), docker_command=("podman",))
+    (tmp_path / "back").mkdir()
+    exercise(container_host(podman_container, parent), tmp_path)
+    with pytest.raises(NoSuchContainer):
+        container_host("nosuch", parent, service="other").oneshot("true")
