@@ -7,16 +7,17 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import paramiko
 
 from .channel import Channel
 from .deadline import Deadline, DeadlineExpired
-from .errors import ConfigError, ConnectError, ConnectionLost
+from .errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from .secret import Secret
 from .ssh_channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
 from .ssh_config import SSHOptions, Target, identity_of, resolve
-from .ssh_connect import Connection, Dial, connect
+from .ssh_connect import Connection, connect
 from .ssh_pool import Pool
 from .ssh_transport import Raw, RawChannel, Transport
 from .tcp import Stream, dial_command, dial_tcp
@@ -104,7 +105,10 @@ class Connections(Pool):
     def open_tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
         """Connect from this host to another; the stream that carries that one's SSH connection."""
         with self._in_time(deadline):
-            connection = self._reserve(deadline, tunnel=True)
+            return self._tunnel(host, port, deadline)
+
+    def _tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
+        connection = self._reserve(deadline, tunnel=True)
 
         def release() -> None:
             self._release(connection, tunnel=True)
@@ -139,7 +143,8 @@ class Connections(Pool):
                 client.logger = logging.getLogger("otto_docker_sync.paramiko")
                 yield client
         except (TimeoutError, EOFError, OSError, paramiko.SSHException, paramiko.SFTPError) as error:
-            if isinstance(error, OSError) and type(error) is not TimeoutError and "Socket is closed" not in error.args:
+            channels = type(error) is TimeoutError or "Socket is closed" in error.args
+            if isinstance(error, OttoError) or (isinstance(error, OSError) and not channels):
                 raise  # about a file, or from the caller's own code
             if deadline.expired:
                 raise DeadlineExpired("the file transfer did not end") from error
@@ -158,17 +163,19 @@ class Connections(Pool):
 
     def describe(self) -> dict[str, object]:
         """Facts about the connection for people, without secrets: server, cipher, login, sessions, and the hop's."""
+        self._check_process()
         with self._changed:
-            facts: dict[str, object] = {"host": self.where, "connections": len(self._open)}
-            if self._open:
-                first = self._open[0]
+            alive = [connection for connection in self._open if connection.alive]
+            facts: dict[str, object] = {"host": self.where, "connections": len(alive)}
+            if alive:
+                first = alive[0]
                 transport = first.transport
                 facts |= {
                     "server": transport.remote_version,
                     "cipher": transport.remote_cipher,
                     "host_key": transport.host_key_type,
                     "login": f"{self._target.user if self._target else self._user} by {first.login}",
-                    "sessions": sum(connection.sessions for connection in self._open),
+                    "sessions": sum(connection.sessions for connection in alive),
                     "sessions_per_connection": self.sessions_per_connection,
                 }
             hop = self._hop or (self._own_hops[-1] if self._own_hops else None)
@@ -225,51 +232,47 @@ class Connections(Pool):
         self._target = target
         hop = self._hop or self._jump(target)
         where = self.where
-        dial: Dial
         if hop is not None:
             where += f" through {hop.label}"
-
-            def dial(deadline: Deadline) -> Stream:
-                try:
-                    return hop.open_tunnel(target.host, target.port, deadline)
-                except DeadlineExpired as late:
-                    raise DeadlineExpired(f"its hop {hop.label} opened no tunnel ({late})") from None
-                except (ConnectError, ConnectionLost) as error:
-                    kind = type(error) if isinstance(error, ConnectError) else ConnectError
-                    raise kind(f"{self.where} is not reached, because of its hop: {error}") from error
-
-        elif target.proxy_command:
-            command = target.proxy_command
-
-            def dial(deadline: Deadline) -> Stream:
-                return dial_command(command)
-
-        else:
-
-            def dial(deadline: Deadline) -> Stream:
-                return dial_tcp(target.host, target.port, where, deadline, patience=3 * target.keepalive_interval)
-
+        dial = partial(self._dial, target, hop, where)
         connection = connect(target, where, self._password, self._options, dial, deadline, started)
         _log.info("connected to %s as %s by %s", where, target.user, connection.login)
         return connection
+
+    def _dial(self, target: Target, hop: Connections | None, where: str, deadline: Deadline) -> Stream:
+        """The bytes below one connection."""
+        if hop is None and target.proxy_command:
+            return dial_command(target.proxy_command)
+        if hop is None:
+            return dial_tcp(target.host, target.port, where, deadline, patience=3 * target.keepalive_interval)
+        try:
+            return hop._tunnel(target.host, target.port, deadline)
+        except DeadlineExpired as late:
+            raise DeadlineExpired(f"its hop {hop.label} opened no tunnel ({late})") from None
+        except (ConnectError, ConnectionLost) as error:
+            kind = type(error) if isinstance(error, ConnectError) else ConnectError
+            raise kind(f"{self.where} is not reached, because of its hop: {error}") from error
 
     def _jump(self, target: Target) -> Connections | None:
         """The connections to the last host of the ProxyJump, made on the first call."""
         if self._own_hops or not target.jumps:
             return self._own_hops[-1] if self._own_hops else None
         behind = (*self._behind, self._host)
-        hop = None
+        hops: list[Connections] = []
         for jump in target.jumps:
             if jump.host in behind:
                 raise ConfigError(f"ProxyJump goes in a circle: {' -> '.join([*behind, jump.host])}")
             options = self._options
             if identity_of(jump.host, options):
                 options = replace(options, identity_file=None)
-            hop = Connections(
-                jump.host, jump.host, port=jump.port, user=jump.user, options=options, hop=hop, _behind=behind
+            hop = hops[-1] if hops else None
+            hops.append(
+                Connections(
+                    jump.host, jump.host, port=jump.port, user=jump.user, options=options, hop=hop, _behind=behind
+                )
             )
-            self._own_hops.append(hop)
-        return hop
+        self._own_hops = hops
+        return hops[-1]
 
     @contextmanager
     def _in_time(self, deadline: Deadline) -> Iterator[None]:

@@ -7,6 +7,7 @@ import shlex
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -120,7 +121,11 @@ class Credentials:
         if not self._pending and not self._tried:
             self._pending.append(Credential("none", _NOTHING, lambda auth, *args: auth.auth_none(*args)))
         while credential := self._next():
-            self._try(credential, transport, deadline)
+            try:
+                self._try(credential, transport, deadline)
+            except DeadlineExpired:
+                self.close()
+                raise
             if transport.is_authenticated():
                 self.used = credential.text
                 return
@@ -131,8 +136,10 @@ class Credentials:
         raise AuthenticationError(self._refused(where, ""))
 
     def close(self) -> None:
-        """Let go of the agent."""
-        if self._agent is not None:
+        """Let go of the agent, also while it is asked to sign."""
+        if self._agent is not None and self._agent._conn is not None:
+            with suppress(OSError):
+                self._agent._conn.shutdown(socket.SHUT_RDWR)
             self._agent._close()
 
     def _next(self) -> Credential | None:

@@ -36,7 +36,7 @@ class SSHChannel(Channel):
         self._raw = raw
         self._where = where
         self._on_close = on_close
-        self._closing = threading.Lock()
+        self._closing = threading.RLock()
         self._closed = False
         self._pid = os.getpid()
 
@@ -107,15 +107,20 @@ class SSHChannel(Channel):
                     raw.wake.wait(deadline.remaining())
 
     def close(self) -> None:
-        with self._closing:
-            if self._closed or os.getpid() != self._pid:
-                return
-            self._closed = True
-        self._raw.close()
-        self._on_close()
+        if os.getpid() == self._pid:
+            self._let_go(self._raw.close)
 
     def __del__(self) -> None:
-        self.close()
+        if os.getpid() == self._pid:
+            self._let_go(self._raw.forsake)
+
+    def _let_go(self, close: Callable[[], None]) -> None:
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        close()
+        self._on_close()
 
     def __repr__(self) -> str:
         state = "closed" if self._raw.closed else "open"

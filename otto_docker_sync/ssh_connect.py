@@ -127,7 +127,7 @@ def _attempt(
         if isinstance(error, DeadlineExpired) and not error.args:
             raise DeadlineExpired(_waited_for(transport)) from None
         raise
-    link.interval = target.keepalive_interval
+    link.watch(target.keepalive_interval)
     return Connection(transport, credentials.used)
 
 

@@ -24,25 +24,26 @@ _SEND_WAIT = 0.1
 class Link:
     """The socket of one Paramiko transport.
 
-    It counts how long nothing arrived. After `interval` seconds it asks for a sign of life, after three times that
-    it ends, and everybody who waits on the connection with it. A suspended process or laptop does not count as
-    silence. Once ended, it reads as the end of the stream, and `reason` says why.
+    Once it is told to `watch`, it counts how long nothing arrives. After `interval` seconds it asks for a sign of life,
+    after three times that it ends, and everybody who waits on the connection with it. Time in which this process or
+    machine was suspended is no silence. Once ended, it reads as the end of the stream, and `reason` says why.
     """
-
-    interval = math.inf
-    """Set once somebody logged in: until then a deadline is kept anyway."""
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.greeting = b""
         """The first bytes that arrived: what is there when it is no SSH server."""
+        self.tidy: Callable[[], None] = lambda: None
+        """Called between two reads."""
         self.ping: Callable[[], None] = lambda: None
+        """Called when nothing arrived for long: it sends what must be answered."""
         self.idle: Callable[[], bool] = lambda: False
         """Asked while nothing arrives; True ends the link as no longer needed."""
         self.thread: threading.Thread | None = None
         self.ended = False
         self.reason = ""
         """Why the link ended, when it knows."""
+        self._interval = math.inf
         self._quiet = 0.0
         self._pings = 0
         self._ahead = memoryview(b"")
@@ -50,6 +51,10 @@ class Link:
         self._sending = threading.Lock()
         self._pid = os.getpid()
         _links.add(self)
+
+    def watch(self, interval: float) -> None:
+        """Take silence for death from now on; whoever connects has a deadline of his own."""
+        self._interval, self._quiet, self._pings = interval, 0.0, 0
 
     def settimeout(self, seconds: float) -> None:
         """Paramiko asks for its own pace; ours is SLICE."""
@@ -62,6 +67,7 @@ class Link:
         return bytes(taken)
 
     def _receive(self) -> bytes:
+        self.tidy()
         if self._unsent:
             with self._sending:
                 self._flush(0)
@@ -84,9 +90,9 @@ class Link:
 
     def _nothing_arrived(self, seconds: float) -> None:
         self._quiet += seconds
-        if self._quiet >= 3 * self.interval:
+        if self._quiet >= 3 * self._interval:
             self.end(f"no answer for {self._quiet:.1f} s")
-        elif self._quiet >= (self._pings + 1) * self.interval:
+        elif self._quiet >= (self._pings + 1) * self._interval:
             self._pings += 1
             self.ping()
         if self.idle():

@@ -21,6 +21,7 @@ IDLE_LIMIT = 10.0
 """Seconds until a connection in surplus ends that nobody uses."""
 
 _SETTLING_TIME = 1.0
+_SETTLING_TRIES = 8
 _FULL_FOR = 5.0
 
 _log = logging.getLogger("otto_docker_sync.ssh")
@@ -131,7 +132,8 @@ class Pool(ABC):
         if code == 1:
             raise ConnectError(f"{self.where} refuses sessions: {text}")
         connection.full_at = connection.sessions
-        if connection.closed_at and now - connection.closed_at < _SETTLING_TIME:
+        just_closed = connection.closed_at and now - connection.closed_at < _SETTLING_TIME
+        if just_closed and connection.settling < _SETTLING_TRIES:
             # The server lets go of a session a little after its end: try again soon.
             connection.settling += 1
             connection.full_until = now + min(0.005 * 2**connection.settling, 0.2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+from collections import deque
 from typing import Any, ClassVar, TypeVar
 
 import paramiko
@@ -54,6 +55,13 @@ class RawChannel(_Channel):  # type: ignore[misc]
     def close(self) -> None:
         if os.getpid() == self._pid:  # else it is a forked child's copy, and the server is not to hear of it
             super().close()
+
+    def forsake(self) -> None:
+        """Let the transport's own thread close the channel: garbage may be collected by one that is just sending."""
+        if self.active and not self.closed and os.getpid() == self._pid:
+            self.transport.orphans.append(self)
+
+    __del__ = forsake
 
     def request(self, kind: str, *fields: Any, reply: bool = True) -> None:
         """Send a request. Nobody waits for the reply: when it is a refusal the channel closes."""
@@ -102,13 +110,17 @@ class Transport(_Transport):  # type: ignore[misc]
     def __init__(self, link: Link) -> None:
         super().__init__(link, default_window_size=WINDOW_SIZE, default_max_packet_size=PACKET_SIZE)
         self.set_log_channel("otto_docker_sync.paramiko")
+        self.name = "SSH connection"
         self.link = link
         self.last_words = ""
         """What the server said when it ended the connection."""
+        self.orphans: deque[RawChannel] = deque()
+        """Channels that were dropped and not closed."""
         self._held: list[paramiko.Message] = []
         self._abandoned: set[RawChannel] = set()
         link.thread = self
-        link.ping = self.ping
+        link.ping = self._ping
+        link.tidy = self._close_orphans
 
     @property
     def writable(self) -> bool:
@@ -136,7 +148,11 @@ class Transport(_Transport):  # type: ignore[misc]
         except EOFError:
             pass  # the link has ended: whoever waits for an answer learns it there
 
-    def ping(self) -> None:
+    def _close_orphans(self) -> None:
+        while self.orphans:
+            self.orphans.popleft().close()
+
+    def _ping(self) -> None:
         """Ask the server for an answer, any answer."""
         message = paramiko.Message()
         message.add_byte(cMSG_GLOBAL_REQUEST)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import signal
 import socket
 import subprocess
 import threading
+from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 from .deadline import Deadline, DeadlineExpired
@@ -74,15 +78,14 @@ class SocketStream:
         return 0
 
     def shutdown(self) -> None:
-        try:
+        with suppress(OSError):  # the far end may have been first
             self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the far end was first
 
     def close(self) -> None:
         self._socket.close()
         if self._process is not None:
-            self._process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def forget(self) -> None:
@@ -131,11 +134,13 @@ def _connect(sock: socket.socket, address: object, deadline: Deadline) -> socket
     with waker, woken:
         try:
             sock.setblocking(False)
-            sock.connect_ex(address)  # type: ignore[arg-type]  # as getaddrinfo made it
+            code = sock.connect_ex(address)  # type: ignore[arg-type]  # as getaddrinfo made it
+            if code not in (0, errno.EINPROGRESS):
+                raise OSError(code, os.strerror(code))
             poll = select.poll()
             poll.register(sock, select.POLLOUT)
             poll.register(woken, select.POLLIN)
-            with deadline.waking(lambda: waker.send(b"x")):
+            with deadline.waking(partial(_wake, waker)):
                 remaining = deadline.remaining()
                 ready = poll.poll(None if remaining is None else remaining * 1000)
             if sock.fileno() not in [descriptor for descriptor, _ in ready]:
@@ -146,6 +151,11 @@ def _connect(sock: socket.socket, address: object, deadline: Deadline) -> socket
         except BaseException:
             sock.close()
             raise
+
+
+def _wake(waker: socket.socket) -> None:
+    with suppress(OSError):  # the connection may be there by now
+        waker.send(b"x")
 
 
 def _tune(sock: socket.socket, patience: float) -> None:
@@ -187,6 +197,6 @@ def dial_command(command: str) -> Stream:
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            ["sh", "-c", f"exec {command}"], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
+            ["sh", "-c", command], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
         )
     return SocketStream(ours, process)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
+from paramiko.packet import Packetizer
 
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync.deadline import Cancellation, Deadline, DeadlineExpired, cancellation
@@ -175,3 +176,23 @@ def test_new_keys_after_each_megabyte_change_nothing(connect: Connect, make_sshd
     other.write(b"still there\n", Deadline.after(5))
     assert read_until(other, b"\n") == b"still there\n"
     other.close()
+
+
+def test_new_keys_at_our_own_wish_while_other_channels_end(connect: Connect, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paramiko's own thread would wait for itself when the server closes a channel during such an exchange."""
+    monkeypatch.setattr(Packetizer, "REKEY_BYTES", 1 << 19)
+    connections = connect()
+    flood = connections.open_channel("yes", deadline=Deadline.after(20))
+
+    def read_on() -> None:
+        while not flood.read(Deadline.after(20)).ended:
+            pass
+
+    reader = InThread(read_on)
+    started = time.monotonic()
+    for number in range(40):
+        assert run(connections, f"echo {number}").out == b"%d\n" % number
+    assert time.monotonic() - started < 25
+    flood.close()
+    reader.join()
+    assert connections.describe()["connections"] == 1

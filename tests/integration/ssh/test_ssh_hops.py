@@ -72,6 +72,19 @@ def test_more_tunnels_than_sessions_fit_on_one_connection(connect: Connect) -> N
     assert hop.describe()["connections"] == 1
 
 
+def test_one_in_a_hurry_through_a_hop_does_not_spoil_it_for_the_others(connect: Connect, proxy: Proxy) -> None:
+    hop = connect(label="hop", port=proxy.port)
+    carrot = connect(hop=hop)
+    proxy.delay(0.1)
+    hurried = InThread(lambda: run(carrot, "echo in", timeout=0.15))
+    while not hop._connecting:
+        time.sleep(0.001)
+    patient = InThread(lambda: run(carrot, "echo in"))
+    also = InThread(lambda: run(hop, "echo in"))
+    assert isinstance(hurried.join().error, ConnectError)
+    assert patient.join().value.out == also.join().value.out == b"in\n"
+
+
 class TestErrors:
     def test_a_hop_that_is_not_reached(self, connect: Connect) -> None:
         port = free_port()

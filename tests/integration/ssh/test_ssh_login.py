@@ -112,7 +112,7 @@ class TestHostKeys:
         self, connect: Connect, sshd: Sshd, tmp_path: Path
     ) -> None:
         file = tmp_path / "known"
-        file.write_text(f"{sshd.known_hosts.read_text()}@revoked * {sshd.host_key}\n")
+        file.write_text(f"[127.0.0.1]:{sshd.port} {sshd.host_key}\n@revoked * {sshd.host_key}\n")
         with pytest.raises(HostKeyError, match=f"marked as revoked in {file} line 2"):
             run(connect(known_hosts=file), "echo in")
 
@@ -169,7 +169,11 @@ class TestKeys:
 
     @pytest.mark.parametrize("kind", ["rsa", "ecdsa", "pem"])
     def test_other_kinds_of_key(self, connect: Connect, make_sshd: MakeSshd, tmp_path: Path, kind: str) -> None:
-        arguments = {"rsa": ("-t", "rsa"), "ecdsa": ("-t", "ecdsa"), "pem": ("-t", "rsa", "-m", "PEM")}[kind]
+        arguments = {
+            "rsa": ("-t", "rsa", "-b", "2048"),
+            "ecdsa": ("-t", "ecdsa"),
+            "pem": ("-t", "rsa", "-b", "2048", "-m", "PEM"),
+        }[kind]
         key = make_key(tmp_path / kind, *arguments, "-N", "")
         assert works(connect(with_key(make_sshd(), key), identity_file=key))
 
@@ -250,6 +254,10 @@ class TestUnreachable:
         port = free_port()
         with pytest.raises(ConnectError, match=rf"carrot \(127.0.0.1:{port}\) .* 127.0.0.1: Connection refused"):
             run(connect(port=port), "echo in")
+
+    def test_an_address_to_which_there_is_no_way(self, connect: Connect) -> None:
+        with pytest.raises(ConnectError, match=r"cannot be reached: 255.255.255.255: \w"):
+            run(connect(host="255.255.255.255"), "echo in")
 
     def test_every_address_of_a_name_is_tried(
         self, connect: Connect, sshd: Sshd, monkeypatch: pytest.MonkeyPatch

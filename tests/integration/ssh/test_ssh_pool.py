@@ -148,8 +148,8 @@ def test_many_threads_learn_of_one_failure(connect: Connect, make_sshd: MakeSshd
 
 def test_one_who_is_in_a_hurry_does_not_spoil_it_for_the_others(connect: Connect, proxy: Proxy) -> None:
     connections = connect(port=proxy.port)
-    proxy.delay(0.2)
-    hurried = InThread(lambda: run(connections, "echo in", timeout=0.1))
+    proxy.delay(0.1)
+    hurried = InThread(lambda: run(connections, "echo in", timeout=0.15))
     while not connections._connecting:
         time.sleep(0.001)
     patient = InThread(lambda: run(connections, "echo in"))
