@@ -78,7 +78,7 @@ class DockerCopy:
         if path == "~" or path.startswith("~/"):
             raise Refused(f"{path}: nothing can be run in the container to find the home directory; give a whole path")
         if any(0xDC80 <= ord(character) <= 0xDCFF for character in path):
-            raise Refused("docker cp takes no path that is not UTF-8, and nothing else works here; take what is above it")
+            raise Refused("docker cp takes no path that is not UTF-8, and nothing else works here: take one above it")
         facts = self._inspect()
         path = posixpath.join("/", self._workdir or facts["Config"].get("WorkingDir") or "/", path)
         kinds = dict.fromkeys(KERNEL, "tmpfs")

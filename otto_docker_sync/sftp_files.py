@@ -23,10 +23,9 @@ class SFTPCourier:
     """
 
     def __init__(
-        self, open_sftp: Callable[[Deadline], AbstractContextManager[Any]], times: bool, deadline: Deadline
+        self, open_sftp: Callable[[Deadline], AbstractContextManager[Any]], deadline: Deadline
     ) -> None:
         self._open_sftp = open_sftp
-        self._times = times
         self._deadline = deadline
         self._at = ""
 
@@ -46,7 +45,7 @@ class SFTPCourier:
                     raise
                 for entry, path in reversed(paths):
                     if entry.is_directory:
-                        self._finish(sftp, entry, path, None)
+                        self._finish(sftp, entry, path, None, cargo.times)
                 self._write(sftp, f"{top}/size", [b"%d\n" % tree.size], lambda sent: None)
 
     def fetch(self, sources: dict[int, str], receiver: Receiver) -> None:
@@ -64,7 +63,7 @@ class SFTPCourier:
             self._call(sftp.mkdir, path, 0o700)
         elif entry.is_file:
             self._write(sftp, path, content_of(entry), lambda sent: cargo.sent(number, sent))
-            self._finish(sftp, entry, path, cargo.mode)
+            self._finish(sftp, entry, path, cargo.mode, cargo.times)
         else:
             self._at = path
             sftp.symlink(os.fsencode(entry.link), os.fsencode(path))
@@ -77,9 +76,9 @@ class SFTPCourier:
                 file.write(piece)
                 sent(len(piece))
 
-    def _finish(self, sftp: Any, entry: Entry, path: str, mode: int | None) -> None:
+    def _finish(self, sftp: Any, entry: Entry, path: str, mode: int | None, times: bool) -> None:
         self._call(sftp.chmod, path, stat.S_IMODE(entry.stat.st_mode) if mode is None else mode)
-        if self._times:
+        if times:
             self._call(sftp.utime, path, (entry.stat.st_mtime, entry.stat.st_mtime))
 
     def _fetch(self, sftp: Any, path: bytes, parts: Sequence[str], unpacker: Unpacker, about: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tarfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
@@ -93,13 +94,15 @@ def _walk(path: str, name: str, status: os.stat_result) -> Iterator[Entry]:
 class Cargo:
     """Local trees on their way, and the tar stream that carries them.
 
-    ``mode`` takes the place of the permissions of files; ``sent`` hears of the number of a tree and of bytes of its
-    files. A stream raises `Refused` where a file cannot be read, or is shorter by now; one that has grown is cut.
+    ``mode`` takes the place of the permissions of files; without ``times``, all are of now; ``sent`` hears of the
+    number of a tree and of bytes of its files. A stream raises `Refused` where a file cannot be read, or is shorter by
+    now; one that has grown is cut.
     """
 
     trees: list[tuple[int, str, LocalTree]]
     """Number, name at the destination, tree."""
     mode: int | None
+    times: bool
     sent: Callable[[int, int], object]
 
     def stream(self, owner: Owner = (0, 0), *, staged: bool) -> Iterator[bytes]:
@@ -136,26 +139,26 @@ class Cargo:
     def _members(self, top: str, tree: LocalTree, owner: Owner) -> Iterator[tuple[bytes, Entry]]:
         """The header of each entry. Directories come again at the end, with the mode and time they are to keep:
         until then their owner must be able to write in them."""
-        closing = []
+        closing, now = [], time.time()
         for entry in tree.entries:
             name = f"{top}/{entry.name}" if entry.name else top
-            mode, time = stat.S_IMODE(entry.stat.st_mode), entry.stat.st_mtime
+            mode, moment = stat.S_IMODE(entry.stat.st_mode), entry.stat.st_mtime if self.times else now
             if entry.is_directory:
-                yield _header(name, tarfile.DIRTYPE, mode | 0o700, owner, time=time), entry
-                closing.append((_header(name, tarfile.DIRTYPE, mode, owner, time=time), entry))
+                yield _header(name, tarfile.DIRTYPE, mode | 0o700, owner, moment=moment), entry
+                closing.append((_header(name, tarfile.DIRTYPE, mode, owner, moment=moment), entry))
             elif entry.is_file:
                 mode = mode if self.mode is None else self.mode
-                yield _header(name, tarfile.REGTYPE, mode, owner, time=time, size=entry.size), entry
+                yield _header(name, tarfile.REGTYPE, mode, owner, moment=moment, size=entry.size), entry
             else:
-                yield _header(name, tarfile.SYMTYPE, 0o777, owner, time=time, link=entry.link), entry
+                yield _header(name, tarfile.SYMTYPE, 0o777, owner, moment=moment, link=entry.link), entry
         yield from reversed(closing)
 
 
 def _header(
-    name: str, kind: bytes, mode: int, owner: Owner, *, size: int = 0, time: float = 0, link: str = ""
+    name: str, kind: bytes, mode: int, owner: Owner, *, size: int = 0, moment: float = 0, link: str = ""
 ) -> bytes:
     info = tarfile.TarInfo(name)
-    info.type, info.mode, info.size, info.mtime, info.linkname = kind, mode, size, int(time), link
+    info.type, info.mode, info.size, info.mtime, info.linkname = kind, mode, size, int(moment), link
     info.uid, info.gid = owner
     # The one format in which every tar reads long names, and names in any encoding.
     return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")

@@ -108,7 +108,7 @@ def get(
         return ledger.result()
     try:
         receiver = Receiver(stage, times, ledger)
-        return ledger.result_of(_Get(host, sources, receiver, times, ledger, deadline).run)
+        return ledger.result_of(_Get(host, sources, receiver, ledger, deadline).run)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
@@ -123,11 +123,11 @@ class Courier(Protocol):
         """Get sources by their paths."""
 
 
-def _courier(host: FileHost, times: bool, deadline: Deadline) -> Courier | None:
+def _courier(host: FileHost, deadline: Deadline) -> Courier | None:
     if host.is_virtual:
         return DockerCopy(cast(Container, host), deadline)
     if getattr(host, "term", "") == "ssh":
-        return SFTPCourier(cast(Any, host)._connections.open_sftp, times, deadline)
+        return SFTPCourier(cast(Any, host)._connections.open_sftp, deadline)
     return None
 
 
@@ -173,7 +173,8 @@ class _Put:
         """Send a batch. What is to blame for a failure is settled; what only went with it stays open."""
         for parcel in parcels:
             parcel.item.done = 0
-        cargo = Cargo([(each.item.number, each.name, each.tree) for each in parcels], self.mode, self.ledger.advance)
+        trees = [(parcel.item.number, parcel.name, parcel.tree) for parcel in parcels]
+        cargo = Cargo(trees, self.mode, self.times, self.ledger.advance)
         try:
             self._send(cargo)
         except _Nowhere as refused:
@@ -187,7 +188,7 @@ class _Put:
         options = "po" if self.times else "pom"
         dialogue = _converse(self.host, lambda nonce: receive_script(nonce, self.destination, options), self.deadline)
         self.ledger.begun = True
-        courier = _courier(self.host, self.times, self.deadline)
+        courier = _courier(self.host, self.deadline)
         place, owner = "", None
         if dialogue is not None:
             with dialogue:
@@ -229,7 +230,6 @@ class _Get:
     host: FileHost
     sources: dict[int, str]
     receiver: Receiver
-    times: bool
     ledger: Ledger
     deadline: Deadline
 
@@ -242,7 +242,7 @@ class _Get:
     def _run(self) -> None:
         dialogue = _converse(self.host, lambda nonce: send_script(nonce, self.sources.items()), self.deadline)
         self.ledger.begun = True
-        courier = _courier(self.host, self.times, self.deadline)
+        courier = _courier(self.host, self.deadline)
         if dialogue is not None:
             with dialogue:
                 away = self.receiver.listen(dialogue)

@@ -72,7 +72,7 @@ if [ $how != tar ]; then
 fi
 if [ $how != bare ]; then
     e=$(mkdir "$stage" 2>&1) || { say nowhere "$e"; exit; }
-    trap clean EXIT
+    trap clean EXIT; umask 0
 fi
 say $how; [ $how != bare ] || exit
 read -r how || exit

@@ -16,7 +16,8 @@ from tests.lab.lab import Lab
 
 from .places import Place, place_in
 
-KINDS = ["local", "ssh", "busybox", "bash", "dash", "noshell"]
+KINDS = ["local", "ssh", "busybox", "dash"]
+ALL_KINDS = [*KINDS, "bash", "noshell"]
 
 
 @pytest.fixture
@@ -34,9 +35,8 @@ def make_place(
             name = lab.unique("place")
             if kind in ("local", "ssh"):
                 host = LocalHost() if kind == "local" else unix_host
-                path = host.oneshot(f"mkdir {name} && cd {name} && pwd -P" if kind == "ssh" else f"mkdir {tmp_path}/{name}")
-                path.check()
-                root = Path(path.output.strip()) if kind == "ssh" else tmp_path / name
+                above = tmp_path if kind == "local" else "~"
+                root = Path(host.oneshot(f"cd {above} && mkdir {name} && cd {name} && pwd -P").check().output.strip())
                 stack.callback(shutil.rmtree, root, ignore_errors=True)
                 stack.callback(host.close)
                 return Place(kind, host, str(root), root)
@@ -48,7 +48,15 @@ def make_place(
 
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, make_place: Callable[[str], Place]) -> Iterator[Place]:
-    """An empty directory on each kind of host."""
+    """An empty directory on each kind of host that goes a way of its own."""
+    made = make_place(request.param)
+    yield made
+    assert made.stages() == []
+
+
+@pytest.fixture(params=ALL_KINDS)
+def any_place(request: pytest.FixtureRequest, make_place: Callable[[str], Place]) -> Iterator[Place]:
+    """The same on all kinds there are."""
     made = make_place(request.param)
     yield made
     assert made.stages() == []

@@ -28,7 +28,7 @@ class Place:
 
     def stages(self) -> list[str]:
         """What a transfer has left behind."""
-        return [path.name for path in self.root.rglob(".otto-docker*")]
+        return [name for _, names, _ in os.walk(self.root) for name in names if name.startswith(".otto-docker")]
 
 
 def inside(container: Container, path: str) -> Path:

@@ -1,0 +1,322 @@
+"""Containers that make it hard: stopped, read-only, with mounts, without tools, with another user, or hostile."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from otto_docker_sync import DockerContainerHost, LocalHost, NoSuchContainer, Status
+from tests.lab.containers import Container
+
+from .places import inside, make_tree, picture
+
+MakeHost = Callable[..., DockerContainerHost]
+MakeContainer = Callable[..., Container]
+
+
+@pytest.mark.parametrize("kind", ["busybox", "dash", "noshell"])
+def test_a_stopped_container(kind: str, container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    made = container(kind)
+    host = container_host(made)
+    made.docker("stop", "--time", "0", made.id)
+    tree = make_tree(local / "tree")
+    assert host.put(tree, "/tmp").check().ok
+    (local / "back").mkdir()
+    host.get(["/tmp/tree", "tmp/tree/script"], local / "back").check()
+    assert picture(local / "back" / "tree") == picture(tree)
+    assert host.put(tree, "/not-there").status is Status.FAILED
+    assert host.get("/not-there", local).status is Status.FAILED
+    made.docker("start", made.id)
+    made.restarted()
+    assert picture(inside(made, "/tmp/tree")) == picture(tree)
+
+
+def test_a_paused_container(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    made = container()
+    host = container_host(made)
+    (local / "file").write_text("content")
+    made.docker("pause", made.id)
+    try:
+        host.put(local / "file", "/tmp").check()
+        (local / "file").unlink()
+        host.get("/tmp/file", local).check()
+    finally:
+        made.docker("unpause", made.id)
+    assert (local / "file").read_text() == inside(made, "/tmp/file").read_text() == "content"
+
+
+def test_what_is_mounted_at_run_time(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    made = container("busybox", "--read-only", "--tmpfs", "/tm", "--volume", "/vol", "--workdir", "/tm")
+    host = container_host(made)
+    (local / "file").write_text("content")
+    for directory in ("/tm", "/dev/shm", "/vol", "."):
+        (local / "file").write_text(f"for {directory}")
+        host.put(local / "file", directory).check()
+        host.get(f"{directory}/file", local).check()
+        there = inside(made, os.path.join("/tm", directory, "file"))
+        assert (local / "file").read_text() == there.read_text() == f"for {directory}"
+    for directory in ("/", "/etc", "/proc", "/sys"):
+        result = host.put(local / "file", directory)
+        assert result.status is Status.FAILED and result[local / "file"].message
+    host.get(["/proc/cpuinfo", "/proc/self/status", "/sys/kernel/mm/transparent_hugepage/enabled"], local).check()
+    assert "processor" in (local / "cpuinfo").read_text()
+    assert (local / "enabled").read_text() == Path("/sys/kernel/mm/transparent_hugepage/enabled").read_text()
+    assert host.get("/proc/sys", local).status is Status.FAILED
+
+
+@pytest.mark.parametrize("kind", ["dash", "noshell"])
+def test_what_docker_cp_would_lie_about_is_refused(
+    kind: str, container: MakeContainer, container_host: MakeHost, local: Path
+) -> None:
+    made = container(kind, "--tmpfs", "/tm", "--volume", "/tm/vol")
+    host = container_host(made)
+    (local / "file").write_text("content")
+    for directory in ("/tm", "/dev/shm", "/proc"):
+        result = host.put(local / "file", directory)
+        assert result.status is Status.FAILED and "running container" in result[local / "file"].message
+    result = host.get(["/tm/file", "/proc/self/stat", "/tmp/../etc/passwd"], local)
+    assert [each.ok for each in result.values()] == [False, False, True]
+    host.put(local / "file", "/tm/vol").check()
+    assert inside(made, "/tm/vol/file").read_text() == "content"
+    assert not list(inside(made, "/tm").glob("file"))
+
+
+def test_a_container_without_tar_keeps_all_promises(
+    container: MakeContainer, container_host: MakeHost, local: Path
+) -> None:
+    made = container("bash")
+    inside(made, "/bin/tar").unlink()
+    host = container_host(made, user="tester")
+    tree = make_tree(local / "tree")
+    inside(made, "/tmp/tree").mkdir()
+    inside(made, "/tmp/tree").chmod(0o777)
+    inside(made, "/tmp/target").write_text("old")
+    inside(made, "/tmp/tree/script").symlink_to("/tmp/target")
+    for _ in range(2):
+        host.put([tree, tree / "script"], "/tmp").check()
+    assert inside(made, "/tmp/target").read_text() == "old"
+    found = picture(inside(made, "/tmp/tree"))
+    assert found.pop(".") == ("directory", 0o777)
+    assert found | {".": picture(tree)["."]} == picture(tree)
+    assert inside(made, "/tmp/tree/sub/data").stat().st_uid == 1000
+    host.get(["/tmp/tree", "/tmp/script"], local).check()
+    result = host.put([tree, tree / "script"], "/home/tester/../../root")
+    assert [each.status for each in result.values()] == [Status.FAILED, Status.FAILED]
+    assert [path.name for path in inside(made, "/tmp").iterdir() if "otto" in path.name] == []
+
+
+@pytest.mark.parametrize("kind", ["busybox", "dash", "noshell"])
+def test_who_owns_what_was_put(kind: str, container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    made = container(kind)
+    host = container_host(made, user="1000:1000", workdir="/tmp")
+    tree = make_tree(local / "tree")
+    host.put(tree, ".").check()
+    found = inside(made, "/tmp/tree")
+    assert {(path.lstat().st_uid, path.lstat().st_gid) for path in [found, *found.rglob("*")]} == {(1000, 1000)}
+    container_host(made).put(tree / "script", "/tmp").check()
+    assert inside(made, "/tmp/script").stat().st_uid == 0
+
+
+def test_home_and_work_directory(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    made = container("busybox", "--workdir", "/home")
+    host = container_host(made, user="tester")
+    (local / "file").write_text("content")
+    host.put(local / "file", "~").check()
+    host.put(local / "file", "tester/../../tmp").check()
+    assert inside(made, "/home/tester/file").exists() and inside(made, "/tmp/file").exists()
+    (local / "back").mkdir()
+    host.get(["~/file", "tester/../tester"], local / "back").check()
+    assert sorted(os.listdir(local / "back")) == ["file", "tester"]
+
+
+def test_directories_that_shut_out_their_owner(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    made = container("bash")
+    host = container_host(made, user="tester", workdir="/home/tester")
+    tree = make_tree(local / "tree")
+    (tree / "sub" / "deeper").chmod(0o500)
+    (tree / "sub").chmod(0o500)
+    tree.chmod(0o500)
+    host.put(tree, ".").check()
+    assert picture(inside(made, "/home/tester/tree")) == picture(tree)
+    inside(made, "/home/tester/tree/sub/nobody").chmod(0o400)
+    (local / "back").mkdir()
+    host.get("tree", local / "back").check()
+    assert picture(local / "back" / "tree") == picture(inside(made, "/home/tester/tree"))
+
+
+def test_an_ordinary_user_keeps_the_modes(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    made = container("busybox")
+    tree = make_tree(local / "tree")
+    container_host(made, user="tester").put(tree, "/tmp").check()
+    assert picture(inside(made, "/tmp/tree")) == picture(tree)
+
+
+def test_times_are_kept_if_asked_for(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    from otto_docker_sync import transfer
+    from otto_docker_sync.deadline import Deadline
+
+    for kind in ("busybox", "bash", "dash"):
+        made = container(kind)
+        host = container_host(made)
+        (local / kind).mkdir()
+        (local / kind / "file").write_text("old")
+        for path in (local / kind / "file", local / kind):
+            os.utime(path, (1_000_000_000, 1_000_000_000))
+        transfer.put(host, local / kind, "/tmp", times=True, deadline=Deadline.after(None)).check()
+        found = inside(made, f"/tmp/{kind}")
+        assert found.stat().st_mtime == (found / "file").stat().st_mtime == 1_000_000_000
+        (local / kind / "back").mkdir()
+        back = [f"/tmp/{kind}", f"/tmp/{kind}/file"]
+        transfer.get(host, back, local / kind / "back", times=True, deadline=Deadline.after(None)).check()
+        for name in (kind, "file"):
+            assert (local / kind / "back" / name).stat().st_mtime == 1_000_000_000
+        host.put(local / kind, "/tmp").check()
+        assert (found / "file").stat().st_mtime > 1_000_000_000
+
+
+def test_a_link_leads_to_files_of_the_container_only(
+    container: MakeContainer, container_host: MakeHost, local: Path
+) -> None:
+    for kind in ("busybox", "dash"):
+        made = container(kind)
+        host = container_host(made)
+        inside(made, "/etc/secret").write_text("the container's")
+        (local / "secret").write_text("the caller's")
+        inside(made, "/tmp/absolute").symlink_to("/etc/secret")
+        inside(made, "/tmp/relative").symlink_to("../../../../../etc/secret")
+        inside(made, "/tmp/caller").symlink_to(str(local / "secret"))
+        (local / kind).mkdir()
+        result = host.get([f"/tmp/{name}" for name in ("absolute", "relative", "caller")], local / kind)
+        assert [each.ok for each in result.values()] == [True, True, False]
+        assert {path.name: path.read_text() for path in (local / kind).iterdir()} == {
+            "absolute": "the container's",
+            "relative": "the container's",
+        }
+        inside(made, "/tmp/tree").mkdir()
+        (inside(made, "/tmp/tree") / "way-out").symlink_to(str(local / "secret"))
+        result = host.get("/tmp/tree", local / kind)
+        assert "outside of the tree" in result["/tmp/tree"].message
+        assert not (local / kind / "tree").exists()
+
+
+def member(
+    name: str, kind: bytes = tarfile.REGTYPE, link: str = "", content: bytes = b"evil"
+) -> tuple[tarfile.TarInfo, bytes]:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.mode = kind, link, 0o6777
+    info.size = len(content) if kind == tarfile.REGTYPE else 0
+    return info, content
+
+
+TOP = member("./", tarfile.DIRTYPE)
+EVIL = {
+    "upwards": [TOP, member("./../evil")],
+    "absolute": [TOP, member("/tmp/evil")],
+    "another top": [member("tree/", tarfile.DIRTYPE), member("evil")],
+    "through a link": [TOP, member("./a", tarfile.SYMTYPE, ".."), member("./a/evil")],
+    "link, then file": [TOP, member("./a", tarfile.SYMTYPE, "../victim"), member("./a")],
+    "link out": [TOP, member("./a", tarfile.SYMTYPE, "../victim")],
+    "link by link out": [
+        TOP,
+        member("./d", tarfile.SYMTYPE, "."),
+        member("./a", tarfile.SYMTYPE, "d/../victim"),
+    ],
+    "hard link": [TOP, member("./a", tarfile.LNKTYPE, "../victim")],
+    "hard link to a link": [
+        TOP,
+        member("./s", tarfile.SYMTYPE, "../victim"),
+        member("./a", tarfile.LNKTYPE, "./s"),
+    ],
+    "hard link, absolute": [TOP, member("./a", tarfile.LNKTYPE, "/etc/passwd")],
+    "device": [TOP, member("./a", tarfile.CHRTYPE)],
+    "fifo": [TOP, member("./a", tarfile.FIFOTYPE)],
+    "top is a link": [member("./", tarfile.SYMTYPE, "../victim")],
+    "twice": [TOP, member("./a"), member("./a")],
+    "cut": [TOP, member("./a", content=bytes(5000))],
+    "no tar": [],
+}
+
+
+@pytest.mark.parametrize("trick", EVIL)
+def test_a_hostile_tar_writes_nothing_outside(
+    trick: str, shared_container: Callable[[str], Container], container_host: MakeHost, local: Path
+) -> None:
+    made = shared_container("bash")
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for info, content in EVIL[trick]:
+            archive.addfile(info, io.BytesIO(content))
+    data = buffer.getvalue()[: 3000 if trick == "cut" else None] if EVIL[trick] else b"no tar at all\n" * 100
+    inside(made, "/tmp/evil.tar").write_bytes(data)
+    tool = inside(made, "/usr/local/bin/tar")
+    tool.write_text("#!/bin/sh\ncat /tmp/evil.tar\n")
+    tool.chmod(0o755)
+    (local / "victim").write_text("untouched")
+    (local / "dest").mkdir()
+    before = picture(local)
+    try:
+        result = container_host(made).get(["/home", "/etc/passwd"], local / "dest")
+    finally:
+        tool.unlink()
+        inside(made, "/tmp/evil.tar").unlink()
+    assert [each.status for each in result.values()] == [Status.FAILED, Status.SUCCESS], result
+    (local / "dest" / "passwd").unlink()
+    assert picture(local) == before
+    assert not Path("/tmp/evil").exists()
+
+
+def test_no_setuid_comes_back(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    made = container()
+    inside(made, "/tmp/tree").mkdir()
+    inside(made, "/tmp/tree/tool").touch()
+    inside(made, "/tmp/tree/tool").chmod(0o6755)
+    container_host(made).get(["/tmp/tree", "/tmp/tree/tool"], local).check()
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (local / "tool", local / "tree" / "tool")] == [0o755, 0o755]
+
+
+def test_hard_links_arrive_as_files(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+    for kind in ("busybox", "dash"):
+        made = container(kind)
+        tree = inside(made, "/tmp/tree")
+        tree.mkdir()
+        (tree / "a").write_text("content")
+        (tree / "l").symlink_to("a")
+        os.link(tree / "a", tree / "b")
+        os.link(tree / "l", tree / "m", follow_symlinks=False)
+        host = container_host(made)
+        (local / kind).mkdir()
+        host.get("/tmp/tree", local / kind).check()
+        assert picture(local / kind / "tree") == picture(tree)
+        host.put(local / kind, "/tmp").check()
+        assert picture(inside(made, f"/tmp/{kind}/tree")) == picture(tree)
+
+
+def test_a_container_that_is_none(container_host: MakeHost, local: Path) -> None:
+    (local / "file").touch()
+    host = container_host("otto-not-there")
+    with pytest.raises(NoSuchContainer):
+        host.put(local / "file", "/tmp")
+    with pytest.raises(NoSuchContainer):
+        host.get("/tmp/file", local)
+
+
+@pytest.mark.parametrize("kind", ["busybox", "dash", "noshell"])
+def test_a_local_parent(
+    kind: str, shared_container: Callable[[str], Container], container_host: MakeHost, lab: object, local: Path
+) -> None:
+    made = shared_container(kind)
+    with LocalHost(docker_command=("env", *(f"{k}={v}" for k, v in made.docker.environ.items()), "docker")) as parent:
+        host = container_host(made, parent)
+        (local / "local-parent").write_text("content")
+        host.put(local / "local-parent", "/tmp").check()
+        (local / "local-parent").unlink()
+        host.get("/tmp/local-parent", local).check()
+        inside(made, "/tmp/local-parent").unlink()
+    assert (local / "local-parent").read_text() == "content"
+    assert not [name for name in os.listdir(os.environ.get("TMPDIR", "/tmp")) if name.startswith("otto-docker")]
