@@ -20,6 +20,7 @@ import secrets
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .errors import ConfigError
 
@@ -102,6 +103,7 @@ class Section:
         self.started = False
         self.crlf = False
         self.retcode: int | None = None
+        self.end_shown = b""
         self.rest = b""
 
     @property
@@ -163,6 +165,7 @@ class Section:
 
     def _end_at(self, match: re.Match[bytes]) -> None:
         self.retcode = int(next(group for group in match.groups() if group is not None))
+        self.end_shown = match[0]
         self.rest = self._buffer[match.end() :]
         self._buffer = b""
 
@@ -196,6 +199,7 @@ class SessionFrame(Section):
             b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
             *quoted_lines(encode_command(command)),
         ]
+        self._prompt_prefix = by_prompt.prefix
         self._receipts: tuple[bytes, ...] = (b"",)
         if sum(map(len, upload)) > TTY_QUEUE:
             receipt = Begin()
@@ -207,6 +211,11 @@ class SessionFrame(Section):
             '2>/dev/null; \\eval "$__otto_x$__otto_o"; '
             f'{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s "$__otto_r" && :; }} 2>/dev/null\n'
         ).encode()
+
+    @property
+    def prompt_follows(self) -> bool:
+        """Whether, after the end of the frame, its prompt is still to come."""
+        return not self.end_shown.startswith(self._prompt_prefix)
 
     @property
     def uploaded(self) -> bool:
@@ -222,6 +231,18 @@ class SessionFrame(Section):
 def to_tty(printf: str) -> str:
     """The same on the terminal itself, wherever the user sent stdout; on stdout where there is no /dev/tty."""
     return f"{printf} >/dev/tty || {printf}"
+
+
+class BetweenCommands(NamedTuple):
+    """What a session shows between commands: the text without its prompts, and the tail that more bytes could make one.
+
+    ``prompts`` is how many there were; ``at_prompt`` whether nothing follows the last: the shell waits for a line.
+    """
+
+    text: bytes
+    tail: bytes
+    prompts: int
+    at_prompt: bool
 
 
 class Prompt:
@@ -243,13 +264,10 @@ class Prompt:
     def end(self, serial: int) -> End:
         return End(f"<{''.join(self._halves)}:".encode(), f":{serial}>".encode())
 
-    def split(self, data: bytes) -> tuple[bytes, bytes, bool]:
-        """Take the prompts out of what a session shows between commands.
-
-        Returns the text without them, the tail that more bytes could make a prompt, and whether the text ends with a
-        prompt, which is to say: the shell waits for a line.
-        """
-        at_prompt = bool(data) and any(match.end() == len(data) for match in self._shown.finditer(data))
+    def split(self, data: bytes) -> BetweenCommands:
+        """Take the prompts out of what a session shows between commands."""
+        ends = [match.end() for match in self._shown.finditer(data)]
+        prompts, at_prompt = len(ends), bool(ends) and ends[-1] == len(data)
         text = self._shown.sub(b"", data)
         at = text.rfind(b"<")
         head = f"<{''.join(self._halves)}:".encode()
@@ -259,8 +277,8 @@ class Prompt:
                 tail.startswith(head) and not tail[len(head) :].strip(DIGITS + b":u") and b">" not in tail
             )
             if partial:
-                return text[:at], tail, at_prompt
-        return text, b"", at_prompt
+                return BetweenCommands(text[:at], tail, prompts, at_prompt)
+        return BetweenCommands(text, b"", prompts, at_prompt)
 
 
 def handshake(prompt: Prompt, environment: dict[str, str]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 from typing import Protocol
 
@@ -72,6 +73,7 @@ class Shell:
         self._unfinished: SessionFrame | None = None
         self._started_at = 0.0
         self._tail = b""
+        self._prompts_due = 0
         self._typed = b""
         self._write_turn = threading.Lock()
         self.talking = False
@@ -92,7 +94,13 @@ class Shell:
         shell = cls(host, channel, f"OTTO_SESSION={nonce}", matcher)
         try:
             # Nothing may be sent earlier: the terminals on the way are not raw yet, and would act on it.
-            shell._await_start(begin, deadline)
+            try:
+                shell._await_start(begin, deadline)
+            except DeadlineExpired:
+                # A docker client that goes while the daemon still starts the shell would leave it behind for ever.
+                with suppress(DeadlineExpired):
+                    shell._await_start(begin, Deadline.grace(KILL_TIME))
+                raise
             shell._shake_hands(deadline)
         except BaseException as error:
             shell.end(Deadline.grace(KILL_TIME))
@@ -161,6 +169,7 @@ class Shell:
         assert frame.retcode is not None
         self._unfinished = None
         self._last = frame.retcode
+        self._prompts_due = int(frame.prompt_follows)
         self._show(frame.rest)
         return frame.retcode
 
@@ -271,9 +280,12 @@ class Shell:
         self._show(chunk.out)
 
     def _show(self, data: bytes) -> None:
-        text, self._tail, at_prompt = self._prompt.split(self._tail + data)
-        self._matcher.feed(text)
-        if at_prompt:
+        shown = self._prompt.split(self._tail + data)
+        self._matcher.feed(shown.text)
+        self._tail = shown.tail
+        fresh = shown.prompts - self._prompts_due
+        self._prompts_due = max(0, -fresh)
+        if shown.at_prompt and fresh > 0:
             self.talking = False
 
     def await_prompt(self, deadline: Deadline) -> None:

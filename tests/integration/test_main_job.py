@@ -203,6 +203,13 @@ def test_run_waits_for_what_send_started(ctr: DockerContainerHost) -> None:
     assert ctr.run("echo now", timeout=10).output == "now\n"
 
 
+def test_a_prompt_of_before_is_not_taken_for_the_end_of_what_was_sent(ctr: DockerContainerHost) -> None:
+    for number in range(8):
+        session = ctr.open_session(f"fresh {number}")
+        session.sendline("read -r x")  # at once: the prompt of the shell's start may still be under way
+        assert session.run("echo never", timeout=0.2).timed_out
+
+
 # threads
 
 

@@ -116,7 +116,7 @@ def test_prompts_are_taken_out_of_what_is_shown_between_commands(shown: list[byt
     text, tail, at_prompt = b"", b"", False
     for piece in cut(b"".join(real if part == b"PROMPT" else part for part in shown), at):
         if piece:
-            more, tail, at_prompt = prompt.split(tail + piece)
+            more, tail, _, at_prompt = prompt.split(tail + piece)
             text += more
     assert text + tail == b"".join(part for part in shown if part != b"PROMPT")
     assert at_prompt == (bool(shown) and shown[-1] == b"PROMPT")
