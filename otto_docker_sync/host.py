@@ -372,6 +372,8 @@ class Host(ABC):
             self._warden_turn.release()
 
     def _ask_warden(self, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
+        if self._warden_made is not None and self._warden_made.silent:
+            return False  # nor would another one answer, now; the next shell brings its own
         try:
             return order(self._warden(deadline, revive=False))
         except (DeadlineExpired, OttoError):

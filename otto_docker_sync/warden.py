@@ -20,7 +20,7 @@ class Warden:
 
     It is a process at the far end that lives as long as its stdin. Its environment carries none of the tags that it
     looks for; the shells of the host carry ``tag``. Any thread may give orders; they are carried out one by one. One
-    that did not answer in time has ``ended``, and is asked no more.
+    that did not answer in time is ``silent``: it counts as ``ended``, and is asked no more.
     """
 
     def __init__(self, channel: Channel, tag: str) -> None:
@@ -29,6 +29,7 @@ class Warden:
         self._turn = threading.Lock()
         self._received = b""
         self.ended = False
+        self.silent = False
 
     @classmethod
     def open(cls, host: ShellSource, deadline: Deadline) -> Warden:
@@ -75,7 +76,7 @@ class Warden:
                 self._received = (self._received + chunk.out)[-1024:]
             return not self.ended
         except (DeadlineExpired, ConnectionLost):
-            self.ended = True
+            self.ended = self.silent = True
             return False
         finally:
             self._turn.release()

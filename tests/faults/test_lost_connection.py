@@ -145,7 +145,7 @@ def test_on_a_stalled_path_timeouts_are_held_and_closing_is_quick(
     assert time.monotonic() - began < 0.5 + 3
     began = time.monotonic()
     assert host.run("echo ok", timeout=0.5).timed_out
-    assert time.monotonic() - began < 0.5 + 8
+    assert time.monotonic() - began < 0.5 + 7
     began = time.monotonic()
     host.close()
     host.parent.close()
@@ -168,7 +168,10 @@ def test_output_that_was_cut_off_is_no_success(
     assert_usable(through_proxy)
     proxy.drop_after(size)
     single = through_proxy.oneshot("seq 100000", timeout=20)
-    assert single.retcode is None and whole.startswith(single.output)
+    if single.retcode is None:
+        assert whole.startswith(single.output)
+    else:  # it was cut off before it had begun, and was begun on another connection
+        assert single.ok and single.output.strip() == whole
 
 
 @pytest.mark.parametrize("verb", ["close", "rebuild_connections"])
