@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -64,7 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if log_dir is not None:
         from .logs import configure
 
-        config.add_cleanup(configure(log_dir / os.environ.get("PYTEST_XDIST_WORKER", "")).close)
+        worker: dict[str, str] = getattr(config, "workerinput", {})  # of pytest-xdist, in its workers
+        config.add_cleanup(configure(log_dir / worker.get("workerid", "")).close)
 
 
 @pytest.hookimpl(tryfirst=True)
