@@ -181,7 +181,7 @@ def test_a_oneshot_streams_where_both_streams_go_to_one_place(stack: Bench) -> N
 
 @pytest.mark.parametrize("verb", ["run", "oneshot"])
 def test_a_time_out_is_124_and_leaves_nothing(stack: Bench, verb: str) -> None:
-    done = stack.otto(verb, "-t", "0.5", API, "echo begun; sleep 4711", status=124)
+    done = stack.otto(verb, "-t", "3", API, "echo begun; sleep 4711", status=124)
     assert done.stdout == "begun\n"
     assert done.stderr.startswith(f"otto-docker: {API}: timed out")
     assert left_in(stack) == {}
