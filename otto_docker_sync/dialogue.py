@@ -52,7 +52,6 @@ class Dialogue:
 
     def __init__(self, host: ShellSource, channel: Channel, nonce: str, deadline: Deadline) -> None:
         self.nonce = nonce
-        self.tty = channel.tty
         self._host = host
         self._channel = channel
         self._deadline = deadline
@@ -145,7 +144,7 @@ class Dialogue:
                 unheard = 0
 
     def send_end(self) -> None:
-        """End the far end's input, if it is no terminal."""
+        """End the far end's input."""
         self._channel.write_eof()
 
     def end(self) -> int | None:
@@ -153,9 +152,9 @@ class Dialogue:
         grace = Deadline.grace(CLEAN_UP_TIME)
         try:
             self._channel.write_eof()
-            while not self.tty and self._receive(grace):
+            while self._receive(grace):
                 self._buffer.clear()
-            return self._channel.exit_status(grace if self._ended else Deadline.grace(0))
+            return self._channel.exit_status(grace)
         except (DeadlineExpired, ConnectionLost):
             return None
         finally:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from .deadline import Deadline
-from .errors import OttoError
+from .errors import ConnectError, OttoError
 from .receiver import Receiver
 from .tar_stream import Cargo, Entry, Owner, Refused, content_of
 from .unpack import Unpacker
@@ -56,7 +56,7 @@ class SFTPCourier:
     def _fetch_source(self, path: str, unpacker: Unpacker) -> None:
         with self._session() as sftp:
             self._fetch(sftp, os.fsencode(path), (), unpacker, self._call(sftp.stat, path))
-            unpacker.finish()
+        unpacker.finish()
 
     def _bring_entry(self, sftp: Any, cargo: Cargo, number: int, entry: Entry, path: str) -> None:
         if entry.is_directory:
@@ -108,6 +108,8 @@ class SFTPCourier:
         try:
             with self._open_sftp(self._deadline) as sftp:
                 yield sftp
+        except ConnectError as error:
+            raise Refused(f"its shell finds no tar, and SFTP does not work: {error}") from error
         except OttoError:
             raise
         except OSError as error:

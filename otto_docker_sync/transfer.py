@@ -199,14 +199,16 @@ class _Put:
                 if answer.word == "nowhere":
                     raise _Nowhere(answer.text)
                 if answer.word == "tar":
-                    how = str(cargo.length(staged=True)) if dialogue.tty else "tar"
-                    dialogue.send(chain([f"{how}\n".encode()], cargo.stream(staged=True)))
+                    dialogue.send(chain([b"tar\n"], cargo.stream(staged=True)))
                     dialogue.send_end()
                 elif courier is None:
-                    raise _Nowhere("the host has no tar (and for what it has, mkdir, mv and rm are needed, too)")
+                    raise _Nowhere("its shell finds no tar, mkdir, mv and rm")
                 elif answer.word == "courier":
+                    # The shell there waits, and moves what has arrived; it also removes it, should we be gone.
                     courier.bring(cargo, f"{place.rstrip('/')}/{STAGE}{dialogue.nonce}", owner, staged=True)
                     dialogue.send([b"courier\n"])
+                elif not self.host.is_virtual:
+                    raise _Nowhere("its shell finds no mkdir, mv and rm")
                 if answer.word != "bare":
                     return self._listen(dialogue, cargo)
         assert courier is not None  # or there was a dialogue
@@ -249,7 +251,7 @@ class _Get:
         else:
             away = self.sources
         if away and courier is None:
-            raise Refused("the host has no tar")
+            raise Refused("its shell finds no tar")
         if away and courier is not None:
             courier.fetch(away, self.receiver)
 

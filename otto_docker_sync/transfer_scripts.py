@@ -77,10 +77,9 @@ fi
 say $how; [ $how != bare ] || exit
 read -r how || exit
 case $how in
-courier) e=;;
-tar) e=$(tar "-x${options}f" - -C "$stage" 2>&1);;
-*) e=$(head -c "$how" | tar "-x${options}f" - -C "$stage" 2>&1);;
-esac || { say failed "$e"; exit; }
+courier) ;;
+tar) e=$(tar "-x${options}f" - -C "$stage" 2>&1) || { say failed "$e"; exit; };;
+esac
 for d in "$stage"/*/; do
     d=${d%/}; i=${d##*/}
     { read -r size <"$d/size"; } 2>/dev/null || { say failed 'the data ended early'; exit; }
