@@ -46,8 +46,9 @@ class OttoDockerLibrary(ShellKeywords, FileKeywords, StackKeywords):
     == Times, secrets, logs ==
 
     Times are Robot Framework's, for example ``1 min 30 s``. Passwords may be Secret variables (Robot Framework 7.4),
-    whose values the library then hides in all that it logs, not in what a keyword returns. Commands are logged at level INFO, their output at DEBUG. What other threads
-    log, for example a command that is repeated, appears in the keyword that runs at that time.
+    whose values the library then hides in all that it logs, not in what a keyword returns. Commands are logged at
+    level INFO, their output at DEBUG. What other threads log, for example a command that is repeated, appears in the
+    keyword that runs at that time.
     """
 
     ROBOT_LISTENER_API_VERSION = 3

@@ -10,6 +10,7 @@ from robot.api import logger
 from robot.api.deco import keyword
 
 from ..errors import ConfigError, ExpectTimeout, SessionClosed
+from ..host import DEFAULT_SESSION
 from ..logs import masked
 from ._commands import CommandKeywords
 from ._connection import HostRef, SecretText, revealed, seconds
@@ -159,7 +160,7 @@ class ShellKeywords(CommandKeywords):
         | Write     | tail -f /var/log/app.log |
         | Interrupt |
         """
-        self._host(host).open_session(session or "default").interrupt()
+        self._host(host).open_session(session or DEFAULT_SESSION).interrupt()
 
     def _read_until(self, pattern: str, shown: str, loglevel: str, session: str | None, host: HostRef) -> str:
         timeout = self._connection(host).timeout
