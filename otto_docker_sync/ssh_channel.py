@@ -100,11 +100,15 @@ class SSHChannel(Channel):
 
     def pause(self, deadline: Deadline) -> None:
         raw = self._raw
-        with deadline.waking(raw.wake.set):
-            while not raw.closed and not deadline.expired:
-                raw.wake.clear()
-                if not raw.closed:
-                    raw.wake.wait(deadline.remaining())
+        full = raw.out_window_size == 0  # then room for more bytes ends the pause, too
+
+        def wake() -> None:
+            with raw.out_buffer_cv:
+                raw.out_buffer_cv.notify_all()
+
+        with deadline.waking(wake), raw.out_buffer_cv:
+            while not (raw.closed or deadline.expired or (full and raw.out_window_size)):
+                raw.out_buffer_cv.wait(deadline.remaining())
 
     def close(self) -> None:
         if os.getpid() == self._pid:

@@ -183,19 +183,22 @@ class Transport(_Transport):  # type: ignore[misc]
         self._send_user_message(message)
         if not self.active:
             channel._unlink()
-        with deadline.waking(channel.event.set):
-            while not (channel.active or channel.refusal or channel.closed):
-                if not channel.event.wait(deadline.remaining()) or deadline.expired:
-                    self._abandon(channel)
+        try:
+            with deadline.waking(channel.event.set):
+                while not (channel.active or channel.refusal or channel.closed):
+                    if not channel.event.wait(deadline.remaining()) or deadline.expired:
+                        raise DeadlineExpired("the server did not answer the request for a session")
+        except BaseException:
+            self._abandon(channel)
+            raise
         return channel
 
     def _abandon(self, channel: RawChannel) -> None:
-        """Stop to wait for a channel; should it still open, it is closed then, or it would use up a session."""
+        """Stop to wait for a channel; when it opens all the same it is closed, or it would use up a session."""
         with self.lock:
-            if channel.active or channel.refusal or channel.closed:
-                return
-            self._abandoned.add(channel)
-        raise DeadlineExpired("the server did not answer the request for a session")
+            if not (channel.active or channel.refusal or channel.closed):
+                self._abandoned.add(channel)
+        channel.close()
 
     def _parse_channel_open_success(self, m: paramiko.Message) -> None:
         channel = self._channels.get(m.get_int())
