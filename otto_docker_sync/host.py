@@ -341,7 +341,9 @@ class Host(ABC):
         session = new_nonce()
         tags = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session}
         environment = LoginEnvironment(self.shell, self._environment())
-        argv = environment.argv or self._login_argv()
+        # Docker, and some telnet servers, give the terminal its size only when the program runs already.
+        sized = 'stty columns "$1" rows "$2" 2>/dev/null; shift 2; exec "$@"'
+        argv = [self.shell, "-c", sized, self.shell, *map(str, size), *(environment.argv or self._login_argv())]
         channel = self._open_channel(argv, tags=tags, tty=True, deadline=deadline, term=term, size=size)
         try:
             environment.hand_over(channel, deadline)

@@ -7,12 +7,9 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import pexpect
-import pyte
 import pytest
 
 from otto_docker_sync import logs
@@ -20,6 +17,7 @@ from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import ConfigError
 from otto_docker_sync.local import LocalChannel, reap
 from otto_docker_sync.terminal import Recording, interact
+from tests.lab.person import Person
 
 PROGRAM = """
 import os, sys, termios, signal, threading
@@ -51,53 +49,12 @@ if os.environ.get("ASK"):
 """
 
 
-class Person:
-    """Someone in front of a terminal of 80 by 24, who looks at the screen."""
-
-    def __init__(self, argv: list[str], **environ: str) -> None:
-        self.screen = pyte.Screen(80, 24)
-        self._stream = pyte.ByteStream(self.screen)
-        self.raw = b""
-        self.child = pexpect.spawn(
-            sys.executable,
-            ["-c", PROGRAM, *argv],
-            env={**os.environ, "TERM": "linux", "PS1": "$ ", "ENV": "", **environ},
-            dimensions=(24, 80),
-            timeout=10,
-        )
-
-    def see(self, wanted: str | Callable[[list[str]], bool]) -> list[str]:
-        """Look at the screen until it shows what is wanted."""
-        until = time.monotonic() + 10
-        while True:
-            rows = [row.rstrip() for row in self.screen.display]
-            if wanted(rows) if callable(wanted) else wanted in "\n".join(rows):
-                return rows
-            assert time.monotonic() < until, "\n".join([f"not seen: {wanted}", *rows])
-            try:
-                data = self.child.read_nonblocking(65536, timeout=0.2)
-            except pexpect.TIMEOUT:
-                continue
-            self.raw += data
-            self._stream.feed(data)
-
-    def type(self, text: str | bytes) -> None:
-        self.child.send(text)
-
-    def resize(self, columns: int, rows: int) -> None:
-        self.screen.resize(rows, columns)
-        self.child.setwinsize(rows, columns)
-
-    def leave(self) -> None:
-        self.child.close(force=True)
-
-
 @pytest.fixture
 def person() -> Iterator[Callable[..., Person]]:
     people: list[Person] = []
 
     def make(*argv: str, **environ: str) -> Person:
-        people.append(Person(list(argv), **environ))
+        people.append(Person(PROGRAM, *argv, **environ))
         people[-1].see("BEFORE")
         return people[-1]
 

@@ -1,0 +1,57 @@
+"""Someone in front of a terminal."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+
+import pexpect
+import pyte
+
+
+class Person:
+    """Starts a Python program on a real terminal of 80 by 24, types, and looks at the screen.
+
+    >>> someone = Person("print(input())")
+    >>> someone.type("hello\\n"); someone.see("hello")
+    """
+
+    def __init__(self, program: str, *argv: str, **environ: str) -> None:
+        self.screen = pyte.Screen(80, 24)
+        self._stream = pyte.ByteStream(self.screen)
+        self.child = pexpect.spawn(
+            sys.executable,
+            ["-c", program, *argv],
+            env={**os.environ, "TERM": "linux", "PS1": "$ ", "ENV": "", **environ},
+            dimensions=(24, 80),
+            timeout=15,
+        )
+
+    def see(self, wanted: str | Callable[[list[str]], bool]) -> list[str]:
+        """Look at the screen until it shows what is wanted."""
+        until = time.monotonic() + 15
+        while True:
+            rows = [row.rstrip() for row in self.screen.display]
+            if wanted(rows) if callable(wanted) else wanted in "\n".join(rows):
+                return rows
+            assert time.monotonic() < until, "\n".join([f"not seen: {wanted}", *rows])
+            try:
+                data = self.child.read_nonblocking(65536, timeout=0.2)
+            except pexpect.TIMEOUT:
+                continue
+            except pexpect.EOF:
+                until = 0.0
+                continue
+            self._stream.feed(data)
+
+    def type(self, text: str | bytes) -> None:
+        self.child.send(text)
+
+    def resize(self, columns: int, rows: int) -> None:
+        self.screen.resize(rows, columns)
+        self.child.setwinsize(rows, columns)
+
+    def leave(self) -> None:
+        self.child.close(force=True)
