@@ -56,6 +56,11 @@ class Link:
         """Take silence for death from now on; whoever connects has a deadline of his own."""
         self._interval, self._quiet, self._pings = interval, 0.0, 0
 
+    @property
+    def _closed(self) -> bool:
+        """Paramiko looks at it, as at a socket's, when the interpreter ends before its thread."""
+        return self.ended
+
     def settimeout(self, seconds: float) -> None:
         """Paramiko asks for its own pace; ours is SLICE."""
 
