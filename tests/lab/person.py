@@ -21,7 +21,7 @@ class Person:
     def __init__(self, program: str, *argv: str, **environ: str) -> None:
         self.screen = pyte.Screen(80, 24)
         self._stream = pyte.ByteStream(self.screen)
-        self.child = pexpect.spawn(
+        self.child: pexpect.spawn[bytes] = pexpect.spawn(
             sys.executable,
             ["-c", program, *argv],
             env={**os.environ, "TERM": "linux", "PS1": "$ ", "ENV": "", **environ},
