@@ -51,9 +51,11 @@ class Lab:
 
     @cached_property
     def docker(self) -> Docker:
-        """The docker daemon: that of this machine where one runs, else one of our own."""
+        """The docker daemon: that of this machine where one runs, else one of our own; this process's clients use it."""
         private = bool(os.environ.get(PRIVATE))
-        return Docker(self.once("docker", lambda: docker_for(self.workspace, private=private).environ))
+        docker = Docker(self.once("docker", lambda: docker_for(self.workspace, private=private).environ))
+        os.environ.update(docker.environ)
+        return docker
 
     def image(self, kind: str) -> str:
         """The tag of one of the images: busybox, dash, bash, noshell."""
