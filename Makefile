@@ -1,6 +1,7 @@
 # make demo   see the library at work, on this machine alone
 # make test   lint, types, layers and all tests; installs what it needs (as root)
 # make lint   the first three of these
+# make docs   the documentation, in build/docs
 # Nothing but Debian packages and .venv is left behind.
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV ?= .venv
 PYTEST_ARGS ?= -n 2 --dist worksteal
 export PYTHON
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/otto-docker demo
@@ -20,6 +21,9 @@ lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+
+docs: $(VENV)/test.stamp
+	$(VENV)/bin/sphinx-build -W --keep-going docs build/docs
 
 $(VENV)/%.stamp: setup.cfg tools/setup tools/debian-packages.txt
 	tools/setup $* $(VENV)

@@ -51,7 +51,7 @@ class Lab:
 
     @cached_property
     def docker(self) -> Docker:
-        """The docker daemon: that of this machine where one runs, else one of our own; this process's clients use it."""
+        """The docker daemon: that of this machine where one runs, else one of our own. Clients started here use it."""
         private = bool(os.environ.get(PRIVATE))
         docker = Docker(self.once("docker", lambda: docker_for(self.workspace, private=private).environ))
         os.environ.update(docker.environ)
