@@ -99,18 +99,23 @@ class Pool(ABC):
         if deadline.expired:
             if deadline.cancelled or not self._open or self._connecting:
                 raise DeadlineExpired("another thread still connects")
-            sessions = sum(connection.sessions for connection in self._open)
-            raise ConnectError(
-                f"{self.where} has no session free: {sessions} are in use on {len(self._open)} connections, with at"
-                f" most {self.sessions_per_connection} each and max_connections={self._max_connections}."
-                " Close some, give more time, or raise max_connections or the server's MaxSessions."
-            )
+            raise ConnectError(self._why_full())
         now = monotonic()
         moments = [self._no_more_until, *(connection.full_until for connection in self._open)]
         soon = [moment - now for moment in moments if moment > now]
         remaining = deadline.remaining()
         with deadline.waking(self._wake):
             self._changed.wait(min([*soon, remaining] if remaining is not None else soon, default=None))
+
+    def _why_full(self) -> str:
+        sessions = sum(connection.sessions for connection in self._open)
+        text = (
+            f"{self.where} has no session free: {sessions} are in use on {len(self._open)} of max_connections="
+            f"{self._max_connections} connections, with at most {self.sessions_per_connection} on each."
+        )
+        if self._failure and monotonic() < self._no_more_until:
+            text += f" A further connection failed: {self._failure[1]}"
+        return f"{text} Close some, give more time, or raise max_connections or the server's MaxSessions."
 
     def _wake(self) -> None:
         with self._changed:
@@ -165,7 +170,7 @@ class Pool(ABC):
                 self._connecting, self._starting = False, None
                 if connection is not None and generation == self._generation:
                     self._open.append(connection)
-                    self._failure = None
+                    self._failure, self._no_more_until = None, 0.0
                 self._changed.notify_all()
         if connection is not None and generation != self._generation:
             connection.transport.finish(CLOSED)

@@ -91,7 +91,7 @@ def test_beyond_all_connections_a_call_waits_and_then_says_why(connect: Connect,
     with pytest.raises(ConnectError) as caught:
         run(connections, "echo in", timeout=0.7)
     assert 0.6 < time.monotonic() - started < 2
-    assert "no session free: 4 are in use on 2 connections, with at most 2 each and max_connections=2" in str(
+    assert "no session free: 4 are in use on 2 of max_connections=2 connections, with at most 2 on each" in str(
         caught.value
     )
     waiting = InThread(lambda: run(connections, "echo in"))
@@ -99,6 +99,21 @@ def test_beyond_all_connections_a_call_waits_and_then_says_why(connect: Connect,
     assert waiting.join().value.out == b"in\n"
     for channel in held:
         channel.close()
+
+
+def test_a_further_connection_that_fails_is_named(connect: Connect, make_sshd: MakeSshd) -> None:
+    server = make_sshd(MaxSessions="1")
+    with Proxy(server.port) as proxy:
+        connections = connect(server, port=proxy.port, connect_timeout=0.5)
+        held = hold(connections)
+        proxy.refuse()
+        with pytest.raises(
+            ConnectError, match=r"no session free: 1 are in use .* A further connection failed: .*times so far"
+        ):
+            run(connections, "echo in", timeout=1.5)
+        waiting = InThread(lambda: run(connections, "echo in"))
+        held.close()
+        assert waiting.join().value.out == b"in\n"
 
 
 def test_sessions_whose_processes_live_on_do_not_use_up_the_host(connect: Connect, make_sshd: MakeSshd) -> None:
