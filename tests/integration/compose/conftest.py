@@ -1,4 +1,4 @@
-"""A bench: a lab file with one parent, over the real sshd, and one project of two services, one of them twice."""
+"""A bench: a lab file with a parent, over the real sshd, and a project: two services, one twice, or just one."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ docker_capable = false
 [projects.repo1]
 compose_files = ["docker/compose.yml"]
 default_host = "carrot"
-services = ["api", "api#2", "db"]
+services = [{services}]
 """
 
-COMPOSE = """
+API = """
 services:
   api:
     image: {image}
@@ -53,12 +53,18 @@ services:
     stop_signal: SIGKILL
     env_file: api.env
     volumes: ["./data:/data"]
+"""
+
+API_TWICE_AND_DB = (
+    API
+    + """
     deploy: {{replicas: 2}}
   db:
     build: {{context: ../db}}
     network_mode: none
     stop_signal: SIGKILL
 """
+)
 
 
 @dataclass
@@ -177,10 +183,10 @@ def version(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def make_bench(
     tmp_path: Path, lab: Parts, sshd: Sshd, compose: Compose, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str], Bench]]:
+) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
-    def make(version: str) -> Bench:
+    def make(version: str, *, small: bool = False) -> Bench:
         suffix = lab.unique(f"{lab.worker}-{os.getpid()}")
         monkeypatch.setenv("OTTO_COMPOSE_SUFFIX", suffix)
         monkeypatch.setenv("OTTO_COMPOSE_TEST", "value of ours")
@@ -192,8 +198,8 @@ def make_bench(
         docker = f'"env", "{setting}", "docker"'
         image = lab.image("busybox")
         files = {
-            "lab.toml": LAB.format(sshd=sshd, docker=docker),
-            "docker/compose.yml": COMPOSE.format(image=image),
+            "lab.toml": LAB.format(sshd=sshd, docker=docker, services='"api"' if small else '"api", "api#2", "db"'),
+            "docker/compose.yml": (API if small else API_TWICE_AND_DB).format(image=image),
             "docker/api.env": "FROM_FILE=yes\n",
             "docker/data/greeting": "hello\n",
             "db/Dockerfile": f'FROM {image}\nCOPY . /srv\nCMD ["sleep", "600"]\n',
@@ -213,12 +219,24 @@ def make_bench(
 
 
 @pytest.fixture
-def bench(make_bench: Callable[[str], Bench]) -> Bench:
-    """The bench with Compose version 2."""
+def bench(make_bench: Callable[..., Bench]) -> Bench:
+    """The bench with one container, by Compose version 2."""
+    return make_bench("v2", small=True)
+
+
+@pytest.fixture
+def either_bench(make_bench: Callable[..., Bench], version: str) -> Bench:
+    """The same by each version of Compose."""
+    return make_bench(version, small=True)
+
+
+@pytest.fixture
+def full_bench(make_bench: Callable[..., Bench]) -> Bench:
+    """The bench with two services, one of them twice, the other built, by Compose version 2."""
     return make_bench("v2")
 
 
 @pytest.fixture
-def either_bench(make_bench: Callable[[str], Bench], version: str) -> Bench:
-    """The bench with each version of Compose."""
+def either_full_bench(make_bench: Callable[..., Bench], version: str) -> Bench:
+    """The same by each version of Compose."""
     return make_bench(version)
