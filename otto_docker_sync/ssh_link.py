@@ -48,6 +48,8 @@ class Link:
         self._pings = 0
         self._ahead = memoryview(b"")
         self._unsent = bytearray()
+        self._broken = ""
+        """Why nothing can be sent any more."""
         self._sending = threading.Lock()
         self._pid = os.getpid()
         _links.add(self)
@@ -90,7 +92,7 @@ class Link:
             if len(self.greeting) < 256:
                 self.greeting += data[:256]
         else:
-            self.end(self.stream.reason())
+            self.end(self._broken or self.stream.reason())
         return data
 
     def _nothing_arrived(self, seconds: float) -> None:
@@ -106,7 +108,7 @@ class Link:
     def send(self, data: bytes) -> int:
         """Send `data`, or keep what the far end does not take soon; it goes out before anything else does."""
         with self._sending:
-            if self.ended:
+            if self.ended or self._broken:
                 raise EOFError
             patience = 0 if self._unsent else _SEND_WAIT
             self._unsent += data
@@ -129,7 +131,9 @@ class Link:
                     return
                 del self._unsent[:sent]
         except OSError as error:
-            self.end(error.strerror or str(error))
+            # What arrived before is still to be read: the reading thread finds the end behind it.
+            self._broken = error.strerror or str(error)
+            self._unsent.clear()
 
     def end(self, reason: str) -> None:
         """End the link, and say why unless it has ended already."""
