@@ -77,7 +77,7 @@ class Host(ABC):
         self._calls: set[Cancellation] = set()
         self._repeats_made: Repeats | None = None
         self._warden_turn = threading.Lock()
-        self._warden_made: Warden | None = None
+        self._wardens: list[Warden] = []
 
     # What a kind supplies
 
@@ -364,17 +364,19 @@ class Host(ABC):
             raise DeadlineExpired
         try:
             self._require_sessions()
-            if self._warden_made is None or self._warden_made.ended:
-                if revive:
-                    self._warden_made = self._start(lambda: Warden.open(self, deadline), deadline)
-                else:
-                    self._warden_made = Warden.open(self, deadline)
-            return self._warden_made
+            if not self._wardens or self._wardens[-1].ended:
+                warden = self._start(lambda: Warden.open(self, deadline), deadline, revive=revive)
+                # One that fell silent is kept to the end: with its lease, the shells that are its own would end.
+                gone = [old for old in self._wardens if old.gone]
+                self._wardens = [old for old in self._wardens if old not in gone] + [warden]
+                for old in gone:
+                    old.close(Deadline.grace(0))
+            return self._wardens[-1]
         finally:
             self._warden_turn.release()
 
     def _ask_warden(self, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
-        if self._warden_made is not None and self._warden_made.silent:
+        if self._wardens and self._wardens[-1].silent:
             return False  # nor would another one answer, now; the next shell brings its own
         try:
             return order(self._warden(deadline, revive=False))
@@ -382,8 +384,7 @@ class Host(ABC):
             return False
 
     def _warden_lives(self, deadline: Deadline) -> bool:
-        warden = self._warden_made
-        return warden is not None and warden.alive(deadline.at_most(1.0))
+        return bool(self._wardens) and self._wardens[-1].alive(deadline.at_most(1.0))
 
     # Files
 
@@ -516,10 +517,12 @@ class Host(ABC):
         with self._state:
             sessions = list(self._sessions.values())
         deadline = Deadline.grace(CLOSE_TIME)
+        if self._wardens and not self._warden_lives(deadline):
+            self._wardens[-1].silent = True  # no other is started only to end what went with it
         for session in sessions:
             session._close(deadline)
-        warden, self._warden_made = self._warden_made, None
-        if warden is not None:
+        wardens, self._wardens = self._wardens, []
+        for warden in wardens:
             warden.close(Deadline.grace(0 if warden.ended else CLOSE_TIME))
 
     def _cancel_calls(self, reason: str) -> None:
@@ -565,12 +568,12 @@ class Host(ABC):
                 self._calls.remove(call)
                 self._state.notify_all()
 
-    def _start(self, attempt: Callable[[], T], deadline: Deadline) -> T:
+    def _start(self, attempt: Callable[[], T], deadline: Deadline, *, revive: bool = True) -> T:
         """Make an attempt to start something, and one more if the host can be brought to take it."""
         try:
             return attempt()
         except OttoError as error:
-            if not self._revive(error, deadline):
+            if not revive or not self._revive(error, deadline):
                 raise
             return attempt()
 

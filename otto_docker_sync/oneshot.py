@@ -83,15 +83,17 @@ def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture
 
 def _collect(channel: Channel, sections: list[Section], deadline: Deadline, capture: Capture) -> bool:
     """Read until each stream has shown its end (True), or the channel has ended."""
-    while not all(section.ended for section in sections):
-        chunk = channel.read(deadline)
-        if chunk.ended:
+    try:
+        while not all(section.ended for section in sections):
+            chunk = channel.read(deadline)
+            if chunk.ended:
+                return False
             for index, section in enumerate(sections):
-                capture.add(section.finish(), index)
-            return False
+                capture.add(section.feed(chunk[index]), index)
+        return True
+    finally:
         for index, section in enumerate(sections):
-            capture.add(section.feed(chunk[index]), index)
-    return True
+            capture.add(section.finish(), index)
 
 
 def _end_tree(channel: Channel) -> None:

@@ -185,7 +185,11 @@ class Shell:
                 upload = upload[taken:]
                 if taken:
                     continue
-            chunk = self._read(deadline, WRITE_POLL if upload else None)
+            try:
+                chunk = self._read(deadline, WRITE_POLL if upload else None)
+            except ConnectionLost:
+                capture.add(frame.finish())
+                raise
             if chunk is None:
                 continue
             data = frame.finish() if chunk.ended else frame.feed(chunk.out)

@@ -20,7 +20,8 @@ class Warden:
 
     It is a process at the far end that lives as long as its stdin. Its environment carries none of the tags that it
     looks for; the shells of the host carry ``tag``. Any thread may give orders; they are carried out one by one. One
-    that did not answer in time is ``silent``: it counts as ``ended``, and is asked no more.
+    that did not answer is ``silent``: it counts as ``ended``, and is asked no more. It is ``gone`` when nothing is left
+    to close.
     """
 
     def __init__(self, channel: Channel, tag: str) -> None:
@@ -30,6 +31,7 @@ class Warden:
         self._received = b""
         self.ended = False
         self.silent = False
+        self.gone = False
 
     @classmethod
     def open(cls, host: ShellSource, deadline: Deadline) -> Warden:
@@ -72,11 +74,12 @@ class Warden:
             done = re.compile(rf"<{number}:\d+>".encode())
             while not self.ended and not done.search(self._received):
                 chunk = self._channel.read(deadline)
-                self.ended = chunk.ended
+                self.ended = self.gone = chunk.ended
                 self._received = (self._received + chunk.out)[-1024:]
             return not self.ended
-        except (DeadlineExpired, ConnectionLost):
+        except (DeadlineExpired, ConnectionLost) as error:
             self.ended = self.silent = True
+            self.gone = isinstance(error, ConnectionLost)
             return False
         finally:
             self._turn.release()

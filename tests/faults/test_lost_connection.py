@@ -49,8 +49,12 @@ def through_proxy(
 
 def in_flight(host: DockerContainerHost, container: Container) -> list[Call[CommandResult]]:
     """A run and a oneshot that have begun and will take long."""
-    calls = [Call(lambda: host.run(LONG)), Call(lambda: host.oneshot(LONG))]
-    until(lambda: len(running(container, "sleep 9002")) == 2, 10, "both run")
+    seen: list[str] = []
+    calls = [
+        Call(lambda: host.run(LONG, on_output=seen.append)),
+        Call(lambda: host.oneshot(LONG, on_output=seen.append)),
+    ]
+    until(lambda: len(running(container, "sleep 9002")) == len(seen) == 2, 10, "both run, and have said so")
     return calls
 
 

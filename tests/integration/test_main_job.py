@@ -55,7 +55,7 @@ def test_a_prompt_is_answered(ctr: DockerContainerHost) -> None:
 
 def test_a_time_out_ends_the_command_and_keeps_the_shell(ctr: DockerContainerHost) -> None:
     ctr.run("kept=1")
-    result = ctr.run("echo started; sleep 1001", timeout=0.5)
+    result = ctr.run("echo started; sleep 1001", timeout=2)
     assert (result.status, result.retcode, result.timed_out, result.output) == (Status.ERROR, None, True, "started\n")
     assert not result.session_ended and "timed out" in result.message
     after = ctr.run("echo $kept")
@@ -67,7 +67,7 @@ def test_a_list_shares_one_time_and_goes_on_after_a_failure(ctr: DockerContainer
     results = ctr.run(["false", "echo second", ShellCommand("sleep 1002", timeout=0.3), "echo fourth"], timeout=30)
     assert [result.status for result in results] == [Status.FAILED, Status.SUCCESS, Status.ERROR, Status.SUCCESS]
     assert results.status is Status.FAILED and results[1].output == "second\n"
-    spent = ctr.run(["echo first", "sleep 1003", "touch /tmp/never", "echo never"], timeout=0.5)
+    spent = ctr.run(["echo first", "sleep 1003", "touch /tmp/never", "echo never"], timeout=2)
     assert [result.status for result in spent] == [Status.SUCCESS, Status.ERROR, Status.SKIPPED, Status.SKIPPED]
     assert ctr.oneshot("test -e /tmp/never").retcode == 1
 
@@ -134,7 +134,7 @@ def test_a_long_script_is_no_argument(ctr: DockerContainerHost) -> None:
 
 
 def test_a_timed_out_oneshot_leaves_nothing(ctr: DockerContainerHost) -> None:
-    result = ctr.oneshot("echo begun; (sleep 1004 &); setsid sleep 1004 & sleep 1004 | sleep 1004", timeout=0.5)
+    result = ctr.oneshot("echo begun; (sleep 1004 &); setsid sleep 1004 & sleep 1004 | sleep 1004", timeout=3)
     assert (result.timed_out, result.output) == (True, "begun\n")
     assert ctr.oneshot("grep -l '^sleep.1004' /proc/[0-9]*/cmdline").output == ""
 
