@@ -65,4 +65,7 @@ class OttoDockerLibrary(ShellKeywords, FileKeywords, StackKeywords):
 
     def close(self) -> None:
         """Called by Robot Framework at the end of the run."""
-        self._close_everything()
+        try:
+            self._close_everything()
+        finally:
+            self._other_threads.stop()

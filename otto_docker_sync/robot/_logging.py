@@ -25,6 +25,10 @@ class OtherThreads(logging.Handler):
     def start(self) -> None:
         logging.getLogger(PACKAGE).addHandler(self)
 
+    def stop(self) -> None:
+        self.flush()
+        logging.getLogger(PACKAGE).removeHandler(self)
+
     def emit(self, record: logging.LogRecord) -> None:
         if threading.current_thread() is not threading.main_thread():
             self._records.append(record)

@@ -45,6 +45,7 @@ def test_the_verbs_are_those_of_the_host(ctr):
 
 def test_errors_are_those_of_the_host(ctr, container_host):
     async def main() -> None:
+        await ctr.aio.run("true")
         with pytest.raises(ExpectTimeout):
             await ctr.aio.expect("never", timeout=0.1)
         with pytest.raises(NoSuchContainer):
