@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import ExitStack
 from time import monotonic
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from .ssh import Connections
 
 PORT = 23
-PIECE = 16384
+PIECE = 49152
+SHORT = 1024
+"""Bytes of input that are not worth starting programs for."""
 SCREEN = 4096
 QUIET = 1.0
 """Seconds without output after which a prompt of a shell is believed, though nobody has logged in."""
@@ -40,14 +43,16 @@ BOOT = (
     "while IFS= read -r l; do case $l in {nonce}.) break;; {nonce}*) s=$s${{l#{nonce}}};; esac; done; "
     'eval "$(printf "$s")"\'\r'
 )
-BEGIN = r"printf '\036%s\r\0%s\036' {first} {second}"
+BEGIN = r"printf '\036%s\r\0%s%s\036' {first} {second} $b"
 END = r"printf '\036%s:%d\036' {nonce}"
 
-# The program's stdin comes as lines of text that printf makes bytes of, up to a line with a dot: so it has an end, and
-# may hold what a terminal takes for its own. It also ends when the line hangs up, of which nobody here dies. The
-# output goes through a pipe, for programs behave otherwise on a terminal.
-WITH_PIPES = r"""stty -opost; trap '' HUP; exec 3>&1 2>/dev/null; {begin}
-{{ while IFS= read -r l && [ "$l" != . ]; do printf "$l"; done; }} |
+# The program's stdin comes as lines of text, up to a line with a dot: so it has an end, and may hold what a terminal
+# takes for its own. printf makes bytes of a line; behind ``=N`` come N lines for base64 (head takes no more than these:
+# a terminal is read by lines). The input also ends when the line hangs up, of which nobody here dies. The output goes
+# through a pipe, for programs behave otherwise on a terminal.
+WITH_PIPES = r"""stty -opost; trap '' HUP; exec 3>&1 2>/dev/null; command -v base64 && command -v head && b=64
+{begin}
+{{ while IFS= read -r l; do case $l in .) break;; =*) head -n "${{l#=}}" | base64 -d;; *) printf "$l";; esac; done; }} |
 {{ r=$({{ {{ (exec {command} 2>&1 3>&- 4>&-); echo $? >&4; }} | cat >&3 4>&-; }} 4>&1); {end} $r >&3; }}
 """
 # The terminal's signals are for the program; this shell stays to tell its status.
@@ -67,13 +72,13 @@ class TelnetChannel(Channel):
     tty = True
 
     def __init__(
-        self, link: TelnetLink, label: str, end: str, terminal: bool, nul_after_cr: bool, early: bytes
+        self, link: TelnetLink, label: str, end: str, terminal: bool, begin: re.Match[bytes], early: bytes
     ) -> None:
         self._link = link
         self._label = label
         self._end = f"\036{end}:".encode()
         self._terminal = terminal
-        self._nul_after_cr = nul_after_cr
+        self._nul_after_cr, self._base64 = map(bool, begin.groups())
         self._after_cr = False
         self._early = early
         self._held = b""
@@ -137,9 +142,9 @@ class TelnetChannel(Channel):
         )
         login.command(os.fsencode(script))
         # A bare CR shows whether the host adds a NUL to it, as telnet demands of text and not all do.
-        begin = login.wait_for(rb"\036%s\r\0(\0?)%s\036" % (first.encode(), second.encode()), deadline)
+        begin = login.wait_for(rb"\036%s\r\0(\0?)%s(64)?\036" % (first.encode(), second.encode()), deadline)
         label = f"{shlex.join(argv)[:80]!r} of {login.where}"
-        return cls(login.link, label, end, tty, bool(begin[1]), login.rest)
+        return cls(login.link, label, end, tty, begin, login.rest)
 
     def __repr__(self) -> str:
         return f"<TelnetChannel {self._label}{' closed' if self._link.descriptors.closed else ''}>"
@@ -190,7 +195,7 @@ class TelnetChannel(Channel):
             if not self._link.flush():
                 return 0
             data = data[:PIECE]
-            self._link.send(data if self._terminal else as_lines(data))
+            self._link.send(data if self._terminal else as_lines(data, self._base64))
             return len(data)
 
     def write_eof(self) -> None:
@@ -305,7 +310,10 @@ class Login:
         self.link.send(text.encode(self._options.encoding) + b"\r")
 
 
-def as_lines(data: bytes) -> bytes:
-    """Bytes as lines of text that printf turns back into them."""
-    pieces = (data[at : at + 225] for at in range(0, len(data), 225))
-    return "".join("".join(PRINTABLE[byte] for byte in piece) + "\n" for piece in pieces).encode()
+def as_lines(data: bytes, with_base64: bool) -> bytes:
+    """Bytes as the lines of text that become these bytes again, none too long for a terminal."""
+    if with_base64 and len(data) > SHORT:
+        pieces = [b64encode(data[at : at + 2400]).decode() for at in range(0, len(data), 2400)]
+        return "\n".join([f"={len(pieces)}", *pieces, ""]).encode()
+    texts = ("".join(PRINTABLE[byte] for byte in data[at : at + 225]) for at in range(0, len(data), 225))
+    return "".join(f"{text}\n" for text in texts).encode()
