@@ -149,7 +149,8 @@ class Lab:
     ) -> dict[str, CommandResult]:
         """Run a command as `oneshot` on many hosts at once; return id → result, in the order of the hosts.
 
-        `hosts` are hosts, ids or patterns; None is all of the lab. `timeout` is for each host, from its own start.
+        `hosts` are hosts, ids or patterns; None is all of the lab, declared containers included, whose stacks then
+        come up. `timeout` is for each host, from its own start.
         One that fails does not stop the others: what it raised becomes the message of an ERROR result.
 
         >>> lab.run_all("uname -r", hosts="*.api", timeout=10)["carrot.repo1.api"].output
