@@ -6,7 +6,8 @@ from .framing import Begin
 
 REAP = r"""
 reap() { [ -n "$1" ] || return 1
-local_needle=$1 local_sid=$2 local_since=$3 local_keep=$4 local_round=0
+local_needle=$1 local_sid=$2 local_since=$3 local_keep=$4 local_born=0 local_round=0
+if [ -n "$5" ] && { read -r line <"/proc/$5/stat"; } 2>/dev/null; then set -- ${line##*) }; local_born=${20}; fi
 while [ $local_round -lt 12 ]; do local_round=$((local_round+1)); found=' ' sids=' ' grown=1 group=
 if [ -n "$local_keep" ] && { read -r line <"/proc/$local_keep/stat"; } 2>/dev/null; then set -- ${line##*) }
 [ "$6" = "$3" ] || [ "$6" -le 1 ] || group=$6; fi
@@ -18,34 +19,36 @@ case $sids in *" $4 "*) hit=1;; esac; case $found in *" $2 "*) hit=1;; esac
 [ -n "$group" ] && [ "$3" = "$group" ] && hit=1
 [ -n "$local_sid" ] && { [ "$4" = "$local_sid" ] || [ "$2" = "$local_sid" ] || [ "$pid" = "$local_sid" ]; } &&
 [ "${20}" -ge "$local_since" ] && hit=1
-[ "$hit" ] || while read -r line || [ "$line" ]; do case $line in *"$local_needle"*) hit=1; break;; esac
+[ "$hit" ] || [ "${20}" -lt "$local_born" ] || while read -r line || [ "$line" ]; do
+case $line in *"$local_needle"*) hit=1; break;; esac
 done 2>/dev/null <"$dir/environ"
 [ "$hit" ] || continue; found="$found$pid " grown=1; [ "$4" = "$pid" ] && sids="$sids$pid "; done; done 2>/dev/null
 [ "$found" = ' ' ] && return 0; for pid in $found; do kill -9 "$pid" 2>/dev/null; done; done; return 1; }
 """
-"""``reap NEEDLE SID SINCE KEEP`` kills until a look at /proc finds nothing more: every process that has NEEDLE in its
-environment, or belongs to the session SID and started at SINCE (clock ticks) or later, or is the foreground of the
-shell KEEP's terminal, and all that descends from these. KEEP itself, process 1 and the caller are spared."""
+"""``reap NEEDLE SID SINCE KEEP OLDEST`` kills until a look at /proc finds nothing more: every process with NEEDLE in
+its environment, or that belongs to the session SID and started at SINCE (clock ticks) or later, or is the foreground
+of the shell KEEP's terminal, and all that descends from these. KEEP itself, process 1 and the caller are spared.
+Environments are read of processes no older than the process OLDEST: on a busy machine, that is what takes time."""
 
 WARDEN = (
     "self=$$"
     + REAP
     + r"""
 now() { { read -r up line </proc/uptime; } 2>/dev/null || up=9999999999.0; up=${up%.*}${up#*.}; }
-while read -r id verb tag sid age; do
+while read -r id verb tag sid since; do
 case $verb in
-run) now; reap "$tag" "$sid" $((up-age)) "$sid";;
-shell) reap "$tag" "$sid" 0 '';;
-*) :;; esac
-printf '<%s:%s>\n' "$id" "$?"
+run) reap "$tag" "$sid" "$since" "$sid" "$sid"; answer=$?;;
+shell) reap "$tag" "$sid" 0 '' "$sid"; answer=$?;;
+*) now; answer=$up;; esac
+printf '<%s:%s>\n' "$id" "$answer"
 done
-reap "$1" '' 0 ''
+reap "$1" '' 0 '' "$$"
 """
 )
 """A lease on a host's shells: takes orders on stdin, answers each, and when its stdin ends, ends all that carries $1.
 
-Orders: ``ID run TAG SID AGE`` ends what one command left (AGE in 1/100 s), ``ID shell TAG SID`` a shell and all of it,
-``ID ping`` nothing."""
+Orders: ``ID run TAG SID SINCE`` ends what one command left, ``ID shell TAG SID`` a shell and all of it, ``ID now``
+nothing: it answers with the clock ticks since the machine's start, which is what SINCE is given in."""
 
 LOADER = """n=%s; s=
 while IFS= read -r l; do [ "$l" = "$n" ] && break; s="$s$l
@@ -76,7 +79,7 @@ c="$c$l
 "; i=$((i+1)); [ $i -lt 200 ] || {{ s="$s$c" c= i=0; }}; done; s="$s$c"
 exec 3<&0 </dev/null 4>&1 5>&{1 if merged else 2} 2>/dev/null
 {{ while read -r l <&3; do :; done; read -r self l </proc/self/stat; kill -STOP $$
-reap "OTTO_TAG=$n" "$$" 0 ''; kill -9 $$; }} >/dev/null 4>&- 5>&- &
+reap "OTTO_TAG=$n" "$$" 0 '' "$$"; kill -9 $$; }} >/dev/null 4>&- 5>&- &
 w=$!
 exec 3<&-
 for f in {streams}; do {begin.printf} >&$f; done

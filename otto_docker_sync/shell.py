@@ -224,10 +224,10 @@ class Shell:
         try:
             self.interrupt()
             self._drain(frame, CTRL_C_TIME)
-            seconds, pid = monotonic() - self._started_at, self._pid
+            pid = self._pid
             deadline = Deadline.grace(KILL_TIME)
             done = pid is not None and self._host._ask_warden(
-                lambda warden: warden.end_run(frame.run_tag, pid, seconds, deadline), deadline
+                lambda warden: warden.end_run(frame.run_tag, pid, self._started_at, deadline), deadline
             )
             if not self._drain(frame, KILL_TIME if done else CTRL_C_TIME):
                 return False

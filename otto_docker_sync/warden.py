@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from time import monotonic
 
 from .channel import Channel, ShellSource
 from .deadline import Deadline, DeadlineExpired
@@ -11,8 +12,8 @@ from .errors import ConnectionLost, OttoError
 from .framing import Begin, new_nonce
 from .scripts import WARDEN
 
-ORDER_TIME = 5.0
-"""Seconds that an order may take, the wait for another's order included."""
+TICKS = 100
+"""The kernel's clock ticks in a second."""
 
 
 class Warden:
@@ -53,34 +54,41 @@ class Warden:
 
     def alive(self, deadline: Deadline) -> bool:
         """Whether it still answers: when it does not, its container or the way there is gone."""
-        return self._order("ping", deadline)
+        return self._order("now", deadline) is not None
 
-    def end_run(self, run_tag: str, shell_pid: int, seconds: float, deadline: Deadline) -> bool:
-        """End all that a command left which was started `seconds` ago, but for its shell."""
-        return self._order(f"run {run_tag} {shell_pid} {int(seconds * 100) + 2}", deadline)
+    def end_run(self, run_tag: str, shell_pid: int, started_at: float, deadline: Deadline) -> bool:
+        """End all that a command left which was started at that moment of ours, or later; but for its shell."""
+        now = self._order("now", deadline)
+        if now is None:
+            return False
+        # By the far end's clock. The answer's way here makes it a little too early, so that nothing is missed.
+        since = now - int((monotonic() - started_at) * TICKS) - 1
+        return self._order(f"run {run_tag} {shell_pid} {since}", deadline) is not None
 
     def end_shell(self, shell_tag: str, shell_pid: int | None, deadline: Deadline) -> bool:
         """End a shell and all that was started from it."""
-        return self._order(f"shell {shell_tag} {shell_pid or ''}", deadline)
+        return self._order(f"shell {shell_tag} {shell_pid or ''}", deadline) is not None
 
-    def _order(self, order: str, deadline: Deadline) -> bool:
-        """Whether the order was carried out."""
+    def _order(self, order: str, deadline: Deadline) -> int | None:
+        """What it answered when the order was carried out; None when it did not answer."""
         remaining = deadline.remaining()
         if not self._turn.acquire(timeout=-1 if remaining is None else remaining):
-            return False
+            return None
         try:
             number = new_nonce()
             self._channel.write(f"{number} {order}\n".encode(), deadline)
-            done = re.compile(rf"<{number}:\d+>".encode())
-            while not self.ended and not done.search(self._received):
+            answer = re.compile(rf"<{number}:(\d+)>".encode())
+            while not self.ended:
+                if match := answer.search(self._received):
+                    return int(match[1])
                 chunk = self._channel.read(deadline)
                 self.ended = self.gone = chunk.ended
                 self._received = (self._received + chunk.out)[-1024:]
-            return not self.ended
+            return None
         except (DeadlineExpired, ConnectionLost) as error:
             self.ended = self.silent = True
             self.gone = isinstance(error, ConnectionLost)
-            return False
+            return None
         finally:
             self._turn.release()
 
