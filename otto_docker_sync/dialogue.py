@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import NamedTuple
 
@@ -129,7 +129,7 @@ class Dialogue:
     def send(self, pieces: Iterable[bytes]) -> None:
         """Send bytes, until the end or until the far end has something to say."""
         unheard, wait = 0, 0.001
-        for piece in pieces:
+        for piece in _gathered(pieces):
             sent = 0
             while sent < len(piece):
                 self._deadline.check()
@@ -183,3 +183,14 @@ class Dialogue:
         noise = self._noise[stream]
         noise += data
         del noise[:-NOISE]
+
+
+def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes, in pieces that are worth a write."""
+    gathered = bytearray()
+    for piece in pieces:
+        gathered += piece
+        if len(gathered) >= WRITE_SIZE:
+            yield bytes(gathered)
+            gathered.clear()
+    yield bytes(gathered)

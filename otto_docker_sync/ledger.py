@@ -90,7 +90,8 @@ class Ledger:
             transfer()
         except DeadlineExpired:
             why = self._deadline.cancelled or "timed out"
-            self.settle_all(Status.ERROR, f"{why} after {monotonic() - self._started_at:.1f} s, before it was in place")
+            seconds = monotonic() - self._started_at
+            self.settle_all(Status.ERROR, f"{why} after {seconds:.1f} s; it is not known to be in place")
         except ConnectionLost as error:
             self.settle_all(Status.ERROR, f"it is not known to be in place: {error}")
         except OttoError as error:

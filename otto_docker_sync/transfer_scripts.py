@@ -32,23 +32,28 @@ say here
 
 RECEIVE = r"""
 merge() (
-    for f in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+    from=$1 to=$2 do=$3; set --
+    for f in "$from"/* "$from"/.[!.]* "$from"/..?*; do
         [ -e "$f" ] || [ -L "$f" ] || continue
-        t=$2/${f##*/}
-        [ -w "$2" ] || { printf 'no permission to write in %s' "$2"; exit 1; }
+        t=$to/${f##*/}
+        [ -w "$to" ] || { printf 'no permission to write in %s' "$to"; exit 1; }
         folder=; [ -L "$f" ] || [ ! -d "$f" ] || folder=1
         if [ -d "$t" ] && [ ! -L "$t" ]; then
             [ "$folder" ] || { printf '%s is a directory there' "$t"; exit 1; }
-            merge "$f" "$t" $3 || exit 1
+            merge "$f" "$t" $do || exit 1
             continue
         fi
         [ -z "$folder" ] || [ -L "$t" ] || [ ! -e "$t" ] || { printf '%s is no directory there' "$t"; exit 1; }
-        [ $3 = move ] || continue
+        [ $do = move ] || continue
         [ ! -L "$t" ] || { [ -z "$folder" ] && [ ! -d "$t" ]; } || rm -f "$t"
-        locked=; [ -z "$folder" ] || [ -w "$f" ] || { locked=1; chmod u+w "$f"; }
-        mv -f "$f" "$t" || exit 1
-        [ -z "$locked" ] || chmod u-w "$t"
+        if [ "$folder" ] && [ ! -w "$f" ]; then
+            chmod u+w "$f" && mv -f "$f" "$t" && chmod u-w "$t" || exit 1
+        else
+            set -- "$@" "$f"
+            [ $# -lt 200 ] || { mv -f "$@" "$to/" || exit 1; set --; }
+        fi
     done
+    [ $# = 0 ] || mv -f "$@" "$to/"
 )
 clean() {
     rm -rf "$stage" 2>/dev/null || { chmod -R u+rwx "$stage"; rm -rf "$stage"; } 2>/dev/null
