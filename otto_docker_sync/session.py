@@ -242,8 +242,9 @@ class HostSession:
         if closed:
             outcome.retcode, outcome.message = None, "the session was closed while the command ran"
         elif outcome.retcode is None or not self.host._warden_lives(grace):
-            reason = self.host._obituary(seconds, grace) or "the shell was lost"
-            outcome.retcode, outcome.message = None, f"the outcome is unknown: {reason}"
+            reason = self.host._obituary(seconds, grace)
+            if reason or outcome.retcode is None:
+                outcome.retcode, outcome.message = None, f"the outcome is unknown: {reason or 'the shell was lost'}"
 
     def send(self, text: str) -> None:
         """Type `text`, and nothing more.
