@@ -13,8 +13,11 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory) -> Path:
-    directory = tmp_path_factory.mktemp("docs")
+def pages(lab, tmp_path_factory) -> Path:
+    return Path(lab.once("docs", lambda: str(build(tmp_path_factory.mktemp("docs")))))
+
+
+def build(directory: Path) -> Path:
     done = subprocess.run(
         [
             sys.executable,

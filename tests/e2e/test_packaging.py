@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.lab import Lab
+
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -73,9 +75,12 @@ def run(*argv: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory with the sdist, and the wheel that was built from it."""
-    source = tmp_path_factory.mktemp("source")
+    return Path(lab.once("dist", lambda: str(build(tmp_path_factory.mktemp("source")))))
+
+
+def build(source: Path) -> Path:
     for name in run("git", "ls-files", "-z", cwd=ROOT).split("\0"):
         if name and Path(ROOT, name).exists():
             Path(source, name).parent.mkdir(parents=True, exist_ok=True)
