@@ -85,7 +85,7 @@ class Warden:
                 self.ended = self.gone = chunk.ended
                 self._received = (self._received + chunk.out)[-1024:]
             return None
-        except (DeadlineExpired, ConnectionLost) as error:
+        except (DeadlineExpired, OttoError) as error:
             self.ended = self.silent = True
             self.gone = isinstance(error, ConnectionLost)
             return None
