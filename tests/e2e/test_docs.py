@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.timeout(120)
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -40,7 +42,6 @@ def build(directory: Path) -> Path:
     return directory / "html"
 
 
-@pytest.mark.timeout(120)
 def test_every_page_is_there_and_reachable(pages):
     sources = {path.relative_to(ROOT / "docs").with_suffix("") for path in Path(ROOT, "docs").rglob("*.rst")}
     front = (pages / "index.html").read_text()

@@ -16,6 +16,8 @@ import pytest
 
 from tests.lab.lab import Lab
 
+pytestmark = pytest.mark.timeout(120)
+
 ROOT = Path(__file__).parents[2]
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
 RUNNING = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -125,7 +127,6 @@ def empty_environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     shutil.rmtree(environment)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("empty_environment", sorted(INTERPRETERS), indirect=True)
 def test_the_wheel_installs_and_works_on_every_python(wheel, empty_environment, tmp_path):
     pip = (sys.executable, "-m", "pip", "--python", empty_environment, "--quiet", "--disable-pip-version-check")
