@@ -42,7 +42,7 @@ class ComposeDirectory:
         self.services: set[str] = set()
         self.complete = True
         """Whether `services` holds them all: not so when an ``include`` comes from elsewhere."""
-        self.variables: set[str] = set()
+        self.variables: set[str] = {"COMPOSE_PROFILES"}
         self._environment = dict(os.environ if environment is None else environment)
         self._files: set[Path] = set()
         self._directories: list[tuple[Path, DockerIgnore]] = []

@@ -136,6 +136,11 @@ def test_variables_travel_in_a_file_that_a_shell_reads(pack: Pack) -> None:
     assert shell.stdout == "it's|$(x)\nline|"
 
 
+def test_the_choice_of_profiles_travels_too(pack: Pack) -> None:
+    members = pack({"compose.yml": "services: {}"}, {"COMPOSE_PROFILES": "debug,load"})
+    assert b"export COMPOSE_PROFILES=debug,load\n" in members["setup"]
+
+
 def test_variables_are_put_into_paths(pack: Pack) -> None:
     compose = "services: {api: {image: i, volumes: ['${DATA:-./data}:/d', '$CONF:/c'], env_file: '${NAME}.env'}}"
     files = {"compose.yml": compose, ".env": "NAME=n\n# no\n", "data/f": "x", "conf/f": "x", "n.env": "x"}
