@@ -17,8 +17,8 @@ import typer.core
 from .. import logs
 from ..errors import ConfigError, OttoError
 from ..result import CommandResult
-from . import BROKEN_PIPE, COULD_NOT_RUN, INTERRUPTED, TIMED_OUT, doctor, files, stacks
-from .hosts import HostId, describe, kind
+from . import BROKEN_PIPE, COULD_NOT_RUN, INTERRUPTED, TIMED_OUT, files, stacks
+from .hosts import HostId, complete_hosts, describe, kind
 from .state import State
 
 GLOBAL_OPTIONS = ("--lab", "--json", "--dry-run", "--verbose", "-v", "--log-dir")
@@ -216,9 +216,32 @@ for function, usage in (
     (stacks.down, "[OPTIONS] [PROJECT]"),
     (stacks.ps, "[HOST]"),
     (stacks.logs, "[OPTIONS] [PROJECT]"),
-    (doctor.doctor, "[OPTIONS] [HOST]..."),
 ):
     app.command(cls=Command, options_metavar=usage)(function)
+
+
+@app.command(cls=Command, options_metavar="[OPTIONS] [HOST]...")
+def doctor(
+    ctx: typer.Context,
+    hosts: Annotated[
+        list[str] | None, typer.Argument(metavar="HOST", help="Only these.", autocompletion=complete_hosts)
+    ] = None,
+    timeout: Annotated[float, typer.Option("--timeout", "-t", metavar="SECONDS", help="For each single check.")] = 10.0,
+) -> int:
+    """Tell for each host what works, what does not, and what to do.
+
+    Looks at the way there hop by hop, the host key, the login, the clock, docker and Compose, file transfer, how many
+    sessions sshd allows; in containers at the shell and tar. It starts no container.
+
+    Exit status: 0 when nothing is wrong, else 1.
+    """
+    state: State = ctx.obj
+    chosen = [state.lab.get(name) for name in hosts] if hosts else list(state.lab.hosts.values())
+    if state.dry_run:
+        return state.would(f"examine {', '.join(host.id for host in chosen)}", hosts=[host.id for host in chosen])
+    from .doctor import examine_all
+
+    return examine_all(state, chosen, timeout)
 
 
 @app.command(cls=Command, options_metavar="")

@@ -5,39 +5,20 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict
-from typing import Annotated
-
-import typer
 
 from ..docker_host import DockerContainerHost
 from ..host import Host
 from . import INTERRUPTED
 from .checks import Finding, Verdict, examine
-from .hosts import complete_hosts
 from .state import State
 
 AT_ONCE = 8
 STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.WRONG: "bold red", Verdict.SKIPPED: "dim"}
 
 
-def doctor(
-    ctx: typer.Context,
-    hosts: Annotated[
-        list[str] | None, typer.Argument(metavar="HOST", help="Only these.", autocompletion=complete_hosts)
-    ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", "-t", metavar="SECONDS", help="For each single check.")] = 10.0,
-) -> int:
-    """Tell for each host what works, what does not, and what to do.
-
-    Looks at the way there hop by hop, the host key, the login, the clock, docker and Compose, file transfer, how many
-    sessions sshd allows; in containers at the shell and tar. It starts no container.
-    Exit status: 0 when nothing is wrong, else 1.
-    """
-    state: State = ctx.obj
-    chosen = [state.lab.get(name) for name in hosts] if hosts else list(state.lab.hosts.values())
-    if state.dry_run:
-        return state.would(f"examine {', '.join(host.id for host in chosen)}", hosts=[host.id for host in chosen])
-    findings = state.call(lambda: _examine_all(state, chosen, timeout))
+def examine_all(state: State, hosts: list[Host], timeout: float) -> int:
+    """Examine these hosts, show what was found, and return the exit status."""
+    findings = state.call(lambda: _findings(state, hosts, timeout))
     wrong = sum(finding.verdict is Verdict.WRONG for finding in findings)
     if state.json:
         state.print_json([{**asdict(finding), "verdict": finding.verdict.value} for finding in findings])
@@ -49,7 +30,7 @@ def doctor(
     return 1 if wrong else 0
 
 
-def _examine_all(state: State, hosts: list[Host], timeout: float) -> list[Finding]:
+def _findings(state: State, hosts: list[Host], timeout: float) -> list[Finding]:
     """Parents first, then the containers: what is said of a host appears in the order of the lab."""
     findings: dict[str, list[Finding]] = {}
     context = copy_context()

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import contextlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..docker_host import DockerContainerHost
 from ..errors import OttoError
-from ..host import Host
-from ..lab import Lab
-from ..unix_host import UnixHost
 from .state import find_lab_file
+
+if TYPE_CHECKING:
+    from ..host import Host
+    from ..lab import Lab
 
 
 def _lab_in_completion(ctx: Any) -> Lab | None:
     """The lab as its file declares it; None when it cannot be read, as completion has nobody to tell."""
+    from ..lab import Lab
+
     given = ctx.find_root().params.get("lab")
     with contextlib.suppress(OttoError, OSError):
         return Lab.load(find_lab_file(Path(given) if given else None))
@@ -40,10 +42,8 @@ HostId = Annotated[str, typer.Argument(metavar="HOST", help="A host's id.", auto
 
 
 def kind(host: Host) -> str:
-    """One word for what a host is."""
-    if isinstance(host, DockerContainerHost):
-        return "container"
-    return host.term if isinstance(host, UnixHost) else "local"
+    """One word for what a host is: container, ssh, telnet or local."""
+    return "container" if host.is_virtual else getattr(host, "term", "local")
 
 
 def describe(host: Host) -> str:
@@ -52,6 +52,9 @@ def describe(host: Host) -> str:
     >>> describe(lab.hosts["carrot"])
     'tester@192.0.2.10:22 via gateway'
     """
+    from ..docker_host import DockerContainerHost
+    from ..unix_host import UnixHost
+
     if isinstance(host, DockerContainerHost):
         return f"service {host.service} of {host.project} on {host.parent.id}"
     if isinstance(host, UnixHost):

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import compose
-from ..docker_host import DockerContainerHost
 from ..errors import OttoError
 from . import COULD_NOT_RUN, INTERRUPTED
 from .hosts import complete_hosts, complete_projects
@@ -49,6 +47,8 @@ def up(
 
     Example: otto-docker up repo1
     """
+    from .. import compose
+
     state: State = ctx.obj
     chosen = state.lab.project(project)
     parent = state.lab.parent_of(chosen, on)
@@ -84,6 +84,8 @@ def down(
 
     Example: otto-docker down repo1
     """
+    from .. import compose
+
     state: State = ctx.obj
     chosen = state.lab.project(project)
     parent = state.lab.parent_of(chosen, on)
@@ -109,7 +111,10 @@ def ps(
         typer.Argument(metavar="HOST", help="Only on this parent.", autocompletion=complete_hosts),
     ] = None,
 ) -> int:
-    """List the containers of stacks that run on a parent, or on all parents of the lab."""
+    """List the containers of stacks on a parent, or on all parents of the lab."""
+    from .. import compose
+    from ..docker_host import DockerContainerHost
+
     state: State = ctx.obj
     if host:
         named = state.lab.get(host)
@@ -157,6 +162,8 @@ def logs(
 
     Example: otto-docker logs repo1 --service api --tail 20 --follow
     """
+    from .. import compose
+
     state: State = ctx.obj
     chosen = state.lab.project(project)
     parent = state.lab.parent_of(chosen, on)

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -22,7 +22,9 @@ from rich.text import Text
 from .. import logs
 from ..deadline import Cancellation, cancellation
 from ..errors import ConfigError
-from ..lab import Lab
+
+if TYPE_CHECKING:
+    from ..lab import Lab
 
 LAB_FILE = "lab.toml"
 Result = TypeVar("Result")
@@ -63,6 +65,8 @@ class State:
 
     @cached_property
     def lab(self) -> Lab:
+        from ..lab import Lab  # what needs no lab starts quicker without it
+
         return Lab.load(find_lab_file(self.lab_file))
 
     def close(self) -> None:
