@@ -97,15 +97,18 @@ def composed(
         services_checked(project)
         lease = stack.lease(deadline)
 
-    def leave() -> None:
+    def leave(settle: bool = False) -> None:
         lease.release()
-        _down(project, lab, stack, Deadline.grace(DOWN_TIME), stop_timeout, if_last=not own)
+        _down(project, lab, stack, Deadline.grace(DOWN_TIME), stop_timeout, if_last=not own, settle=settle)
 
+    up = False
     try:
-        yield _up(project, lab, stack, build, False, deadline)
+        services = _up(project, lab, stack, build, False, deadline)
+        up = True
+        yield services
     except BaseException:
         try:
-            uncancelled(leave)
+            uncancelled(lambda: leave(settle=not up))
         except OttoError as error:  # what went wrong inside the block matters more
             logger.error("%s could not be taken down: %s", stack, error)
         raise
@@ -225,11 +228,12 @@ def _down(
     stop_timeout: int,
     volumes: bool = False,
     if_last: bool = False,
+    settle: bool = False,
 ) -> None:
     if isinstance(stop_timeout, bool) or not isinstance(stop_timeout, int) or stop_timeout < 0:
         raise ConfigError(f"stop_timeout={stop_timeout!r}: give whole seconds")
     with _in_time(stack, "docker compose down", deadline):
-        gone = stack.down(deadline, stop_timeout=stop_timeout, volumes=volumes, if_last=if_last)
+        gone = stack.down(deadline, stop_timeout=stop_timeout, volumes=volumes, if_last=if_last, settle=settle)
     if gone:
         lab._unregister(project, stack)
 

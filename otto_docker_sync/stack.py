@@ -142,13 +142,13 @@ class Stack:
                     )
                 except OutOfTime as late:
                     if "fresh" in late.told and not ensure:
-                        uncancelled(lambda: self.down(Deadline.grace(ROLLBACK_TIME), settle=True))
+                        uncancelled(lambda: self.down(Deadline.grace(ROLLBACK_TIME), if_last=True, settle=True))
                     raise
         running = _containers(told)
         for service in sorted(set(services) - {each.service for each in running}):
             words = self.post_mortem(service, deadline)
             if "fresh" in told:
-                self.down(Deadline.grace(ROLLBACK_TIME))
+                self.down(Deadline.grace(ROLLBACK_TIME), if_last=True)
             raise ComposeError(f"{self}: {service} does not run after docker compose up. {words}")
         return running
 
@@ -157,7 +157,10 @@ class Stack:
         told = self._call(stack_scripts.PREPARE, deadline, "preparing a directory")
         if told.first("digest") != digest:
             place = told.first("place")
-            transfer.put(self.parent, archive, place, mode=0o600, progress=None, deadline=deadline).check()
+            result = transfer.put(self.parent, archive, place, mode=0o600, progress=None, deadline=deadline)
+            if not result.ok:
+                deadline.check()
+                result.check()
 
     def down(
         self,

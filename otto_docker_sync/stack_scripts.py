@@ -94,6 +94,7 @@ locked
 [ ! -f "$d/kept" ] || {{ say kept; exit 0; }}
 exec 8>>"$d/lease"; flock -n 8 || {{ say shared; exit 0; }}
 dock ps -q >/dev/null || exit
+{settle}
 teardown
 """
 
