@@ -15,6 +15,7 @@ from .channel import Channel
 from .deadline import Deadline, DeadlineExpired
 from .errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from .secret import Secret
+from .ssh_auth import Credentials
 from .ssh_channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
 from .ssh_config import SSHOptions, Target, identity_of, resolve
 from .ssh_connect import Connection, connect
@@ -67,6 +68,7 @@ class Connections(Pool):
         self._hop = hop
         self._behind = _behind
         self._own_hops: list[Connections] = []
+        self._keys: dict[str, paramiko.PKey] = {}
         self._target: Target | None = None
 
     def connect(self, deadline: Deadline) -> None:
@@ -190,7 +192,7 @@ class Connections(Pool):
         self._close()
         with self._changed:
             hops, self._own_hops = self._own_hops, []
-            self._target = None
+            self._target, self._keys = None, {}
         for hop in reversed(hops):
             hop.close()
 
@@ -235,7 +237,8 @@ class Connections(Pool):
         if hop is not None:
             where += f" through {hop.label}"
         dial = partial(self._dial, target, hop, where)
-        connection = connect(target, where, self._password, self._options, dial, deadline, started)
+        credentials = Credentials(target, self._password, self._options.passphrase, self._keys)
+        connection = connect(target, where, credentials, dial, deadline, started)
         _log.info("connected to %s as %s by %s", where, target.user, connection.login)
         return connection
 

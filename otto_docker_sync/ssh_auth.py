@@ -18,9 +18,9 @@ from paramiko.auth_handler import AuthHandler
 from paramiko.ssh_exception import PartialAuthentication
 
 from .deadline import Deadline, DeadlineExpired
-from .errors import AuthenticationError, ConfigError, HostKeyError
+from .errors import AuthenticationError, ConfigError, ConnectError, HostKeyError
 from .secret import Secret, revealed
-from .ssh_config import SSHOptions, Target
+from .ssh_config import Target
 from .ssh_known_hosts import KnownKey, add_key, fingerprint, known_keys, name_of
 from .ssh_transport import Transport
 
@@ -102,9 +102,10 @@ class Credentials:
     """What there is to log in with, in order: the private keys, the password, the agent's keys.
 
     One object serves one connect with all its attempts: after `Disconnected` the next one goes on where it stopped.
+    `keys` are those read before, by path: to decrypt one takes time.
     """
 
-    def __init__(self, target: Target, password: Secret, options: SSHOptions) -> None:
+    def __init__(self, target: Target, password: Secret, passphrase: Secret, keys: dict[str, paramiko.PKey]) -> None:
         self.used = ""
         """The one that the server took."""
         self._target = target
@@ -112,7 +113,7 @@ class Credentials:
         self._allowed: Sequence[str] | None = None
         self._blobs: set[bytes] = set()
         self._agent: Any = None
-        self._pending = [*self._keys_of_files(options.passphrase), *_passwords(password)]
+        self._pending = [*self._keys_of_files(passphrase, keys), *_passwords(password)]
 
     def authenticate(self, transport: Transport, where: str, deadline: Deadline) -> None:
         """Log in. Raises `AuthenticationError` when nothing is left, `Disconnected` when a new connection may go on."""
@@ -129,11 +130,14 @@ class Credentials:
             if transport.is_authenticated():
                 self.used = credential.text
                 return
+            if transport.link.ended and transport.last_words and self._next():
+                raise Disconnected
             if transport.link.ended:
-                if self._next() and transport.last_words:
-                    raise Disconnected
-                raise AuthenticationError(self._refused(where, transport.why))
-        raise AuthenticationError(self._refused(where, ""))
+                break
+        if transport.link.ended and not transport.last_words:
+            tried = ", ".join(self._tried)
+            raise ConnectError(f"{where} was lost during the login, after {tried}: {transport.why}")
+        raise AuthenticationError(self._refused(where, transport.last_words))
 
     def close(self) -> None:
         """Let go of the agent, also while it is asked to sign."""
@@ -154,8 +158,9 @@ class Credentials:
         done = threading.Event()
         try:
             credential.start(auth, self._target.user, done)
-        except EOFError:
-            done.set()  # the link has ended
+        except EOFError:  # nothing can be sent any more; unless it has, the transport will end and tell `done`
+            if transport.link.ended:
+                done.set()
         with deadline.waking(done.set):
             while not done.wait(deadline.remaining()):
                 deadline.check()
@@ -177,15 +182,15 @@ class Credentials:
         tried = ", ".join(self._tried) or "nothing, as the server takes none of what there is"
         text = f"{where} did not let user {self._target.user} in. Tried: {tried}."
         if ended:
-            text += f" Then the connection ended: {ended}."
+            text += f" Then it ended the connection: {ended}."
         if self._allowed is not None:
             text += f" The server takes: {', '.join(self._allowed)}."
         return text + " Give user=, password= or identity_file=, or add a key to your ssh-agent."
 
-    def _keys_of_files(self, passphrase: Secret) -> Iterator[Credential]:
+    def _keys_of_files(self, passphrase: Secret, keys: dict[str, paramiko.PKey]) -> Iterator[Credential]:
         for path in self._target.identity_files:
             try:
-                key = _load_key_asking(path, passphrase)
+                key = keys[path] = keys.get(path) or _load_key_asking(path, passphrase)
             except _NeedsPassphrase:
                 self._tried.append(f"key {path} (it is encrypted: give passphrase=, or add it to your ssh-agent)")
             except ConfigError as error:

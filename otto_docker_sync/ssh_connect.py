@@ -10,9 +10,8 @@ from time import monotonic
 
 from .deadline import Deadline, DeadlineExpired
 from .errors import ConnectError, HostKeyError
-from .secret import Secret
 from .ssh_auth import Credentials, Disconnected, check_host_key, prefer_known_keys
-from .ssh_config import SSHOptions, Target
+from .ssh_config import Target
 from .ssh_link import Link
 from .ssh_transport import CLOSED, Transport
 from .tcp import Dropped, Stream
@@ -53,8 +52,7 @@ class Connection:
 def connect(
     target: Target,
     where: str,
-    password: Secret,
-    options: SSHOptions,
+    credentials: Credentials,
     dial: Dial,
     deadline: Deadline,
     started: Callable[[Transport], None],
@@ -64,7 +62,6 @@ def connect(
     Raises `ConnectError` and its kin, or `DeadlineExpired` (with what was waited for) when `deadline` is the earlier.
     """
     limit = deadline.at_most(target.connect_timeout)
-    credentials = Credentials(target, password, options)
     attempts = 0
     try:
         while True:

@@ -16,10 +16,11 @@ import pytest
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.sshd import free_port, make_key
 from otto_docker_sync.deadline import Deadline
-from otto_docker_sync.errors import AuthenticationError, ConfigError, ConnectError, HostKeyError
+from otto_docker_sync.errors import AuthenticationError, ConfigError, ConnectError, ConnectionLost, HostKeyError
 from otto_docker_sync.ssh import Connections, SSHOptions
 from tests.integration.ssh.parts import InThread, run, ssh_agent
 from tests.lab.account import Account
+from tests.lab.proxy import Proxy
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]
@@ -201,6 +202,31 @@ class TestKeys:
             connections.close()
             with pytest.raises(AuthenticationError, match="nothing, as there is no key"):
                 run(connect(identity_file=None, allow_agent=False), "echo in")
+
+    def test_too_many_wrong_keys_are_told_with_what_the_server_said(
+        self, connect: Connect, make_sshd: MakeSshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with ssh_agent(tmp_path, *(make_key(tmp_path / f"key{number}") for number in range(2))) as agent:
+            monkeypatch.setenv("SSH_AUTH_SOCK", agent)
+            monkeypatch.setenv("HOME", str(tmp_path))
+            server = make_sshd(MaxAuthTries="2")
+            with pytest.raises(AuthenticationError, match=r"Tried: agent key .*, agent key .*Then it ended .*Too many"):
+                run(connect(server, identity_file=None, allow_agent=True), "echo in")
+
+    def test_a_connection_that_is_lost_on_the_way_in_is_no_refusal(self, connect: Connect, sshd: Sshd) -> None:
+        texts = []
+        for size in range(100, 2000, 200):
+            with Proxy(sshd.port) as proxy:
+                proxy.drop_after(size)
+                try:
+                    run(connect(port=proxy.port), "echo in")
+                except ConnectError as error:
+                    assert not isinstance(error, AuthenticationError)
+                    texts.append(str(error))
+                except ConnectionLost as error:
+                    texts.append(str(error))
+        assert any("the key exchange failed" in text for text in texts), texts
+        assert any("was lost during the login, after key" in text for text in texts), texts
 
     def test_an_agent_that_says_nothing_is_left_at_the_deadline(
         self, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
