@@ -99,6 +99,8 @@ class Pool(ABC):
         if deadline.expired:
             if deadline.cancelled or not self._open or self._connecting:
                 raise DeadlineExpired("another thread still connects")
+            if len(self._open) < self._max_connections and monotonic() >= self._no_more_until:
+                raise DeadlineExpired("the server has not let go of sessions that ended")
             raise ConnectError(self._why_full())
         now = monotonic()
         moments = [self._no_more_until, *(connection.full_until for connection in self._open)]
