@@ -60,14 +60,19 @@ class StackContainer:
 class Told:
     """What a script said, beside the output of what it called."""
 
-    said: list[tuple[str, str]] = field(default_factory=list)
+    said: list[tuple[str, str, int]] = field(default_factory=list)
+    """Word, what followed it, and how many lines of others were there before."""
     other: list[str] = field(default_factory=list)
 
     def __contains__(self, word: str) -> bool:
-        return any(said == word for said, _ in self.said)
+        return any(said == word for said, *_ in self.said)
 
     def all(self, word: str) -> list[str]:
-        return [text for said, text in self.said if said == word]
+        return [text for said, text, _ in self.said if said == word]
+
+    def since(self, word: str) -> list[str]:
+        """The lines of others after it."""
+        return self.other[next(at for said, _, at in self.said if said == word) :]
 
     def first(self, word: str) -> str:
         return next(iter(self.all(word)), "")
@@ -127,7 +132,7 @@ class Stack:
             digest = directory.pack(packed)
             archive = packed.rename(packed.with_name(f"{digest}.tgz"))
             logger.info("%s: up", self)
-            told = Told([("again", "")])
+            told = Told([("again", "", 0)])
             while "again" in told:
                 self._ship(archive, digest, deadline)
                 try:
@@ -138,19 +143,22 @@ class Stack:
                         digest=digest,
                         options=options,
                         keep=': >"$d/kept"' if keep else "",
-                        ensure=_filters(ensure),
+                        ensure=_replica(ensure),
+                        services=" ".join(map(_replica, services)),
+                        replica=stack_scripts.REPLICA,
+                        tail=SHOWN_LINES,
                     )
                 except OutOfTime as late:
                     if "fresh" in late.told and not ensure:
                         uncancelled(lambda: self.down(Deadline.grace(ROLLBACK_TIME), if_last=True, settle=True))
                     raise
-        running = _containers(told)
-        for service in sorted(set(services) - {each.service for each in running}):
-            words = self.post_mortem(service, deadline)
-            if "fresh" in told:
-                self.down(Deadline.grace(ROLLBACK_TIME), if_last=True)
-            raise ComposeError(f"{self}: {service} does not run after docker compose up. {words}")
-        return running
+        if "lost" in told:
+            service = told.first("lost").removesuffix("#1")
+            state = told.first("state") or "there is no such container"
+            raise ComposeError(
+                f"{self}: {service} does not run after docker compose up: {state}.\n{_tail(told.since('lost'))}"
+            )
+        return _containers(told)
 
     def _ship(self, archive: Path, digest: str, deadline: Deadline) -> None:
         """Put the archive into the stack's private directory, unless what it holds is there."""
@@ -194,13 +202,6 @@ class Stack:
     def containers(self, deadline: Deadline) -> list[StackContainer]:
         """Those that run, in the order of services and numbers. Never stopped or one-off ones."""
         return _containers(self._call("shown\n", deadline, "docker ps"))
-
-    def post_mortem(self, service: str, deadline: Deadline) -> str:
-        """The state and last words of a service that does not run."""
-        told = self._call(stack_scripts.POST_MORTEM, deadline, "docker logs", which=_filters(service), tail=SHOWN_LINES)
-        if not told.all("state"):
-            return "There is no such container."
-        return f"It is: {told.first('state')}. Its last words:\n{_tail(told.other)}"
 
     def lease(self, deadline: Deadline) -> Lease:
         """Hold the stack: until the lease ends, nobody's leaving takes it down."""
@@ -331,7 +332,7 @@ def _told(text: str, mark: str) -> Told:
     for line in text.splitlines():
         if line.startswith(mark):
             word, _, rest = line[len(mark) :].partition(" ")
-            told.said.append((word, rest))
+            told.said.append((word, rest, len(told.other)))
         elif line.strip():
             told.other.append(line)
     return told
@@ -351,10 +352,8 @@ def container_of_row(row: str) -> StackContainer:
     return StackContainer(container_id, project, service, int(number or 1), name, image, status)
 
 
-def _filters(service: str) -> str:
-    name, _, number = service.partition("#")
-    labels = {"service": name, "container-number": number or "1"} if service else {}
-    return " ".join(f"--filter label=com.docker.compose.{key}={value}" for key, value in labels.items())
+def _replica(service: str) -> str:
+    return service if "#" in service or not service else f"{service}#1"
 
 
 def uncancelled(call: Callable[[], T]) -> T:

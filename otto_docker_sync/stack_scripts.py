@@ -4,12 +4,13 @@ from __future__ import annotations
 
 PRELUDE = r"""
 umask 077
-p={project}; d="${{HOME:?}}/.cache/otto-docker/$p"; mine="label=com.docker.compose.project=$p"
+p={project}; d="${{HOME:?}}/.cache/otto-docker/$p"; of=label=com.docker.compose; mine="$of.project=$p"
 export COMPOSE_ANSI=never COMPOSE_PROGRESS=plain BUILDKIT_PROGRESS=plain DOCKER_CLI_HINTS=false
 say() {{ printf '\n<%s> %s\n' {nonce} "$*"; }}
 dock() {{ {docker} "$@" 8>&- 9>&-; }}
 compose() {{ {compose} -p "$p" "$@" 8>&- 9>&-; }}
 listed() {{ dock ps --no-trunc --filter "$mine" --filter label=com.docker.compose.oneoff=False "$@"; }}
+replica() {{ f=$1; shift; listed --filter "$of.service=${{f%#*}}" --filter "$of.container-number=${{f#*#}}" "$@"; }}
 shown() {{ echo; listed "$@" --format '<{nonce}> container {row}'; }}
 held() {{ while :; do mkdir -p "$d" && exec 8>>"$d/lease" && flock -s 8 || exit
 [ "$d/lease" -ef /proc/self/fd/8 ] && return; done; }}
@@ -36,6 +37,8 @@ when the stack is to outlive them; ``digest``, of the archive that was unpacked 
 A kernel's lock ends with its holder, so nothing has to be cleaned up after a crash. A lock of a directory that was
 removed meanwhile is worth nothing, hence the second look.
 """
+
+REPLICA = '{{.Label "com.docker.compose.service"}}#{{.Label "com.docker.compose.container-number"}}'
 
 ROW = "\\t".join(
     [
@@ -66,7 +69,7 @@ UP = r"""
 locked
 before=$(listed -q) || exit
 [ -n "$before" ] || say fresh
-if [ -n "{ensure}" ] && [ -n "$(listed -q {ensure})" ]; then shown; exit 0; fi
+if [ -n "{ensure}" ] && [ -n "$(replica "{ensure}" -q)" ]; then shown; exit 0; fi
 if [ "$(cat "$d/digest" 2>/dev/null)" != {digest} ]; then
 [ -f "$d"/{digest}.tgz ] || {{ say again; exit 0; }}
 [ -z "$before" ] || [ -f "$d/digest" ] || : >"$d/kept"
@@ -78,6 +81,11 @@ fi
 rm -f "$d"/{digest}.tgz
 . "$d/setup"
 compose "$@" up -d {options} || {{ say failed; [ -n "$before" ] || {{ settle; teardown; }} 2>/dev/null; exit 1; }}
+running=$(listed --format '/{replica}/')
+for f in {services}; do case $running in *"/$f/"*) continue;; esac; say lost "$f"
+for c in $(replica "$f" -aq); do
+say state "$(dock ps -a --filter id=$c --format '{{{{.Status}}}}')"; dock logs --tail {tail} $c 2>&1; done
+[ -n "$before" ] || teardown 2>/dev/null; exit 0; done
 {keep}
 shown
 """
@@ -111,9 +119,4 @@ exec 3<&0 </dev/null
 {compose} -p "$p" "$@" logs --no-color {options} 2>&1 3<&- & c=$!
 {{ while read -r line && [ "$line" != end ]; do :; done; kill $c; }} <&3 >/dev/null 2>&1 & w=$!
 wait $c; r=$?; kill $w; exit $r
-"""
-
-POST_MORTEM = r"""
-for c in $(dock ps -aq --filter "$mine" {which}); do
-say state "$(dock ps -a --filter id=$c --format '{{{{.Status}}}}')"; dock logs --tail {tail} $c 2>&1; done
 """
