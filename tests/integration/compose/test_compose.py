@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import re
 import shutil
 import threading
 import time
@@ -143,18 +144,15 @@ class TestUp:
             assert lab.get("local.repo1.api") is services["api"]
         assert full_bench.containers("-a") == []
 
-    def test_a_telnet_parent(self, bench: Bench, telnetd: Telnetd) -> None:
+    def test_a_telnet_parent(self, bench: Bench, telnetd: Telnetd, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("OLD_PASSWORD", telnetd.password)
+        lab_file = bench.directory / "lab.toml"
+        (docker_command,) = re.findall("docker_command = .*", lab_file.read_text())
+        table = {"host": telnetd.host, "user": telnetd.user, "term": "telnet", "password_env": "OLD_PASSWORD"}
+        keys = [f'{key} = "{value}"' for key, value in table.items()]
+        lines = ["[hosts.old]", *keys, f"port = {telnetd.port}", docker_command]
+        lab_file.write_text(lab_file.read_text() + "\n".join(lines))
         lab = bench.load()
-        command = getattr(lab.get("carrot"), "docker_command", ())
-        old = UnixHost(
-            *(telnetd.host, telnetd.user),
-            id="old",
-            port=telnetd.port,
-            password=telnetd.password,
-            term="telnet",
-            docker_command=command,
-        )
-        lab.add(old)
         with composed("repo1", lab, on="old") as services:
             assert services["api"].oneshot("cat /data/greeting").output.split() == ["hello"]
             assert [line[-10:] for line in compose_logs("repo1", lab, on="old")] == ["api speaks"]
