@@ -16,6 +16,9 @@ from .scripts import loader
 WRITE_SIZE = 64 * 1024
 LISTEN_EVERY = 1 << 20
 """Bytes sent between two looks at whether the far end has something to say."""
+LINE_LIMIT = 64 * 1024
+"""Bytes of a message that are kept, whatever the far end sends."""
+BODY_LIMIT = 4 << 20
 NOISE = 64 * 1024
 """Bytes kept of what no message is, for an explanation."""
 CLEAN_UP_TIME = 2.0
@@ -30,8 +33,9 @@ class Message(NamedTuple):
 
     @property
     def number(self) -> int:
-        """The source that the message is about: its text's first word."""
-        return int(self.text.split(" ", 1)[0])
+        """The source that the message is about: its text's first word. 0, which no source has, for nonsense."""
+        first = self.text.partition(" ")[0]
+        return int(first) if first.isascii() and first.isdigit() else 0
 
     @property
     def rest(self) -> str:
@@ -99,6 +103,7 @@ class Dialogue:
             self._note(0, piece)
         start = len(self._mark)
         while (end := self._buffer.find(b"\n", start)) < 0:
+            del self._buffer[LINE_LIMIT:]
             self._await()
         line = self._buffer[start:end].decode("utf-8", "replace").strip()
         del self._buffer[: end + 1]
@@ -123,8 +128,11 @@ class Dialogue:
             self._await()
 
     def body(self) -> bytes:
-        """All that comes in front of the next message."""
-        return b"".join(iter(lambda: self.read(WRITE_SIZE), b""))
+        """All that comes in front of the next message, up to a limit."""
+        body = bytearray()
+        while piece := self.read(WRITE_SIZE):
+            body += piece[: BODY_LIMIT - len(body)]
+        return bytes(body)
 
     def send(self, pieces: Iterable[bytes]) -> None:
         """Send bytes, until the end or until the far end has something to say."""

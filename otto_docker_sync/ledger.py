@@ -101,5 +101,6 @@ class Ledger:
         return self.result()
 
     def result(self) -> TransferResult:
+        self.settle_all(Status.ERROR, "the far end did not say what became of it")
         results = {item.source: self._results[item.number] for item in self._items.values()}
         return TransferResult(results, self._host_id)

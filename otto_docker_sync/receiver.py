@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from .dialogue import Dialogue, Message
 from .errors import OttoError
@@ -18,32 +18,36 @@ GROWN = "file changed as we read it"
 
 
 class Receiver:
-    """Takes numbered sources into the directory `stage`, and from there beside it; tells the ledger."""
+    """Takes the sources with the numbers `wanted`, and no others, each once: into the directory `stage`, and from there
+    beside it; tells the ledger."""
 
-    def __init__(self, stage: str, times: bool, ledger: Ledger) -> None:
+    def __init__(self, stage: str, times: bool, wanted: Iterable[int], ledger: Ledger) -> None:
         self._stage = stage
         self._times = times
+        self._wanted = set(wanted)
         self._ledger = ledger
 
     def listen(self, dialogue: Dialogue) -> dict[int, str]:
         """Take what a script sends. Returns the sources that it cannot send, and where these are."""
         away = {}
         while (message := dialogue.next()).word != "done":
+            if message.number not in self._wanted:
+                raise Refused(message.text)
             if message.word == "away":
                 away[message.number] = os.fsdecode(dialogue.body())
             elif message.word == "bad":
                 self.refuse(message.number, message.rest)
-            elif message.word in ("file", "tree"):
-                self._take_sent(dialogue, message)
             else:
-                raise Refused(message.text)
+                self._take_sent(dialogue, message)
         return away
 
     def refuse(self, number: int, why: str) -> None:
+        self._wanted.discard(number)
         self._ledger.settle(self._ledger[number], Status.FAILED, why)
 
     def take(self, number: int, build: Callable[[Unpacker], object]) -> None:
         """Let `build` make a source, and move it into place. What prevents that is the outcome of this source only."""
+        self._wanted.remove(number)
         item = self._ledger[number]
         room = os.path.join(self._stage, str(number))
         unpacker = Unpacker(
@@ -68,7 +72,7 @@ class Receiver:
 
     def _take_sent(self, dialogue: Dialogue, message: Message) -> None:
         def build(unpacker: Unpacker) -> None:
-            local: Exception | None = None
+            here: Exception | None = None
             try:
                 if message.word == "tree":
                     unpacker.tree(dialogue)
@@ -77,19 +81,22 @@ class Receiver:
             except (Refused, OSError) as error:
                 if isinstance(error, OttoError):
                     raise
-                local = error
+                here = error
             status, _, said = dialogue.next().rest.partition(" ")
             grown = all(part.rstrip().endswith(GROWN) for part in said.split("tar: ")[1:])
             if status != "0" and not (status == "1" and said.startswith("tar: ") and grown):
                 raise Refused(said or f"it ended with status {status} at the far end")
-            if local is not None:
-                raise local
+            if here is not None:
+                raise here
 
         self.take(message.number, build)
 
     def _file(self, dialogue: Dialogue, message: Message, unpacker: Unpacker) -> None:
-        mode, size, mtime = (None if word == "-" else word for word in message.rest.split())
-        self._ledger[message.number].total = int(size) if size else None
-        got = unpacker.file(dialogue, int(mode, 8) if mode else None, float(mtime) if mtime else None)
-        if size and got < int(size):
-            raise Refused(f"it became shorter while it was read: {got} bytes in place of {size}")
+        try:
+            mode, size, mtime = (None if word == "-" else word for word in message.rest.split())
+            total = self._ledger[message.number].total = int(size) if size else None
+            got = unpacker.file(dialogue, int(mode, 8) if mode else None, float(mtime) if mtime else None)
+        except (ValueError, OverflowError) as error:
+            raise Refused(f"the far end sent nonsense: {error}") from error
+        if total is not None and got < total:
+            raise Refused(f"it became shorter while it was read: {got} bytes in place of {total}")

@@ -107,7 +107,7 @@ def get(
         ledger.settle_all(Status.FAILED, f"{destination}: {error.strerror}")
         return ledger.result()
     try:
-        receiver = Receiver(stage, times, ledger)
+        receiver = Receiver(stage, times, sources, ledger)
         return ledger.result_of(_Get(host, sources, receiver, ledger, deadline).run)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
@@ -219,12 +219,13 @@ class _Put:
     def _listen(self, dialogue: Dialogue, cargo: Cargo) -> None:
         sizes = {number: tree.size for number, _, tree in cargo.trees}
         while (message := dialogue.next()).word != "done":
-            if message.word == "ok":
-                self.ledger.settle(self.ledger[message.number], Status.SUCCESS, size=sizes[message.number])
-            elif message.word == "bad":
-                self.ledger.settle(self.ledger[message.number], Status.FAILED, message.rest)
-            else:
+            if message.number not in sizes:
                 raise Refused(message.text)
+            item = self.ledger[message.number]
+            if message.word == "ok":
+                self.ledger.settle(item, Status.SUCCESS, size=sizes[item.number])
+            else:
+                self.ledger.settle(item, Status.FAILED, message.rest)
 
 
 @dataclass

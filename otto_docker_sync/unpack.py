@@ -18,6 +18,12 @@ from typing import Any, Protocol, cast
 from .tar_stream import PIECE, Refused
 
 PERMISSIONS = 0o777
+HEADERS = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+HEADER_LIMIT = 1 << 20
+"""Bytes of one of `HEADERS`, which `tarfile` reads into memory."""
 
 
 class Source(Protocol):
@@ -66,12 +72,17 @@ class Unpacker:
         """
         try:
             with tarfile.open(
-                fileobj=cast(Any, stream), mode="r|", bufsize=PIECE, encoding="utf-8", errors="surrogateescape"
+                fileobj=cast(Any, stream),
+                mode="r|",
+                bufsize=PIECE,
+                encoding="utf-8",
+                errors="surrogateescape",
+                tarinfo=_Member,
             ) as archive:
                 self._members(archive)
+            self.finish()
         except (tarfile.TarError, ValueError, OverflowError) as error:
             raise Refused(f"the tar stream is damaged: {error}") from error
-        self.finish()
 
     def place(self, parts: Sequence[str]) -> str:
         """The local path for what is at `parts` of the tree. Nothing but real directories are on the way to it, since
@@ -124,7 +135,7 @@ class Unpacker:
                 self.link(parts, member.linkname)
             elif member.islnk():
                 self._hard_link(self.place(_below(top, member.linkname)), self.place(parts))
-            elif member.isreg():
+            elif member.isreg() and not member.issparse():  # a sparse one could fill the disk with a few bytes
                 content = archive.extractfile(member)
                 if content is None or self.file(content, member.mode, member.mtime, parts) != member.size:
                     raise Refused(f"{member.name} arrived cut")
@@ -141,6 +152,15 @@ class Unpacker:
                 os.link(first, path, follow_symlinks=False)
             except OSError:  # the file system has no such thing
                 shutil.copy2(first, path, follow_symlinks=False)
+
+
+class _Member(tarfile.TarInfo):
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
+        member = super().frombuf(buf, encoding, errors)
+        if member.type in HEADERS and member.size > HEADER_LIMIT:
+            raise Refused(f"a header of {member.size} bytes is no honest one")
+        return member
 
 
 def _below(top: list[str], name: str) -> list[str]:

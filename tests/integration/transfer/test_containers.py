@@ -237,6 +237,8 @@ EVIL = {
     "device": [TOP, member("./a", tarfile.CHRTYPE)],
     "fifo": [TOP, member("./a", tarfile.FIFOTYPE)],
     "top is a link": [member("./", tarfile.SYMTYPE, "../victim")],
+    "long name": [TOP, member("./a" + "x" * 2_000_000)],
+    "sparse": [TOP, member("./a", tarfile.GNUTYPE_SPARSE)],
     "twice": [TOP, member("./a"), member("./a")],
     "cut": [TOP, member("./a", content=bytes(5000))],
     "no tar": [],
@@ -269,6 +271,57 @@ def test_a_hostile_tar_writes_nothing_outside(
     (local / "dest" / "passwd").unlink()
     assert picture(local) == before
     assert not Path("/tmp/evil").exists()
+
+
+LIAR = r"""#!/bin/sh
+n=${2#*n=}; n=${n%%;*}
+while IFS= read -r l && [ "$l" != "$n" ]; do :; done
+say() { printf '\n%s %s\n' "$n" "$*"; }
+say here
+"""
+LIES = {
+    "a tree that was not asked for": "say tree 1; cat /tmp/evil.tar; say end 1 0; say done",
+    "a number that is none": "say file 99 644 4 0; printf evil; say end 99 0; say done",
+    "no number": "say file ../evil 644 4 0; printf evil; say end; say done",
+    "twice": "for i in 1 2; do say file 2 - 4 -; printf evil; say end 2 0; done; say done",
+    "no end": "say file 2 - 5 -; printf evil",
+    "a short one": "say file 2 - 5 -; printf evil; say end 2 0; say done",
+    "nonsense": "say file 2 rwx 1e3 nan; printf evil; say end 2 0; say done",
+    "too little": "say file 2 -; printf evil; say end 2 0; say done",
+    "nothing": "say done",
+    "silence": ":",
+    "an endless message": "printf '\n%s ' $n; yes | head -c 30000000",
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_shell_that_lies(
+    lie: str, shared_container: Callable[[str], Container], container_host: MakeHost, local: Path
+) -> None:
+    made = shared_container("busybox")
+    shell = inside(made, "/tmp/liar")
+    shell.write_text(LIAR + LIES[lie])
+    shell.chmod(0o755)
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for info, content in [TOP, member("./evil")]:
+            archive.addfile(info, io.BytesIO(content))
+    inside(made, "/tmp/evil.tar").write_bytes(buffer.getvalue())
+    (local / "dest").mkdir()
+    before = picture(local)
+    try:
+        result = container_host(made, shell="/tmp/liar").get(["/x/..", "/x/file"], local / "dest")
+        (local / "file").write_text("mine")
+        put = container_host(made, shell="/tmp/liar").put(local / "file", "/tmp")
+    finally:
+        shell.unlink()
+        inside(made, "/tmp/evil.tar").unlink()
+    (local / "file").unlink()
+    if result["/x/file"].ok:
+        assert lie == "twice"
+        (local / "dest" / "file").unlink()
+    assert not result["/x/.."].ok and not put.ok
+    assert picture(local) == before
 
 
 def test_no_setuid_comes_back(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
