@@ -219,7 +219,7 @@ class _Machine(_Examination):
             return
         text = (result.stderr or result.output).strip()
         last = shorten(text.splitlines()[-1] if text else f"exit status {result.retcode}")
-        client, server = _versions(result.stdout or "")
+        client, server = _versions(result.output)
         if not client and not server:
             advice = 'install docker there, or say where it is: docker_command = ["/path/to/docker"]'
             yield self.wrong("docker", f"{name}: {last}", advice)
@@ -280,7 +280,7 @@ class _Container(_Examination):
 def _versions(text: str) -> tuple[str, str]:
     """The client's and the server's version in what ``docker version`` says; "" for what is not there."""
     try:
-        told = json.loads(text)
+        told = json.loads(next((line for line in text.splitlines() if line.startswith("{")), ""))
         return str((told.get("Client") or {}).get("Version", "")), str((told.get("Server") or {}).get("Version", ""))
     except (ValueError, AttributeError):
         return "", ""

@@ -22,6 +22,7 @@ from tests.lab.account import Account
 from tests.lab.compose import Compose
 from tests.lab.containers import Container, arguments
 from tests.lab.lab import Lab
+from tests.lab.telnetd import Telnetd
 
 OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
 API = "carrot.repo1.api"
@@ -395,6 +396,23 @@ docker_capable = false
     assert found["gateway", "docker"]["verdict"] == "wrong" and "daemon" in found["gateway", "docker"]["advice"]
     assert found["unknown", "hop gateway"]["verdict"] == "ok"
     assert found["unknown", "host key"]["verdict"] == "wrong" and "ssh-keyscan" in found["unknown", "host key"]["found"]
+
+
+def test_a_host_over_telnet(bench: Bench, telnetd: Telnetd, tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_text(
+        f"""
+[hosts.old]
+host = "{telnetd.host}"
+port = {telnetd.port}
+user = "{telnetd.user}"
+term = "telnet"
+password_env = "OLD_PASSWORD"
+"""
+    )
+    old = Bench(tmp_path, {**bench.environ, "OLD_PASSWORD": telnetd.password})
+    assert old.otto("oneshot", "old", "echo hello; exit 3", status=3).stdout == "hello\n"
+    found = {finding["check"]: finding["verdict"] for finding in json.loads(old.otto("--json", "doctor").stdout)}
+    assert found == dict.fromkeys(("reach", "login", "clock", "docker", "compose"), "ok")
 
 
 # Logs
