@@ -72,6 +72,7 @@ class Shell:
         self._pid: int | None = None
         self._unfinished: SessionFrame | None = None
         self._started_at = 0.0
+        self._may_run = False
         self._tail = b""
         self._prompts_due = 0
         self._typed = b""
@@ -176,9 +177,11 @@ class Shell:
     def _follow(self, frame: SessionFrame, deadline: Deadline, capture: Capture, responder: Responder) -> None:
         """Type the frame, and take what comes until its end. Both at once: the shell may echo what it is sent."""
         upload, start = frame.upload, frame.start
+        self._may_run = False
         while not frame.ended:
             if not upload and start and frame.uploaded:
                 upload, start = start, b""
+                self._may_run = True
             if upload:
                 with self._write_turn:
                     taken = self._channel.write_some(upload[:65536])
@@ -223,8 +226,10 @@ class Shell:
             return True
         try:
             self.interrupt()
-            self._drain(frame, CTRL_C_TIME)
             pid = self._pid
+            if not self._may_run:  # the line that runs it was not sent, so no end will come
+                return self._ask_pid("", Deadline.grace(KILL_TIME)) == pid
+            self._drain(frame, CTRL_C_TIME)
             deadline = Deadline.grace(KILL_TIME)
             done = pid is not None and self._host._ask_warden(
                 lambda warden: warden.end_run(frame.run_tag, pid, self._started_at, deadline), deadline

@@ -63,6 +63,13 @@ def test_a_time_out_ends_the_command_and_keeps_the_shell(ctr: DockerContainerHos
     assert ctr.oneshot("grep -l '^sleep.1001' /proc/[0-9]*/cmdline").output == ""
 
 
+def test_a_time_out_while_a_long_text_goes_up_keeps_the_shell(ctr: DockerContainerHost) -> None:
+    ctr.run("kept=1")
+    result = ctr.run(f": '{'x' * 300_000}'; touch /tmp/never", timeout=0.05)
+    assert result.timed_out and not result.session_ended, result
+    assert ctr.run("echo $kept; test -e /tmp/never").output == "1\n"
+
+
 def test_a_list_shares_one_time_and_goes_on_after_a_failure(ctr: DockerContainerHost) -> None:
     results = ctr.run(["false", "echo second", ShellCommand("sleep 1002", timeout=0.3), "echo fourth"], timeout=30)
     assert [result.status for result in results] == [Status.FAILED, Status.SUCCESS, Status.ERROR, Status.SUCCESS]
