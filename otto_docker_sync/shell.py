@@ -257,10 +257,10 @@ class Shell:
         return True
 
     def interrupt(self) -> None:
-        """Type Ctrl-C."""
+        """Type Ctrl-C, behind whatever is still on its way."""
         try:
-            self._channel.write_some(CTRL_C)
-        except ConnectionLost:
+            self._channel.write(CTRL_C, Deadline.grace(CTRL_C_TIME))
+        except (DeadlineExpired, ConnectionLost):
             pass  # whoever reads will learn of it
 
     def send(self, answer: str | bytes, deadline: Deadline) -> None:
