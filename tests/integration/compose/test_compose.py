@@ -255,7 +255,7 @@ class TestFailures:
             compose_down("repo1", lab, stop_timeout=-1)
         assert bench.containers("-a") == []
 
-    def test_a_parent_without_docker_or_compose(self, bench: Bench, sshd: Sshd, tmp_path: Path) -> None:
+    def test_a_parent_without_docker_or_compose(self, bench: Bench, sshd: Sshd) -> None:
         lab = bench.load()
         programs = Path(sshd.home) / "programs"
         programs.mkdir()

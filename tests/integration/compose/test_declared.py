@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from otto_docker_sync import ComposeError, ConfigError, compose_down, compose_up
-from otto_docker_sync._sandbox import Docker
 
 from .conftest import Bench
 
@@ -89,9 +88,7 @@ def test_a_replica_that_there_is_not(bench: Bench) -> None:
         bench.load().get("carrot.repo1.api#3").oneshot("true")
 
 
-def test_a_container_that_was_recreated_is_found_again(
-    bench: Bench, docker: Docker, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_container_that_was_recreated_is_found_again(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
     lab = bench.load()
     api = compose_up("repo1", lab)["api"]
     before = api.container_id
