@@ -106,7 +106,7 @@ def options(
     return 0
 
 
-@app.command(cls=Command, options_metavar="")
+@app.command(cls=Command, options_metavar="[OPTIONS]")
 def hosts(ctx: typer.Context) -> int:
     """List the hosts of the lab. Contacts none of them."""
     state: State = ctx.obj
@@ -244,7 +244,7 @@ def doctor(
     return examine_all(state, chosen, timeout)
 
 
-@app.command(cls=Command, options_metavar="")
+@app.command(cls=Command, options_metavar="[OPTIONS]")
 def demo(ctx: typer.Context) -> int:
     """Show the main job on this machine: commands in a container behind SSH.
 
