@@ -66,6 +66,9 @@ def put(
         path = os.path.expanduser(source)
         name = os.path.basename(os.path.abspath(path))
         item = ledger.enter(source, posixpath.join(destination, name))
+        if not name:
+            ledger.settle(item, Status.FAILED, "the root directory has no name that it could have there")
+            continue
         try:
             tree = LocalTree.of(path)
         except FileNotFoundError:
@@ -101,6 +104,8 @@ def get(
         else:
             names[item.number] = name
     sources = {number: ledger[number].source for number in ledger.unique(names)}
+    if not sources:
+        return ledger.result()
     try:
         stage = tempfile.mkdtemp(prefix=STAGE, dir=destination)
     except OSError as error:

@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync import DockerContainerHost, LocalHost, NoSuchContainer, Status
+from otto_docker_sync import DockerContainerHost, LocalHost, NoSuchContainer, Status, transfer
+from otto_docker_sync.deadline import Deadline
 from tests.lab.containers import Container
 
-from .places import inside, make_tree, picture
+from .places import Place, inside, make_tree, picture
 
 MakeHost = Callable[..., DockerContainerHost]
 MakeContainer = Callable[..., Container]
+MakePlace = Callable[[str], Place]
+Shared = Callable[[str], Container]
 
 
 @pytest.mark.parametrize("kind", ["busybox", "dash", "noshell"])
@@ -112,15 +115,17 @@ def test_a_container_without_tar_keeps_all_promises(
 
 
 @pytest.mark.parametrize("kind", ["busybox", "dash", "noshell"])
-def test_who_owns_what_was_put(kind: str, container: MakeContainer, container_host: MakeHost, local: Path) -> None:
-    made = container(kind)
-    host = container_host(made, user="1000:1000", workdir="/tmp")
+def test_who_owns_what_was_put(
+    kind: str, make_place: MakePlace, shared_container: Shared, container_host: MakeHost, local: Path
+) -> None:
+    place = make_place(kind)
+    place.root.chmod(0o777)
     tree = make_tree(local / "tree")
-    host.put(tree, ".").check()
-    found = inside(made, "/tmp/tree")
+    container_host(shared_container(kind), user="1000:1000", workdir=place.path).put(tree, ".").check()
+    found = place.root / "tree"
     assert {(path.lstat().st_uid, path.lstat().st_gid) for path in [found, *found.rglob("*")]} == {(1000, 1000)}
-    container_host(made).put(tree / "script", "/tmp").check()
-    assert inside(made, "/tmp/script").stat().st_uid == 0
+    place.host.put(tree / "script", place.path).check()
+    assert (place.root / "script").stat().st_uid == 0
 
 
 def test_home_and_work_directory(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
@@ -150,34 +155,32 @@ def test_directories_that_shut_out_their_owner(container: MakeContainer, contain
     assert picture(local / "back" / "tree") == picture(inside(made, "/home/tester/tree"))
 
 
-def test_an_ordinary_user_keeps_the_modes(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
-    made = container("busybox")
+def test_an_ordinary_user_keeps_the_modes(
+    make_place: MakePlace, shared_container: Shared, container_host: MakeHost, local: Path
+) -> None:
+    place = make_place("busybox")
+    place.root.chmod(0o777)
     tree = make_tree(local / "tree")
-    container_host(made, user="tester").put(tree, "/tmp").check()
-    assert picture(inside(made, "/tmp/tree")) == picture(tree)
+    container_host(shared_container("busybox"), user="tester").put(tree, place.path).check()
+    assert picture(place.root / "tree") == picture(tree)
 
 
-def test_times_are_kept_if_asked_for(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
-    from otto_docker_sync import transfer
-    from otto_docker_sync.deadline import Deadline
-
-    for kind in ("busybox", "bash", "dash"):
-        made = container(kind)
-        host = container_host(made)
-        (local / kind).mkdir()
-        (local / kind / "file").write_text("old")
-        for path in (local / kind / "file", local / kind):
-            os.utime(path, (1_000_000_000, 1_000_000_000))
-        transfer.put(host, local / kind, "/tmp", times=True, deadline=Deadline.after(None)).check()
-        found = inside(made, f"/tmp/{kind}")
-        assert found.stat().st_mtime == (found / "file").stat().st_mtime == 1_000_000_000
-        (local / kind / "back").mkdir()
-        back = [f"/tmp/{kind}", f"/tmp/{kind}/file"]
-        transfer.get(host, back, local / kind / "back", times=True, deadline=Deadline.after(None)).check()
-        for name in (kind, "file"):
-            assert (local / kind / "back" / name).stat().st_mtime == 1_000_000_000
-        host.put(local / kind, "/tmp").check()
-        assert (found / "file").stat().st_mtime > 1_000_000_000
+@pytest.mark.parametrize("kind", ["busybox", "dash"])
+def test_times_are_kept_if_asked_for(kind: str, make_place: MakePlace, local: Path) -> None:
+    place, old, never = make_place(kind), 1_000_000_000, Deadline.after(None)
+    (local / "tree").mkdir()
+    (local / "tree" / "file").write_text("old")
+    for path in (local / "tree" / "file", local / "tree"):
+        os.utime(path, (old, old))
+    transfer.put(place.host, local / "tree", place.path, times=True, deadline=never).check()
+    found = place.root / "tree"
+    assert found.stat().st_mtime == (found / "file").stat().st_mtime == old
+    (local / "back").mkdir()
+    sources = [f"{place.path}/tree", f"{place.path}/tree/file"]
+    transfer.get(place.host, sources, local / "back", times=True, deadline=never).check()
+    assert {path.stat().st_mtime for path in (local / "back").rglob("*")} == {old}
+    place.host.put(local / "tree", place.path).check()
+    assert (found / "file").stat().st_mtime > old
 
 
 def test_a_link_leads_to_files_of_the_container_only(
@@ -247,7 +250,7 @@ EVIL = {
 
 @pytest.mark.parametrize("trick", EVIL)
 def test_a_hostile_tar_writes_nothing_outside(
-    trick: str, shared_container: Callable[[str], Container], container_host: MakeHost, local: Path
+    trick: str, shared_container: Shared, container_host: MakeHost, local: Path
 ) -> None:
     made = shared_container("bash")
     buffer = io.BytesIO()
@@ -295,9 +298,7 @@ LIES = {
 
 
 @pytest.mark.parametrize("lie", LIES)
-def test_a_shell_that_lies(
-    lie: str, shared_container: Callable[[str], Container], container_host: MakeHost, local: Path
-) -> None:
+def test_a_shell_that_lies(lie: str, shared_container: Shared, container_host: MakeHost, local: Path) -> None:
     made = shared_container("busybox")
     shell = inside(made, "/tmp/liar")
     shell.write_text(LIAR + LIES[lie])
@@ -324,30 +325,29 @@ def test_a_shell_that_lies(
     assert picture(local) == before
 
 
-def test_no_setuid_comes_back(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
-    made = container()
-    inside(made, "/tmp/tree").mkdir()
-    inside(made, "/tmp/tree/tool").touch()
-    inside(made, "/tmp/tree/tool").chmod(0o6755)
-    container_host(made).get(["/tmp/tree", "/tmp/tree/tool"], local).check()
+def test_no_setuid_comes_back(make_place: MakePlace, local: Path) -> None:
+    place = make_place("busybox")
+    (place.root / "tree").mkdir()
+    (place.root / "tree" / "tool").touch()
+    (place.root / "tree" / "tool").chmod(0o6755)
+    place.host.get([f"{place.path}/tree", f"{place.path}/tree/tool"], local).check()
     assert [stat.S_IMODE(path.stat().st_mode) for path in (local / "tool", local / "tree" / "tool")] == [0o755, 0o755]
 
 
-def test_hard_links_arrive_as_files(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
-    for kind in ("busybox", "dash"):
-        made = container(kind)
-        tree = inside(made, "/tmp/tree")
-        tree.mkdir()
-        (tree / "a").write_text("content")
-        (tree / "l").symlink_to("a")
-        os.link(tree / "a", tree / "b")
-        os.link(tree / "l", tree / "m", follow_symlinks=False)
-        host = container_host(made)
-        (local / kind).mkdir()
-        host.get("/tmp/tree", local / kind).check()
-        assert picture(local / kind / "tree") == picture(tree)
-        host.put(local / kind, "/tmp").check()
-        assert picture(inside(made, f"/tmp/{kind}/tree")) == picture(tree)
+@pytest.mark.parametrize("kind", ["busybox", "dash"])
+def test_hard_links_arrive_as_files(kind: str, make_place: MakePlace, local: Path) -> None:
+    place = make_place(kind)
+    tree = place.root / "tree"
+    tree.mkdir()
+    (tree / "a").write_text("content")
+    (tree / "l").symlink_to("a")
+    os.link(tree / "a", tree / "b")
+    os.link(tree / "l", tree / "m", follow_symlinks=False)
+    place.host.get(f"{place.path}/tree", local).check()
+    assert picture(local / "tree") == picture(tree)
+    (local / "tree").rename(local / "again")
+    place.host.put(local / "again", place.path).check()
+    assert picture(place.root / "again") == picture(tree)
 
 
 def test_a_container_that_is_none(container_host: MakeHost, local: Path) -> None:
@@ -361,7 +361,7 @@ def test_a_container_that_is_none(container_host: MakeHost, local: Path) -> None
 
 @pytest.mark.parametrize("kind", ["busybox", "dash", "noshell"])
 def test_a_local_parent(
-    kind: str, shared_container: Callable[[str], Container], container_host: MakeHost, lab: object, local: Path
+    kind: str, shared_container: Shared, container_host: MakeHost, lab: object, local: Path
 ) -> None:
     made = shared_container(kind)
     with LocalHost(docker_command=("env", *(f"{k}={v}" for k, v in made.docker.environ.items()), "docker")) as parent:

@@ -224,6 +224,7 @@ def test_what_cannot_be_tried_is_raised(place: Place, local: Path) -> None:
             place.host.put(path, place.path)
         with pytest.raises(ConfigError):
             place.host.get([path], local)
+    assert place.host.put("/", place.path).status is place.host.get("/", local).status is Status.FAILED
     assert os.listdir(place.root) == []
     assert place.host.put([], place.path).ok and place.host.get([], local).ok
 
