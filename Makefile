@@ -2,6 +2,7 @@
 # make test   lint, types, layers and all tests; installs what it needs (as root)
 # make lint   the first three of these
 # make docs   the documentation, in build/docs
+# make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
 # Nothing but Debian packages and .venv is left behind.
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ VENV ?= .venv
 PYTEST_ARGS ?= -n 2 --dist worksteal
 export PYTHON
 
-.PHONY: demo test lint docs clean
+.PHONY: demo test lint docs soak clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/otto-docker demo
@@ -24,6 +25,9 @@ lint: $(VENV)/test.stamp
 
 docs: $(VENV)/test.stamp
 	$(VENV)/bin/sphinx-build -W --keep-going docs build/docs
+
+soak: $(VENV)/test.stamp
+	$(VENV)/bin/python -m tests.soak $(SOAK_ARGS)
 
 $(VENV)/%.stamp: setup.cfg tools/setup tools/debian-packages.txt
 	tools/setup $* $(VENV)

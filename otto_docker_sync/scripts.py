@@ -31,7 +31,8 @@ of the shell KEEP's terminal, and all that descends from these. KEEP itself, pro
 Environments are read of processes no older than the process OLDEST: on a busy machine, that is what takes time."""
 
 WARDEN = (
-    "self=$$"
+    # An answer that nobody reads any more must not end it before it has done its work.
+    "self=$$; trap '' HUP INT PIPE TERM"
     + REAP
     + r"""
 now() { { read -r up line </proc/uptime; } 2>/dev/null || up=9999999999.0; up=${up%.*}${up#*.}; }
@@ -69,8 +70,8 @@ def oneshot_script(nonce: str, begin: Begin, end: str, command: bytes, environme
     """What goes to the `loader` of a oneshot: the wrapper, then the command, each closed by the nonce's line.
 
     Held open behind it, stdin is the lease: when it ends, the watcher kills the command's whole tree. The wrapper is
-    stopped first, or it would take the death of its child for the end and kill the watcher. What the wrapper's own
-    shell has to say goes nowhere.
+    stopped first, or it would take the death of its child for the end and kill the watcher; and until it has stopped,
+    a child that it just starts could be overlooked. What the wrapper's own shell has to say goes nowhere.
     """
     streams = "4" if merged else "4 5"
     wrapper = f"""{REAP}
@@ -78,7 +79,9 @@ s= c= i=0; while IFS= read -r l; do [ "$l" = "$n" ] && break
 c="$c$l
 "; i=$((i+1)); [ $i -lt 200 ] || {{ s="$s$c" c= i=0; }}; done; s="$s$c"
 exec 3<&0 </dev/null 4>&1 5>&{1 if merged else 2} 2>/dev/null
-{{ while read -r l <&3; do :; done; read -r self l </proc/self/stat; kill -STOP $$
+{{ while read -r l <&3; do :; done; read -r self l </proc/self/stat
+kill -STOP $$; i=0; while [ $i -lt 9999 ] && read -r l </proc/$$/stat; do
+case ${{l##*)}} in ' T '*) break;; esac; i=$((i+1)); done
 reap "OTTO_TAG=$n" "$$" 0 '' "$$"; kill -9 $$; }} >/dev/null 4>&- 5>&- &
 w=$!
 exec 3<&-
