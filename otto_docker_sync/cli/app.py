@@ -144,11 +144,11 @@ Timeout = Annotated[
 
 @app.command(cls=Command, options_metavar="[OPTIONS] HOST CMD...", context_settings=WORDS_TO_COME)
 def run(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout = None) -> int:
-    """Run a command in a shell with a terminal, and show its output while it runs.
+    """Run a command in a shell with a terminal.
 
     Example: otto-docker run bench.repo1.api 'cd /srv && make test'
 
-    Options after HOST belong to the command. Ctrl-C interrupts the command, twice leaves.
+    Its output is shown while it runs. Options after HOST belong to the command. Ctrl-C interrupts the command, twice leaves.
     """
     state: State = ctx.obj
     text = as_shell_text(command)
@@ -168,9 +168,9 @@ def run(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout = Non
 
 @app.command(cls=Command, options_metavar="[OPTIONS] HOST CMD...", context_settings=WORDS_TO_COME)
 def oneshot(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout = None) -> int:
-    """Run a command in a fresh process without a terminal.
+    """Run a command in a fresh process, without a terminal.
 
-    Example: otto-docker oneshot bench.repo1.api cat /etc/os-release > os-release
+    Example: otto-docker oneshot -t 10 bench df -h
 
     Options after HOST belong to the command. Its stdout and stderr stay apart: where they go to different places, they
     are written when it has ended; else while it runs. Ctrl-C ends it.
@@ -228,9 +228,9 @@ def doctor(
     ] = None,
     timeout: Annotated[float, typer.Option("--timeout", "-t", metavar="SECONDS", help="For each single check.")] = 10.0,
 ) -> int:
-    """Tell for each host what works, what does not, and what to do.
+    """Tell what works on each host, what does not, and what to do.
 
-    Looks at the way there hop by hop, the host key, the login, the clock, docker and Compose, file transfer, how many
+    It looks at the way there hop by hop, the host key, the login, the clock, docker and Compose, file transfer, how many
     sessions sshd allows; in containers at the shell and tar. It starts no container.
 
     Exit status: 0 when nothing is wrong, else 1.
@@ -246,10 +246,10 @@ def doctor(
 
 @app.command(cls=Command, options_metavar="[OPTIONS]")
 def demo(ctx: typer.Context) -> int:
-    """Show the main job on this machine: commands in a container behind SSH.
+    """See the library at work, on this machine alone.
 
-    Starts an sshd with fresh keys on a free loopback port, a docker daemon where none runs, and a container of this
-    machine's own busybox; removes all of it at the end, also after Ctrl-C. Needs Debian's docker.io, openssh-server
+    It starts an sshd with fresh keys on a free loopback port, a docker daemon where none runs, and a container of this
+    machine's own busybox; runs commands in it; and removes it all at the end, also after Ctrl-C. It needs Debian's docker.io, openssh-server
     and busybox-static, and to be root.
     """
     state: State = ctx.obj

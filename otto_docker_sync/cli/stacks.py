@@ -111,7 +111,7 @@ def ps(
         typer.Argument(metavar="HOST", help="Only on this parent.", autocompletion=complete_hosts),
     ] = None,
 ) -> int:
-    """List the containers of stacks on a parent, or on all parents of the lab."""
+    """List the containers of stacks, on a parent or on all of the lab."""
     from .. import compose
     from ..docker_host import DockerContainerHost
 
@@ -158,7 +158,7 @@ def logs(
     ] = False,
     tail: Annotated[int | None, typer.Option(metavar="LINES", help="Begin with the last so many of each.")] = None,
 ) -> int:
-    """Show what the containers of a stack have written, each line behind its container's name.
+    """Show what the containers of a stack have written.
 
     Example: otto-docker logs repo1 --service api --tail 20 --follow
     """
