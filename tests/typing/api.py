@@ -219,6 +219,7 @@ for error in (
     otto.DockerUnavailable(),
     otto.ForkError(),
     otto.HostKeyError(),
+    otto.LocalFileError(),
     otto.NoSuchContainer(),
     otto.ReservationError(),
     otto.ReservationLost(),
