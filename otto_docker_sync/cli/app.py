@@ -148,7 +148,8 @@ def run(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout = Non
 
     Example: otto-docker run bench.repo1.api 'cd /srv && make test'
 
-    Its output is shown while it runs. Options after HOST belong to the command. Ctrl-C interrupts the command, twice leaves.
+    Its output is shown while it runs. Options after HOST belong to the command. Ctrl-C interrupts the command, twice
+    leaves.
     """
     state: State = ctx.obj
     text = as_shell_text(command)
@@ -230,8 +231,8 @@ def doctor(
 ) -> int:
     """Tell what works on each host, what does not, and what to do.
 
-    It looks at the way there hop by hop, the host key, the login, the clock, docker and Compose, file transfer, how many
-    sessions sshd allows; in containers at the shell and tar. It starts no container.
+    It looks at the way there hop by hop, the host key, the login, the clock, docker and Compose, file transfer, how
+    many sessions sshd allows; in containers at the shell and tar. It starts no container.
 
     Exit status: 0 when nothing is wrong, else 1.
     """
@@ -249,8 +250,8 @@ def demo(ctx: typer.Context) -> int:
     """See the library at work, on this machine alone.
 
     It starts an sshd with fresh keys on a free loopback port, a docker daemon where none runs, and a container of this
-    machine's own busybox; runs commands in it; and removes it all at the end, also after Ctrl-C. It needs Debian's docker.io, openssh-server
-    and busybox-static, and to be root.
+    machine's own busybox; runs commands in it; and removes it all at the end, also after Ctrl-C. It needs Debian's
+    docker.io, openssh-server and busybox-static, and to be root.
     """
     state: State = ctx.obj
     if state.dry_run:
