@@ -91,8 +91,6 @@ class Shell:
             tags={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce},
             tty=True,
             deadline=deadline,
-            # It gets its size when it runs: a docker client that sets one earlier may fail, and says so in the output.
-            size=(0, 0),
         )
         shell = cls(host, channel, f"OTTO_SESSION={nonce}", matcher)
         try:
