@@ -10,6 +10,9 @@ from pathlib import Path
 from .processes import SandboxError, program, start_daemon, stop_daemon, wait_ready
 from .workspace import LABEL, Workspace
 
+SETTINGS = ("DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
+"""Variables by which a user's docker client finds a daemon that is not the ordinary one."""
+
 CONTAINERD_CONFIG = """\
 version = 2
 root = "{0}/containerd"
@@ -68,7 +71,8 @@ class Docker:
 
 def docker_for(workspace: Workspace, *, private: bool = False) -> Docker:
     """The docker daemon of this machine; where none runs, or with `private`, one of the workspace's own."""
-    if not private and (machine := Docker()).answers():
+    machine = Docker({name: os.environ[name] for name in SETTINGS if name in os.environ})
+    if not private and machine.answers():
         return machine
     own = _own(workspace)
     if not own.answers():

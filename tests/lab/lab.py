@@ -86,8 +86,7 @@ class Lab:
     @cached_property
     def environ(self) -> dict[str, str]:
         """What a login's docker client needs."""
-        inherited = {"DOCKER_HOST": os.environ["DOCKER_HOST"]} if os.environ.get("DOCKER_HOST") else {}
-        return {**inherited, **self.docker.environ, "DOCKER_CONFIG": str(self.docker_config)}
+        return {**self.docker.environ, "DOCKER_CONFIG": str(self.docker_config)}
 
     @property
     def docker_config(self) -> Path:
