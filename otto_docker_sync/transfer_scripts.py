@@ -76,7 +76,7 @@ if [ $how != tar ]; then
     say owner "$uid" "$gid"; pwd -P
 fi
 if [ $how != bare ]; then
-    e=$(mkdir "$stage" 2>&1) || { say nowhere "$e"; exit; }
+    e=$(mkdir "$stage" 2>&1) || { say nowhere "the destination cannot be written to: $e"; exit; }
     trap clean EXIT; umask 0
 fi
 say $how; [ $how != bare ] || exit
