@@ -14,6 +14,7 @@ import faulthandler
 import gc
 import os
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -233,13 +234,16 @@ class Vandal(threading.Thread):
                 _kill(pid)
 
     def restart(self) -> None:
-        self._victim.docker("restart", "--time", "0", self._victim.id)
+        self._docker("restart", "--time", "0")
         self._victim.restarted()
 
     def pause(self) -> None:
-        self._victim.docker("pause", self._victim.id)
+        self._docker("pause")  # on a busy machine it may fail to freeze it
         self._stopped.wait(self._random.uniform(0.1, 2))
-        self._victim.docker("unpause", self._victim.id)
+        self._docker("unpause")
+
+    def _docker(self, *command: str) -> None:
+        self._victim.docker.run(*command, self._victim.id)
 
     def kill_shells(self) -> None:
         for pid, text in self._victim.processes().items():
@@ -348,6 +352,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}, {chosen.threads} threads, {chosen.minutes:g} minutes", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     with Workspace.create() as workspace:
         os.environ[WORKSPACE] = str(workspace.path)
         return 0 if soak(chosen.minutes, chosen.threads, chosen.seed) else 1

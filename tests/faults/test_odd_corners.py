@@ -1,0 +1,139 @@
+"""Traps that have a test nowhere else."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otto_docker_sync.errors import ConfigError
+from otto_docker_sync.scripts import REAP
+from tests.lab.containers import Container
+
+from .helpers import running, until
+
+if TYPE_CHECKING:
+    from otto_docker_sync import DockerContainerHost, UnixHost
+
+MakeHost = Callable[..., "DockerContainerHost"]
+MakeContainer = Callable[..., Container]
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+def test_who_kills_without_a_tag_kills_nobody(shell: str) -> None:
+    script = f"self=$$; kill() {{ echo \"would kill $*\"; }}; {REAP}\nreap '' '' 0 '' ''; echo $?"
+    done = subprocess.run([*shell.split(), "-c", script], capture_output=True, text=True, timeout=10, check=True)
+    assert done.stdout == "1\n"
+
+
+def test_dockers_own_keys_to_detach_belong_to_the_program(ctr: DockerContainerHost) -> None:
+    ctr.run("X=kept", timeout=10)
+    ctr.sendline('read -r keys; printf %s "$keys" | od -An -tx1')
+    ctr.send("\x16\x10\x16\x11\n")
+    assert ctr.expect(r"10 11\s", timeout=10)
+    assert ctr.run("echo $X", timeout=10).output == "kept\n"
+
+
+def test_fifteen_shells_open_one_after_the_other_without_a_failure(shell_ctr: DockerContainerHost) -> None:
+    for number in range(15):
+        with shell_ctr.open_session(f"s{number}") as session:
+            assert session.run(f"echo {number}", timeout=20).output == f"{number}\n"
+
+
+def test_a_start_up_file_that_prints_and_sets_the_prompt_changes_nothing(
+    container: MakeContainer, container_host: MakeHost
+) -> None:
+    made = container("busybox", "--env", "ENV=/tmp/rc", "--env", "PS1=mine> ")
+    made.exec("sh", "-c", "echo 'echo noise; PS1=\"rc> \"; alias echo=false' >/tmp/rc")
+    host = container_host(made)
+    for _ in range(3):
+        assert host.run("echo ok", timeout=10).output == "ok\n"
+    assert host.oneshot("echo ok", timeout=10).output == "ok\n"
+
+
+def test_what_the_docker_client_has_to_say_is_no_output(
+    make_unix_host: Callable[..., UnixHost], container_host: MakeHost, shared_container: Callable[[str], Container]
+) -> None:
+    wrapper = 'echo before; echo WARNING: before >&2; docker "$@"; r=$?; echo after; echo after >&2; exit $r'
+    parent = make_unix_host(docker_command=("sh", "-c", wrapper, "docker"))
+    host = container_host(shared_container("busybox"), parent)
+    result = host.oneshot("echo out; echo err >&2; exit 3", timeout=10)
+    assert (result.stdout, result.stderr, result.retcode) == ("out\n", "err\n", 3)
+    result = host.run("echo out; (exit 4)", timeout=10)
+    assert (result.output, result.retcode) == ("out\n", 4)
+
+
+def test_no_line_of_many_oneshots_is_lost(ctr: DockerContainerHost) -> None:
+    expected = "".join(f"{number}\n" for number in range(1, 3001)) + "END\n"
+    for _ in range(40):
+        assert ctr.oneshot("seq 1 3000; echo END", timeout=20).stdout == expected
+
+
+@pytest.mark.parametrize("command", ["exec </dev/null", "set -n"])
+def test_a_shell_that_was_made_deaf_is_replaced(shell_ctr: DockerContainerHost, command: str) -> None:
+    shell_ctr.run(command, timeout=2)
+    results = [shell_ctr.run("echo ok", timeout=2) for _ in range(2)]
+    assert results[-1].output == "ok\n", results
+
+
+def test_the_end_of_input_is_a_key_at_the_start_of_a_line(ctr: DockerContainerHost) -> None:
+    ctr.send("cat; echo ended\n")
+    ctr.send("text\n")
+    ctr.send("\x04")
+    assert ctr.expect(r"ended\n", timeout=10) == "text\nended\n"
+    assert ctr.run("echo ok", timeout=10).output == "ok\n"
+
+
+def test_what_a_job_prints_late_is_in_no_other_commands_output(ctr: DockerContainerHost) -> None:
+    ctr.run("(while [ ! -e /tmp/go ]; do sleep 0.02; done; echo LATE; : >/tmp/gone) &", timeout=10)
+    ctr.oneshot(": >/tmp/go; while [ ! -e /tmp/gone ]; do sleep 0.02; done; rm /tmp/go /tmp/gone", timeout=10)
+    assert ctr.run("echo hi", timeout=10).output == "hi\n"
+
+
+def test_no_history_is_written(container: MakeContainer, container_host: MakeHost) -> None:
+    made = container("bash", "--env", "HOME=/root")
+    before = made.exec("ls", "-A", "/root")
+    host = container_host(made)
+    assert host.run("echo ok", timeout=10).ok
+    host.close()
+    assert made.exec("ls", "-A", "/root") == before
+
+
+def test_a_session_needs_no_file_in_the_container(container: MakeContainer, container_host: MakeHost) -> None:
+    host = container_host(container("busybox", "--read-only"))
+    assert host.run("cat <<EOF\n$((1+1))\nEOF", timeout=10).output == "2\n"
+    assert host.run("x='" + "y" * 20_000 + "'; echo ${#x}", timeout=10).output == "20000\n"
+    assert host.oneshot("echo ok", timeout=10).stdout == "ok\n"
+
+
+@pytest.mark.parametrize("length", [4095, 100_000])
+def test_a_line_that_a_terminal_would_cut_is_refused(ctr: DockerContainerHost, length: int) -> None:
+    with pytest.raises(ConfigError, match="cannot be typed"):
+        ctr.send("x" * length + "\n")
+    assert ctr.run("echo ok", timeout=10).output == "ok\n"
+
+
+def test_type_ahead_while_a_command_runs_is_not_lost(ctr: DockerContainerHost) -> None:
+    ctr.sendline("sleep 0.5")
+    ctr.send("".join(f"echo {'y' * 600}{number}\n" for number in range(40)))
+    ctr.sendline("echo 'all 'typed")
+    match = ctr.expect("all typed\n", timeout=20)
+    assert match == "".join(f"{'y' * 600}{number}\n" for number in range(40)) + "all typed\n"
+
+
+def test_a_session_closed_with_a_stopped_and_a_running_job_leaves_nothing(
+    ctr: DockerContainerHost, shared_container: Callable[[str], Container]
+) -> None:
+    ctr.run("sleep 9006 & sleep 9006 & kill -STOP $!", timeout=10)
+    ctr.close()
+    until(lambda: not running(shared_container("busybox"), "9006"), 2, "no job is left")
+
+
+def test_a_dead_shell_is_noticed_by_the_next_call(ctr: DockerContainerHost) -> None:
+    pid = ctr.run("echo $$", timeout=10).output.strip()
+    assert ctr.oneshot(f"kill -9 {pid}", timeout=10).ok
+    result = ctr.run("echo ok", timeout=10)
+    assert result.output == "ok\n" or result.session_ended
+    assert ctr.run("echo ok", timeout=10).output == "ok\n"
