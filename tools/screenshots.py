@@ -23,6 +23,7 @@ from otto_docker_sync._sandbox import Docker, Sshd, Workspace, docker_for, impor
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
 COLUMNS, ROWS = 92, 120
+FONTS = "Menlo, Consolas, DejaVu Sans Mono, monospace"
 CELL, LINE, MARGIN, BAR = 8.4, 18, 14, 40
 COLORS = {
     "default": "#c5c8c6",
@@ -121,7 +122,7 @@ def draw(name: str, screen: pyte.Screen) -> None:
         for i, c in enumerate(("#ff5f57", "#febc2e", "#28c840"))
     ]
     svg = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" font-family="Menlo, Consolas, DejaVu Sans Mono, monospace" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height}" font-family="{FONTS}" '
         f'font-size="14" fill="{COLORS["default"]}" xml:space="preserve">',
         '<rect width="100%" height="100%" rx="8" fill="#1d1f21"/>',
         *dots,
