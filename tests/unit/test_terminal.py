@@ -153,7 +153,7 @@ def test_an_editor(person: Callable[..., Person], tmp_path: Path) -> None:
     someone = person("busybox", "vi", str(tmp_path / "text"))
     someone.see(lambda rows: rows[0] == "" and rows[1] == "~")
     someone.type("ihello\x1b")
-    assert someone.see("[Modified]")[0] == "hello"
+    assert someone.see(lambda rows: rows[23].startswith("- ") and "[Modified]" in rows[23])[0] == "hello"
     someone.type("yyp0rJ:wq\n")
     someone.see("AFTER status=0 error=None same=True")
     assert (tmp_path / "text").read_text() == "hello\nJello\n"
