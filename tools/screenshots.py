@@ -39,7 +39,7 @@ COLORS = {
 
 SHOTS = {
     "hosts": ["otto-docker hosts"],
-    "stack": ["otto-docker up", "otto-docker run bench.shop.web 'echo hello from $(hostname)'", "otto-docker ps"],
+    "stack": ["otto-docker up", "otto-docker run bench.shop.web 'echo hello from $(hostname)'", "otto-docker ps bench"],
     "errors": ["otto-docker run bench.shop.wbe true", "otto-docker run -t 1 bench sleep 60", "echo $?"],
     "doctor": ["otto-docker doctor"],
     "demo": ["otto-docker demo"],
