@@ -21,6 +21,7 @@ class Person:
     def __init__(self, program: str, *argv: str, **environ: str) -> None:
         self.screen = pyte.Screen(80, 24)
         self._stream = pyte.ByteStream(self.screen)
+        self._unseen: list[bytes] = []
         self.child: pexpect.spawn[bytes] = pexpect.spawn(
             sys.executable,
             ["-c", program, *argv],
@@ -30,21 +31,22 @@ class Person:
         )
 
     def see(self, wanted: str | Callable[[list[str]], bool]) -> list[str]:
-        """Look at the screen until it shows what is wanted."""
+        """Look at the screen, after each line that arrives, until it shows what is wanted."""
         until = time.monotonic() + 15
         while True:
             rows = [row.rstrip() for row in self.screen.display]
             if wanted(rows) if callable(wanted) else wanted in "\n".join(rows):
                 return rows
             assert time.monotonic() < until, "\n".join([f"not seen: {wanted}", *rows])
-            try:
-                data = self.child.read_nonblocking(65536, timeout=0.2)
-            except pexpect.TIMEOUT:
-                continue
-            except pexpect.EOF:
-                until = 0.0
-                continue
-            self._stream.feed(data)
+            if not self._unseen:
+                try:
+                    self._unseen = self.child.read_nonblocking(65536, timeout=0.2).splitlines(keepends=True)
+                except pexpect.TIMEOUT:
+                    continue
+                except pexpect.EOF:
+                    until = 0.0
+                    continue
+            self._stream.feed(self._unseen.pop(0))
 
     def type(self, text: str | bytes) -> None:
         self.child.send(text)
