@@ -293,7 +293,7 @@ LIES = {
     "too little": "say file 2 -; printf evil; say end 2 0; say done",
     "nothing": "say done",
     "silence": ":",
-    "an endless message": "printf '\n%s ' $n; yes | head -c 30000000",
+    "an endless message": "printf '\n%s ' $n; yes | head -c 5000000",
 }
 
 
