@@ -31,7 +31,7 @@ class Person:
         )
 
     def see(self, wanted: str | Callable[[list[str]], bool]) -> list[str]:
-        """Look at the screen, after each line that arrives, until it shows what is wanted."""
+        """Look at the screen until it shows what is wanted: after the first line that arrives, and after all of it."""
         until = time.monotonic() + 15
         while True:
             rows = [row.rstrip() for row in self.screen.display]
@@ -40,12 +40,13 @@ class Person:
             assert time.monotonic() < until, "\n".join([f"not seen: {wanted}", *rows])
             if not self._unseen:
                 try:
-                    self._unseen = self.child.read_nonblocking(65536, timeout=0.2).splitlines(keepends=True)
+                    first, newline, rest = self.child.read_nonblocking(65536, timeout=0.2).partition(b"\n")
                 except pexpect.TIMEOUT:
                     continue
                 except pexpect.EOF:
                     until = 0.0
                     continue
+                self._unseen = [first + newline, rest]
             self._stream.feed(self._unseen.pop(0))
 
     def type(self, text: str | bytes) -> None:
