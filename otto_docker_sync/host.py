@@ -394,13 +394,15 @@ class Host(ABC):
         dest_dir: str | os.PathLike[str],
         *,
         mode: int | None = None,
+        times: bool = False,
         progress: Callable[[FileProgress], object] | None = None,
     ) -> TransferResult:
         """Copy local files and directories into a directory of this host.
 
-        `src_files` is one path or many; `mode` is set on files, instead of their own. `progress` is called with a
-        `FileProgress` now and then. The result tells for each source what became of it: success means that a process
-        on the host sees exactly these bytes, failure leaves what was there before.
+        `src_files` is one path or many; `mode` is set on files, instead of their own; with `times`, their times of
+        modification are kept. `progress` is called with a `FileProgress` now and then. The result tells for each
+        source what became of it: success means that a process on the host sees exactly these bytes, failure leaves
+        what was there before.
 
         Raises when nothing can be tried: a source that is not there, a host that cannot be reached.
 
@@ -409,13 +411,14 @@ class Host(ABC):
         from . import transfer
 
         with self._in_flight(self._deadline(None)) as deadline:
-            return transfer.put(self, src_files, dest_dir, mode=mode, progress=progress, deadline=deadline)
+            return transfer.put(self, src_files, dest_dir, mode=mode, times=times, progress=progress, deadline=deadline)
 
     def get(
         self,
         src_files: Any,
         dest_dir: str | os.PathLike[str],
         *,
+        times: bool = False,
         progress: Callable[[FileProgress], object] | None = None,
     ) -> TransferResult:
         """Copy files and directories of this host into a local directory; the mirror of `put`.
@@ -427,7 +430,7 @@ class Host(ABC):
         from . import transfer
 
         with self._in_flight(self._deadline(None)) as deadline:
-            return transfer.get(self, src_files, dest_dir, progress=progress, deadline=deadline)
+            return transfer.get(self, src_files, dest_dir, times=times, progress=progress, deadline=deadline)
 
     # Repeats
 

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync import DockerContainerHost, LocalHost, NoSuchContainer, Status, transfer
-from otto_docker_sync.deadline import Deadline
+from otto_docker_sync import DockerContainerHost, LocalHost, NoSuchContainer, Status
 from tests.lab.containers import Container
 
 from .places import Place, inside, make_tree, picture
@@ -167,17 +166,17 @@ def test_an_ordinary_user_keeps_the_modes(
 
 @pytest.mark.parametrize("kind", ["busybox", "dash"])
 def test_times_are_kept_if_asked_for(kind: str, make_place: MakePlace, local: Path) -> None:
-    place, old, never = make_place(kind), 1_000_000_000, Deadline.after(None)
+    place, old = make_place(kind), 1_000_000_000
     (local / "tree").mkdir()
     (local / "tree" / "file").write_text("old")
     for path in (local / "tree" / "file", local / "tree"):
         os.utime(path, (old, old))
-    transfer.put(place.host, local / "tree", place.path, times=True, deadline=never).check()
+    place.host.put(local / "tree", place.path, times=True).check()
     found = place.root / "tree"
     assert found.stat().st_mtime == (found / "file").stat().st_mtime == old
     (local / "back").mkdir()
     sources = [f"{place.path}/tree", f"{place.path}/tree/file"]
-    transfer.get(place.host, sources, local / "back", times=True, deadline=never).check()
+    place.host.get(sources, local / "back", times=True).check()
     assert {path.stat().st_mtime for path in (local / "back").rglob("*")} == {old}
     place.host.put(local / "tree", place.path).check()
     assert (found / "file").stat().st_mtime > old
