@@ -43,8 +43,10 @@ class TelnetLink:
         core.always_wont |= {telopt.LINEMODE, telopt.NEW_ENVIRON, telopt.XDISPLOC, telopt.CHARSET}
         core.set_ext_send_callback(telopt.TTYPE, lambda: term)
         core.set_ext_send_callback(telopt.NAWS, lambda: self._size[::-1])
+        # BINARY is 0, and busybox's telnetd drops a NUL that ends what it reads: so this must not come last.
         core.iac(telopt.WILL, telopt.BINARY)
         core.iac(telopt.DO, telopt.BINARY)
+        core.iac(telopt.DO, telopt.SGA)
         self._core = core
 
     # What the protocol core asks of a transport
