@@ -16,7 +16,7 @@ from .errors import ConfigError, ConnectionLost, OttoError
 from .framing import Begin, Prompt, SessionFrame, handshake, new_nonce
 from .matcher import Matcher, Responder
 from .scripts import loader, started_shell
-from .warden import Warden
+from .warden import START_TIME, Warden, never_started
 
 CTRL_C, CTRL_U = b"\x03", b"\x15"
 TTY_LINE = 4095
@@ -95,16 +95,19 @@ class Shell:
         shell = cls(host, channel, f"OTTO_SESSION={nonce}", matcher)
         try:
             # Nothing may be sent earlier: the terminals on the way are not raw yet, and would act on it.
+            limit = deadline.at_most(START_TIME)
             try:
-                shell._await_start(begin, deadline)
+                shell._await_start(begin, limit)
             except DeadlineExpired:
                 # A docker client that goes while the daemon still starts the shell would leave it behind for ever.
                 with suppress(DeadlineExpired):
                     shell._await_start(begin, Deadline.grace(KILL_TIME))
                 raise
-            shell._shake_hands(deadline)
+            shell._shake_hands(limit)
         except BaseException as error:
             shell.end(Deadline.grace(KILL_TIME))
+            if isinstance(error, DeadlineExpired) and not deadline.expired:
+                raise never_started(host.id) from None
             if isinstance(error, ShellEnded):
                 text = f"{host.id}: the shell {host.shell!r} ended at once, with status {error.status}"
                 raise OttoError(text) from None

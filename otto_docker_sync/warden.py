@@ -8,12 +8,22 @@ from time import monotonic
 
 from .channel import Channel, ShellSource
 from .deadline import Deadline, DeadlineExpired
-from .errors import ConnectionLost, OttoError
+from .errors import ConnectError, ConnectionLost, OttoError
 from .framing import Begin, new_nonce
 from .scripts import WARDEN
 
 TICKS = 100
 """The kernel's clock ticks in a second."""
+
+START_TIME = 60.0
+"""Seconds after which a shell that was asked for, and said nothing, is given up, however long its caller would wait."""
+
+
+def never_started(host: str) -> ConnectError:
+    return ConnectError(
+        f"{host}: its shell did not start within {START_TIME:.0f} s, though the way there is open: "
+        "the machine may be overloaded, or its docker daemon stuck"
+    )
 
 
 class Warden:
@@ -41,14 +51,17 @@ class Warden:
         script = f"{begin.printf}\n{WARDEN}"
         channel = host._open_shell(["-c", script, "otto-warden", f"OTTO_HOST={tag}"], tags={}, deadline=deadline)
         out = err = b""
+        limit = deadline.at_most(START_TIME)
         try:
             while begin.shown not in out:
-                chunk = channel.read(deadline)
+                chunk = channel.read(limit)
                 if chunk.ended:
                     raise host._explain(out, err, channel.exit_status(deadline), deadline)
                 out, err = (out + chunk.out)[-65536:], (err + chunk.err)[-65536:]
-        except BaseException:
+        except BaseException as error:
             channel.close()
+            if isinstance(error, DeadlineExpired) and not deadline.expired:
+                raise never_started(host.id) from None
             raise
         return cls(channel, tag)
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync.channel import Channel
-from otto_docker_sync.errors import ExpectTimeout, OttoError
+from otto_docker_sync.errors import ConnectError, ExpectTimeout, OttoError
 from otto_docker_sync.local import LocalChannel
 from otto_docker_sync.result import CommandResult
+from otto_docker_sync.warden import START_TIME
 
 from .scripted import (
     Clock,
@@ -175,6 +176,20 @@ def test_expect_raises_at_a_fault_at_any_byte_and_the_session_opens_again(
             chat(stage.host)
         assert clock.now - began <= 2 * TIMEOUT + CLEANING_UP
         stage.finish(f"{kind} at byte {at}")
+
+
+def test_a_shell_that_never_starts_is_given_up_though_its_caller_would_wait_for_ever(
+    shell: str, conversation: tuple[Recording, int], clock: Clock
+) -> None:
+    for at in (0, 20, 200):
+        for verb in ("run", "sendline"):
+            stage = Stage(shell, conversation[0], Fault("stall", at), clock)
+            began = clock.now
+            with pytest.raises(ConnectError, match="did not start"):
+                getattr(stage.host, verb)(COMMAND)
+            assert clock.now - began <= START_TIME + CLEANING_UP
+            assert as_expected(stage.host.run(COMMAND, timeout=TIMEOUT))
+            stage.finish(f"{verb} at byte {at}")
 
 
 @pytest.mark.parametrize("kind", KINDS)
