@@ -271,7 +271,7 @@ class Login:
 
     def last_lines(self) -> str:
         """The end of what the host has shown since the last answer."""
-        return CONTROLS.sub("", self.rest.decode(self._options.encoding, "replace")).strip()[-200:]
+        return self._screen().strip()[-200:]
 
     def _receive(self, deadline: Deadline, patience: float | None = None) -> bool:
         """Take in more of what the host shows; False when it was quiet."""
@@ -283,7 +283,7 @@ class Login:
         if not data:
             kind = AuthenticationError if self._trusted and self._booted_at is None else ConnectError
             raise kind(f"{self.where} hung up before there was a shell; it showed {self.last_lines()!r}")
-        self.rest = (self.rest + data)[-SCREEN:]
+        self.rest += data
         return True
 
     def _answer(self) -> bool:
@@ -302,8 +302,10 @@ class Login:
         return self._named and self._at(self._options.shell_prompt)
 
     def _at(self, prompt: str) -> bool:
-        text = CONTROLS.sub("", self.rest.decode(self._options.encoding, "replace"))
-        return re.search(prompt, text) is not None
+        return re.search(prompt, self._screen()) is not None
+
+    def _screen(self) -> str:
+        return CONTROLS.sub("", self.rest[-SCREEN:].decode(self._options.encoding, "replace"))
 
     def _reply(self, text: str) -> None:
         self.rest = b""
