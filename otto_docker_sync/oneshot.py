@@ -14,6 +14,7 @@ from .errors import ConfigError, ConnectionLost
 from .framing import Begin, End, Section, encode_command, new_nonce
 from .result import Command
 from .scripts import loader, oneshot_script
+from .warden import START_TIME, never_started
 
 KILL_TIME = 2.0
 """Seconds that the far end gets to end a command's tree."""
@@ -68,6 +69,8 @@ def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture
         ended = _collect(channel, sections, deadline, capture)
     except DeadlineExpired:
         _end_tree(channel)
+        if not deadline.expired:
+            raise never_started(host.id) from None
         return Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
     except ConnectionLost as error:
         return Outcome(None, f"the outcome is unknown: {error}")
@@ -83,9 +86,10 @@ def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture
 
 def _collect(channel: Channel, sections: list[Section], deadline: Deadline, capture: Capture) -> bool:
     """Read until each stream has shown its end (True), or the channel has ended."""
+    start_limit = deadline.at_most(START_TIME)
     try:
         while not all(section.ended for section in sections):
-            chunk = channel.read(deadline)
+            chunk = channel.read(deadline if any(section.started for section in sections) else start_limit)
             if chunk.ended:
                 return False
             for index, section in enumerate(sections):

@@ -192,6 +192,15 @@ def test_a_shell_that_never_starts_is_given_up_though_its_caller_would_wait_for_
             stage.finish(f"{verb} at byte {at}")
 
 
+def test_a_oneshot_that_never_starts_is_given_up_too(shell: str, single: Recording, clock: Clock) -> None:
+    stage = Stage(shell, single, Fault("stall", 10), clock)
+    began = clock.now
+    with pytest.raises(ConnectError, match="did not start"):
+        stage.host.oneshot(ONESHOT)
+    assert clock.now - began <= START_TIME + CLEANING_UP
+    stage.finish("")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_oneshot_reports_a_fault_at_any_byte(shell: str, single: Recording, clock: Clock, kind: str) -> None:
     for at in range(single.size()):
