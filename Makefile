@@ -1,7 +1,6 @@
 # make demo   see the library at work, on this machine alone
 # make test   lint, types, layers and all tests; installs what it needs (as root)
 # make lint   the first three of these
-# make soak   use everything at once for MINUTES (10), and look for what piles up
 # make docs   the documentation, in build/docs
 # make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
 # Nothing but Debian packages and .venv is left behind.
@@ -9,7 +8,6 @@
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n 2 --dist worksteal
-MINUTES ?= 10
 export PYTHON
 
 .PHONY: demo test lint docs soak clean
@@ -24,9 +22,6 @@ lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-
-soak: $(VENV)/test.stamp
-	$(VENV)/bin/python -m tests.soak --minutes $(MINUTES)
 
 docs: $(VENV)/test.stamp
 	$(VENV)/bin/sphinx-build -W --keep-going docs build/docs
