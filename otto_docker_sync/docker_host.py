@@ -20,7 +20,7 @@ from .unix_host import UnixHost
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*(#[1-9][0-9]*)?\Z")
-USER = re.compile(r"[a-zA-Z0-9_.-]+(:[a-zA-Z0-9_.-]+)?\Z")
+USER = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_.][a-zA-Z0-9_.-]*)?\Z")
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 
 # Docker's own keys, ^P^Q, belong to the program. An empty value would not switch them off.

@@ -104,6 +104,11 @@ class Connections(Pool):
             raw.request("shell")
         return SSHChannel(raw, self.where, tty, lambda: self._release(connection))
 
+    def reach_through(self, hop: Connections | None) -> None:
+        """Close all connections; the next goes through `hop`, which is borrowed."""
+        self.close()
+        self._hop = hop
+
     def open_tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
         """Connect from this host to another; the stream that carries that one's SSH connection."""
         with self._in_time(deadline):

@@ -66,7 +66,6 @@ class UnixHost(Host):
             raise ConfigError(f"UnixHost({host!r}): id={self.id!r}: an id has no spaces and no slash")
         self.name = name or self.id
         self.term = term
-        self.hop = hop
         self.ssh = ssh or SSHOptions()
         self.telnet = telnet or TelnetOptions()
         self.docker_capable = docker_capable
@@ -76,16 +75,42 @@ class UnixHost(Host):
         self.shell = shell
         self.default_timeout = default_timeout
         self._password = noted(password)
-        self._hop_connections = _connections_of(hop) if hop is not None else None
-        self._connections = Connections(
-            self.id, host, port=port, user=user, password=password, options=self.ssh, hop=self._hop_connections
-        )
+        self._connections = Connections(self.id, host, port=port, user=user, password=password, options=self.ssh)
+        self._hop: UnixHost | None = None
+        self.hop = hop
         self._init()
 
     def __repr__(self) -> str:
         user = f"{self.user}@" if self.user else ""
         port = f":{self.port}" if self.port else ""
         return f"<UnixHost {self.id} {self.term} {user}{self.host}{port}>"
+
+    @property
+    def hop(self) -> UnixHost | None:
+        """The host through which this one is reached. Setting it closes the connections; the next call goes that way.
+
+        Raises `ConfigError` for a hop that is reached through this host, or not over SSH.
+
+        >>> UnixHost("192.0.2.10", hop=UnixHost("gateway.example")).hop.id
+        'gateway.example'
+        """
+        return self._hop
+
+    @hop.setter
+    def hop(self, hop: UnixHost | None) -> None:
+        chain = [self.id]
+        on_the_way = hop
+        while on_the_way is not None:
+            if not isinstance(on_the_way, UnixHost):
+                raise ConfigError(f"{self.id}: hop={on_the_way!r}: give a UnixHost")
+            if on_the_way.term != "ssh":
+                raise ConfigError(f"{self.id}: hop={on_the_way.id}: a hop must be reached over SSH")
+            chain.append(on_the_way.id)
+            if on_the_way is self:
+                raise ConfigError(f"{self.id}: its hops go in a circle: {' -> '.join(chain)}")
+            on_the_way = on_the_way.hop
+        self._hop = hop
+        self._connections.reach_through(hop._connections if hop else None)
 
     def _open_channel(
         self,
@@ -113,7 +138,7 @@ class UnixHost(Host):
                 term=term,
                 size=size,
                 deadline=deadline,
-                hop=self._hop_connections,
+                hop=self._hop._connections if self._hop else None,
             )
         return self._connections.open_channel(shlex.join(argv), tty=tty, term=term, size=size, deadline=deadline)
 
@@ -122,11 +147,3 @@ class UnixHost(Host):
 
     def _close_link(self) -> None:
         self._connections.close()
-
-
-def _connections_of(hop: UnixHost) -> Connections:
-    if not isinstance(hop, UnixHost):
-        raise ConfigError(f"hop={hop!r}: give a UnixHost")
-    if hop.term != "ssh":
-        raise ConfigError(f"hop={hop.id}: a hop must be reached over SSH")
-    return hop._connections
