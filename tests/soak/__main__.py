@@ -109,7 +109,8 @@ class Worker(threading.Thread):
         self.doing = ""
 
     def token(self) -> str:
-        return f"{self.number}-{self._random.randrange(10**12)}"
+        # Of this process, too: another run with this seed may have left files behind.
+        return f"{self.number}-{self._random.randrange(10**12)}-{os.getpid()}"
 
     def own(self, target: Target) -> str:
         return f"own-{self.number}"
