@@ -40,16 +40,19 @@ while read -r id verb tag sid since; do
 case $verb in
 run) reap "$tag" "$sid" "$since" "$sid" "$sid"; answer=$?;;
 shell) reap "$tag" "$sid" 0 '' "$sid"; answer=$?;;
+end) break;;
 *) now; answer=$up;; esac
 printf '<%s:%s>\n' "$id" "$answer"
 done
 reap "$1" '' 0 '' "$$"
+[ "$verb" = end ] || { sleep 1; reap "$1" '' 0 '' "$$"; } 2>/dev/null
 """
 )
 """A lease on a host's shells: takes orders on stdin, answers each, and when its stdin ends, ends all that carries $1.
 
 Orders: ``ID run TAG SID SINCE`` ends what one command left, ``ID shell TAG SID`` a shell and all of it, ``ID now``
-nothing: it answers with the clock ticks since the machine's start, which is what SINCE is given in."""
+nothing: it answers with the clock ticks since the machine's start, which is what SINCE is given in. ``ID end`` is what
+comes before an orderly end; after any other, a shell may still be starting, and is looked for once more."""
 
 LOADER = """n=%s; s=
 while IFS= read -r l; do [ "$l" = "$n" ] && break; s="$s$l

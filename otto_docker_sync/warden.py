@@ -108,6 +108,7 @@ class Warden:
     def close(self, deadline: Deadline) -> None:
         """End the lease: all shells of the host end, then the warden itself."""
         try:
+            self._channel.write(b"0 end\n", deadline)
             self._channel.write_eof()
             while not self._channel.read(deadline).ended:
                 pass
