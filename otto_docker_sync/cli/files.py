@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import PurePath
 from typing import Annotated, Any
 
 import typer
@@ -92,7 +93,7 @@ def _bars(state: State) -> Iterator[Callable[[FileProgress], None] | None]:
 
         def progress(file: FileProgress) -> None:
             if file.source not in tasks:
-                tasks[file.source] = bars.add_task(file.source)
+                tasks[file.source] = bars.add_task(PurePath(file.source).name)  # a long path hides the figures
             bars.update(tasks[file.source], completed=file.done, total=file.total)
 
         yield progress
