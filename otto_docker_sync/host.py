@@ -364,6 +364,8 @@ class Host(ABC):
             raise DeadlineExpired
         try:
             self._require_sessions()
+            if self._wardens and revive:
+                self._wardens[-1].look()
             if not self._wardens or self._wardens[-1].ended:
                 warden = self._start(lambda: Warden.open(self, deadline), deadline, revive=revive)
                 # One that fell silent is kept to the end: with its lease, the shells that are its own would end.

@@ -65,6 +65,21 @@ class Warden:
             raise
         return cls(channel, tag)
 
+    def look(self) -> None:
+        """Notice its end, if that has arrived: a shell with the tag of a dead warden would have no lease."""
+        if self.ended or not self._turn.acquire(blocking=False):
+            return
+        try:
+            chunk = self._channel.read(Deadline.grace(0))
+            self._received = (self._received + chunk.out)[-1024:]
+            self.ended = self.gone = chunk.ended
+        except DeadlineExpired:
+            pass
+        except OttoError:
+            self.ended = self.gone = True
+        finally:
+            self._turn.release()
+
     def alive(self, deadline: Deadline) -> bool:
         """Whether it still answers: when it does not, its container or the way there is gone."""
         return self._order("now", deadline) is not None
