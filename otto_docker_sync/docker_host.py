@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from time import monotonic
 
 from .capture import Capture
 from .channel import SIZE, Channel
@@ -22,6 +23,10 @@ NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*(#[1-9][0-9]*)?\Z")
 USER = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_.][a-zA-Z0-9_.-]*)?\Z")
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+
+DYING_LOOKS = 3
+"""How often docker is asked before a container whose process was killed is believed to run on: it learns of a death
+a moment later than we do."""
 
 # Docker's own keys, ^P^Q, belong to the program. An empty value would not switch them off.
 DETACH_KEYS = "ctrl-@,ctrl-^,ctrl-@,ctrl-]"
@@ -123,15 +128,19 @@ class DockerContainerHost(Host):
         return docker_error(self.id, self._resolved, self.shell, out + b"\n" + err, status, self.user, self.workdir)
 
     def _obituary(self, since: float, deadline: Deadline) -> str:
-        try:
-            state, age = self._state_now(deadline)
-        except (OttoError, DeadlineExpired) as error:
-            return str(error)
-        if state == "paused":
-            return f"the container is paused; docker unpause {self._resolved} lets it go on"
-        if state != "running":
-            return f"the container is not running any more (it is {state})"
-        return "the container was restarted" if age < since + 1 else ""
+        began = monotonic() - since
+        for _ in range(DYING_LOOKS):
+            try:
+                state, age = self._state_now(deadline)
+            except (OttoError, DeadlineExpired) as error:
+                return str(error)
+            if state == "paused":
+                return f"the container is paused; docker unpause {self._resolved} lets it go on"
+            if state != "running":
+                return f"the container is not running any more (it is {state})"
+            if age < monotonic() - began:
+                return "the container was restarted"
+        return ""
 
     # Which container
 
@@ -188,13 +197,13 @@ class DockerContainerHost(Host):
         if not target:
             return "absent", 0.0
         form = "{{.State.Status}} {{.State.StartedAt}}"
-        out = self._ask_docker(["inspect", "-f", form, "--type", "container", target], "; date -u +%FT%T", deadline)
+        inspect = ["inspect", "-f", form, "--type", "container", target]
+        out = self._ask_docker(inspect, "; date -u '+%FT%T.%N'", deadline)
         state, started, now = [*out.split(), "", "", ""][:3]
         try:
-            age = datetime.fromisoformat(now[:19]) - datetime.fromisoformat(started[:19])
+            return state, _moment(now) - _moment(started)
         except ValueError:
             return state, float("inf")
-        return state, age.total_seconds()
 
     def _ask_docker(self, args: Sequence[str], then: str, deadline: Deadline) -> str:
         """What the docker client prints; `then` is shell text to run behind it, if it succeeds.
@@ -231,6 +240,14 @@ class DockerContainerHost(Host):
     def _close_link(self) -> None:
         if self.compose_project:
             self._resolved = self.container_id
+
+
+def _moment(text: str) -> float:
+    """Seconds, from a date and time in UTC; some ``date`` programs know no fraction."""
+    match = re.match(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?", text)
+    if match is None:
+        raise ValueError(text)
+    return datetime.fromisoformat(match[1] + "+00:00").timestamp() + float(match[2] or 0)
 
 
 def _require(pattern: re.Pattern[str], what: str, value: object, optional: bool = False) -> None:
