@@ -275,13 +275,19 @@ class Host(ABC):
         if capture.output.dropped:
             message = f"{message}; " if message else ""
             message += f"the first {capture.output.dropped} bytes of the output went to on_output only"
-        out, err = capture.streams if capture.apart else (None, None)
+        data = bytes(capture.output)
+        output = data.decode("utf-8", "replace")
+        stdout = stderr = None
+        if capture.apart:
+            out, err = capture.streams
+            stderr = err.text()
+            stdout = out.text() if stderr else output  # much output is not held once more
         return CommandResult(
             command,
-            output=capture.output.text(),
-            output_bytes=bytes(capture.output),
-            stdout=out.text() if out else None,
-            stderr=err.text() if err else None,
+            output=output,
+            output_bytes=data,
+            stdout=stdout,
+            stderr=stderr,
             status=status,
             retcode=outcome.retcode,
             timed_out=outcome.timed_out,

@@ -16,6 +16,9 @@ from .deadline import Deadline
 from .errors import ConnectError, ConnectionLost, ForkError
 from .ssh_transport import RawChannel
 
+READ_LIMIT = 1 << 18
+"""Bytes that one read returns of a stream at most: what it becomes on the way to a result is held several times."""
+
 
 class SessionChannel(RawChannel):
     """Paramiko's channel, where one event tells of all that happens to it."""
@@ -38,13 +41,14 @@ class SSHChannel(Channel):
         self._on_close = on_close
         self._closing = threading.RLock()
         self._closed = False
+        self._ahead = [memoryview(b""), memoryview(b"")]
         self._pid = os.getpid()
 
     def read(self, deadline: Deadline) -> Chunk:
         raw = self._raw
         while True:
             self._check_process()
-            chunk = Chunk(take(raw, raw.in_buffer), take(raw, raw.in_stderr_buffer))
+            chunk = Chunk(self._take(0, raw.in_buffer), self._take(1, raw.in_stderr_buffer))
             if not chunk.ended:
                 return chunk
             if self._at_end():
@@ -55,6 +59,15 @@ class SSHChannel(Channel):
                 continue
             with deadline.waking(raw.wake.set):
                 raw.wake.wait(deadline.remaining())
+
+    def _take(self, stream: int, buffer: BufferedPipe[bytes]) -> bytes:
+        """A piece of what has arrived. The server may send as much again, so no more than a window is ever held."""
+        if not self._ahead[stream]:
+            self._ahead[stream] = memoryview(buffer.empty())
+        ahead = self._ahead[stream]
+        piece, self._ahead[stream] = bytes(ahead[:READ_LIMIT]), ahead[READ_LIMIT:]
+        acknowledge(self._raw, len(piece))
+        return piece
 
     def write_some(self, data: bytes) -> int:
         self._check_process()
@@ -136,7 +149,7 @@ class SSHChannel(Channel):
     def _end(self) -> Chunk:
         raw = self._raw
         if raw.in_buffer.read_ready() or raw.in_stderr_buffer.read_ready():
-            return Chunk(take(raw, raw.in_buffer), take(raw, raw.in_stderr_buffer))
+            return Chunk(self._take(0, raw.in_buffer), self._take(1, raw.in_stderr_buffer))
         if raw.request_refused:
             what = "a terminal or the command (PermitTTY or ForceCommand)" if self.tty else "the command (ForceCommand)"
             raise ConnectError(f"{self._where} opened a session and then refused {what}: look at its sshd_config")
@@ -215,13 +228,6 @@ class SFTPChannel(RawChannel):
     @timeout.setter
     def timeout(self, seconds: float | None) -> None:
         """Paramiko's own setting of it: the deadline alone counts."""
-
-
-def take(raw: RawChannel, buffer: BufferedPipe[bytes]) -> bytes:
-    """All that has arrived in a buffer of the channel; the server may send as much again."""
-    data: bytes = buffer.empty()
-    acknowledge(raw, len(data))
-    return data
 
 
 def acknowledge(raw: RawChannel, size: int) -> None:

@@ -34,6 +34,7 @@ class Proxy:
         self._refusing = False
         self._delay = 0.0
         self._budget: int | None = None
+        self._resetting = True
         self._closed = False
         self._listener = socket.create_server((self.host, 0))
         self.port: int = self._listener.getsockname()[1]
@@ -61,9 +62,12 @@ class Proxy:
             for end in list(self._ends):
                 self._end(end, reset=True)
 
-    def drop_after(self, size: int) -> None:
-        """Reset the connections once this many further bytes have come from the target."""
-        self._tell(budget=size)
+    def drop_after(self, size: int, *, reset: bool = True) -> None:
+        """Reset the connections once this many further bytes have come from the target.
+
+        A reset discards what is still under way to the client; without it, all of that arrives, then the end.
+        """
+        self._tell(budget=size, resetting=reset)
 
     def refuse(self) -> None:
         """Reset every new connection at once."""
@@ -159,7 +163,7 @@ class Proxy:
             self._waiting.clear()
             self._budget = None
             for other in list(self._ends):
-                self._end(other, reset=True)
+                self._end(other, reset=self._resetting)
 
     def _give(self, end: socket.socket, data: bytes) -> None:
         if end not in self._ends:

@@ -58,13 +58,15 @@ class TestDeath:
         assert run(connections, "echo again").out == b"again\n"
 
     def test_what_arrived_before_is_read_before_the_loss(self, connect: Connect, proxy: Proxy) -> None:
-        channel = opened(connect(port=proxy.port), "echo up; head -c 1000000 /dev/zero; read -r line")
-        proxy.drop_after(500_000)
+        command = "echo up; read -r line; head -c 1000000 /dev/zero; read -r line"
+        channel = opened(connect(port=proxy.port), command)
+        proxy.drop_after(500_000, reset=False)
+        channel.write(b"go\n", Deadline.after(20))
         size = 0
         with pytest.raises(ConnectionLost):
             while True:
                 size += len(channel.read(Deadline.after(20)).out)
-        assert 300_000 < size < 1_000_000
+        assert 450_000 < size < 500_000
         channel.close()
 
     def test_ten_threads_after_a_loss_make_one_new_connection(self, connect: Connect, proxy: Proxy) -> None:
