@@ -370,21 +370,23 @@ class Host(ABC):
             raise DeadlineExpired
         try:
             self._require_sessions()
-            if self._wardens and revive:
-                self._wardens[-1].look()
-            if not self._wardens or self._wardens[-1].ended:
+            warden = self._present_warden
+            if warden is not None and revive:
+                warden.look()
+            if warden is None or warden.ended:
                 warden = self._start(lambda: Warden.open(self, deadline), deadline, revive=revive)
                 # One that fell silent is kept to the end: with its lease, the shells that are its own would end.
                 gone = [old for old in self._wardens if old.gone]
                 self._wardens = [old for old in self._wardens if old not in gone] + [warden]
                 for old in gone:
                     old.close(Deadline.grace(0))
-            return self._wardens[-1]
+            return warden
         finally:
             self._warden_turn.release()
 
     def _ask_warden(self, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
-        if self._wardens and self._wardens[-1].silent:
+        present = self._present_warden
+        if present is not None and present.silent:
             return False  # nor would another one answer, now; the next shell brings its own
         try:
             return order(self._warden(deadline, revive=False))
@@ -392,7 +394,13 @@ class Host(ABC):
             return False
 
     def _warden_lives(self, deadline: Deadline) -> bool:
-        return bool(self._wardens) and self._wardens[-1].alive(deadline.at_most(1.0))
+        warden = self._present_warden
+        return warden is not None and warden.alive(deadline.at_most(1.0))
+
+    @property
+    def _present_warden(self) -> Warden | None:
+        wardens = self._wardens  # another thread may close the host meanwhile
+        return wardens[-1] if wardens else None
 
     # Files
 
@@ -528,8 +536,9 @@ class Host(ABC):
         with self._state:
             sessions = list(self._sessions.values())
         deadline = Deadline.grace(CLOSE_TIME)
-        if self._wardens and not self._warden_lives(deadline):
-            self._wardens[-1].silent = True  # no other is started only to end what went with it
+        present = self._present_warden
+        if present is not None and not present.alive(deadline.at_most(1.0)):
+            present.silent = True  # no other is started only to end what went with it
         for session in sessions:
             session._close(deadline)
         wardens, self._wardens = self._wardens, []

@@ -416,6 +416,14 @@ def test_close_ends_what_is_in_flight(ctr: DockerContainerHost) -> None:
         assert "closed" in result.message
 
 
+def test_closing_from_many_threads_at_once_is_no_error(ctr: DockerContainerHost) -> None:
+    for number in range(4):
+        ctr.open_session(f"s{number}").run("true", timeout=30)
+    with ThreadPoolExecutor(8) as pool:
+        for closing in [pool.submit(ctr.close) for _ in range(8)]:
+            closing.result()
+
+
 def test_a_host_says_what_it_is(unix_host: UnixHost) -> None:
     ctr = DockerContainerHost(unix_host, "abc", "Shop", "api#2", "shop_1")
     assert (ctr.name, ctr.id, ctr.is_virtual) == ("carrot:api#2", "carrot.shop.api#2", True)
