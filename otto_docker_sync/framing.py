@@ -253,7 +253,8 @@ class Prompt:
 
     def __init__(self) -> None:
         self._halves = new_nonce(), new_nonce()
-        self._shown = re.compile(re.escape(f"<{''.join(self._halves)}:".encode()) + rb"\d*:u?\d*>")
+        self._prefix = f"<{''.join(self._halves)}:".encode()
+        self._shown = re.compile(re.escape(self._prefix) + rb"\d*:u?\d*>")
 
     @property
     def assignment(self) -> str:
@@ -262,7 +263,7 @@ class Prompt:
         return f"""\\command eval 'PS1="<{first}""{second}:\\$?:\\$__otto_n>"' 2>/dev/null"""
 
     def end(self, serial: int) -> End:
-        return End(f"<{''.join(self._halves)}:".encode(), f":{serial}>".encode())
+        return End(self._prefix, f":{serial}>".encode())
 
     def split(self, data: bytes) -> BetweenCommands:
         """Take the prompts out of what a session shows between commands."""
@@ -270,7 +271,7 @@ class Prompt:
         prompts, at_prompt = len(ends), bool(ends) and ends[-1] == len(data)
         text = self._shown.sub(b"", data)
         at = text.rfind(b"<")
-        head = f"<{''.join(self._halves)}:".encode()
+        head = self._prefix
         if at >= 0 and len(text) - at < len(head) + 24:
             tail = text[at:]
             partial = head.startswith(tail) or (

@@ -43,9 +43,7 @@ class Turn:
         try:
             yield
         finally:
-            with self._free:
-                self._holder = self._holder_thread = None
-                self._free.notify()
+            self.release()
 
     def _take(self, doing: str, deadline: Deadline) -> None:
         if self._holder_thread == threading.get_ident():
