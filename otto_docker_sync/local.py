@@ -145,13 +145,13 @@ class LocalChannel(Channel):
 
     def _drain(self, fd: int) -> bytes:
         """All that is there; at the end of the stream nothing, and it is not read again."""
-        data = bytearray()
+        data, piece = bytearray(), memoryview(bytearray(65536))
         try:
             while len(data) < READ_LIMIT:
-                piece = os.read(fd, 65536)
-                if not piece:
+                size = os.readv(fd, [piece])
+                if not size:
                     break
-                data += piece
+                data += piece[:size]
             else:
                 return bytes(data)
         except BlockingIOError:

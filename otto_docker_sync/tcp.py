@@ -49,20 +49,24 @@ class Stream(Protocol):
 
 
 class SocketStream:
-    """A connected socket, or the one end of a proxy command."""
+    """A connected socket, or the one end of a proxy command. One thread at a time receives."""
 
     def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes] | None = None) -> None:
         self._socket = sock
         self._process = process
+        # Bytes that are shrunk to what arrived would leave memory in shreds, of which none fits the next ones.
+        self._arriving = memoryview(b"")
         sock.setblocking(False)
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(sock, select.POLLIN)
         self._writable.register(sock, select.POLLOUT)
 
     def receive(self, size: int, timeout: float) -> bytes | None:
+        if len(self._arriving) < size:
+            self._arriving = memoryview(bytearray(size))
         for attempt in (1, 2):
             try:
-                return self._socket.recv(size)
+                return bytes(self._arriving[: self._socket.recv_into(self._arriving[:size])])
             except (BlockingIOError, InterruptedError):
                 if attempt == 2 or not self._readable.poll(timeout * 1000):
                     return None

@@ -27,6 +27,7 @@ class Proxy:
         """How many there have been in all."""
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
+        self._block = memoryview(bytearray(BLOCK))
         self._ends: dict[socket.socket, socket.socket] = {}
         self._waiting: list[tuple[float, int, socket.socket, bytes]] = []
         self._count = 0
@@ -147,7 +148,7 @@ class Proxy:
 
     def _take(self, end: socket.socket) -> None:
         try:
-            data = end.recv(BLOCK)
+            data = bytes(self._block[: end.recv_into(self._block)])
             from_target = bool(data) and end.getpeername()[1] == self.target_port
         except OSError:
             self._end(end, reset=True)

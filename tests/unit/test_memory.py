@@ -1,0 +1,56 @@
+"""What arrives in small pieces, on many threads, does not make the process grow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SIZE, PIECES, THREADS, KEPT = 600, 1000, 24, 10
+PROGRAM = f"""
+import socket, threading
+from otto_docker_sync.deadline import Deadline
+from otto_docker_sync.local import LocalChannel
+from otto_docker_sync.ssh_link import _READ_SIZE
+from otto_docker_sync.tcp import SocketStream
+from tests.lab.memory import heap_size
+
+def connection():
+    near, far = socket.socketpair()
+    stream = SocketStream(near)
+    return far.sendall, lambda: stream.receive(_READ_SIZE, 5)
+
+def process():
+    channel = LocalChannel(["cat"])
+    return lambda data: channel.write(data, Deadline.after(5)), lambda: channel.read(Deadline.after(5)).out
+
+def receive(kind, kept):
+    send, take = kind()
+    for number in range({PIECES}):
+        send(bytes({SIZE}))
+        data = take()
+        if number % {KEPT} == 0:
+            kept.append(data)
+
+def grown(kind):
+    kept = [[] for _ in range({THREADS})]
+    threads = [threading.Thread(target=receive, args=(kind, each)) for each in kept]
+    before = heap_size()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return heap_size() - before
+"""
+
+
+@pytest.mark.parametrize("kind", ["connection", "process"])
+def test_small_pieces_take_little_room(kind: str) -> None:
+    root = Path(__file__).parents[2]
+    program = f"{PROGRAM}\nprint(grown({kind}))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = SIZE * PIECES * THREADS // KEPT
+    assert int(done.stdout) < 5 * kept, f"{done.stdout} bytes for {kept} that are kept"
