@@ -12,6 +12,9 @@ from .errors import OttoError
 WRITE_POLL = 0.02
 """Seconds between two looks at a far end that takes no more bytes for now."""
 
+KILL_STATUS = 128 + 9
+"""The exit status of a process that was killed."""
+
 SIZE = (200, 50)
 """Columns and rows of a session's terminal: wide, so that programs do not cut lines that are there to be parsed."""
 
@@ -106,5 +109,5 @@ class ShellSource(Protocol):
     def _explain(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
         """Why a shell did not start, from what came in its place."""
 
-    def _obituary(self, since: float, deadline: Deadline) -> str:
-        """What became of the host, if that is why a process ended within the last `since` seconds; else empty."""
+    def _obituary(self, started_at: float, deadline: Deadline) -> str:
+        """What became of the host, if that is why a process ended that was started at that moment; else empty."""

@@ -93,7 +93,7 @@ class Dialogue:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.end()
         if isinstance(error, EndedEarly):
-            fate = self._host._obituary(monotonic() - self._started_at, Deadline.grace(CLEAN_UP_TIME))
+            fate = self._host._obituary(self._started_at, Deadline.grace(CLEAN_UP_TIME))
             said = re.sub(rb"\s+", b" ", self._noise[1]).decode("utf-8", "replace").strip()[-300:]
             raise ConnectionLost(fate or f"the far end stopped in the middle: {said or 'it said nothing'}") from error
 

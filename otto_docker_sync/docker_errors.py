@@ -11,7 +11,8 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
     (r"is paused|container is paused", ContainerNotRunning, "the container is paused; docker unpause {container}"),
     (r"is restarting", ContainerNotRunning, "the container is restarting; see docker logs {container}"),
     (
-        r"is not running|can only create exec sessions on running|container (\S+ )?(is )?(stopped|exited)",
+        r"is not running|can only create exec sessions on running|container (\S+ )?(is )?(stopped|exited)"
+        r"|exec in a stopped state",
         ContainerNotRunning,
         "the container is not running; docker start {container}, or bring its stack up",
     ),

@@ -8,10 +8,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from time import monotonic
+from time import monotonic, sleep
 
 from .capture import Capture
-from .channel import SIZE, Channel
+from .channel import KILL_STATUS, SIZE, Channel
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .docker_errors import docker_error
 from .errors import ConfigError, ConnectError, ContainerNotRunning, NoSuchContainer, OttoError
@@ -24,9 +24,11 @@ SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*(#[1-9][0-9]*)?\Z")
 USER = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_.][a-zA-Z0-9_.-]*)?\Z")
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 
-DYING_LOOKS = 3
-"""How often docker is asked before a container whose process was killed is believed to run on: it learns of a death
-a moment later than we do."""
+DYING_TIME = 2.0
+"""Seconds after which a container whose process was killed is believed to run on: docker learns of its death later
+than we do."""
+LOOK_AGAIN = 0.1
+"""Seconds between two questions to docker."""
 
 # Docker's own keys, ^P^Q, belong to the program. An empty value would not switch them off.
 DETACH_KEYS = "ctrl-@,ctrl-^,ctrl-@,ctrl-]"
@@ -125,11 +127,17 @@ class DockerContainerHost(Host):
         return dict(self.env or {})
 
     def _explain(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
-        return docker_error(self.id, self._resolved, self.shell, out + b"\n" + err, status, self.user, self.workdir)
+        if status == KILL_STATUS and not (out + err).strip() and (what := self._obituary(monotonic(), deadline)):
+            return ContainerNotRunning(f"{self.id}: {what}")
+        return self._docker_error(out + b"\n" + err, status)
 
-    def _obituary(self, since: float, deadline: Deadline) -> str:
-        began = monotonic() - since
-        for _ in range(DYING_LOOKS):
+    def _docker_error(self, said: bytes, status: int | None) -> OttoError:
+        return docker_error(self.id, self._resolved, self.shell, said, status, self.user, self.workdir)
+
+    def _obituary(self, started_at: float, deadline: Deadline) -> str:
+        patience = deadline.at_most(DYING_TIME)
+        while True:
+            asked = monotonic()  # the answer may take its time, in which the container grows no younger
             try:
                 state, age = self._state_now(deadline)
             except (OttoError, DeadlineExpired) as error:
@@ -138,9 +146,14 @@ class DockerContainerHost(Host):
                 return f"the container is paused; docker unpause {self._resolved} lets it go on"
             if state != "running":
                 return f"the container is not running any more (it is {state})"
-            if age < monotonic() - began:
+            if age < asked - started_at:
                 return "the container was restarted"
-        return ""
+            if patience.expired:
+                return ""
+            sleep(LOOK_AGAIN)
+
+    def _located(self) -> bool:
+        return bool(self._resolved)
 
     # Which container
 
@@ -217,7 +230,7 @@ class DockerContainerHost(Host):
         if outcome.retcode is None:
             raise ConnectError(f"{self.parent.id}: {shlex.join(args[:2])}: {outcome.message}")
         if outcome.retcode != 0:
-            raise self._explain(out.encode(), err.encode(), outcome.retcode, deadline)
+            raise self._docker_error(f"{out}\n{err}".encode(), outcome.retcode)
         return out
 
     # Verbs that differ

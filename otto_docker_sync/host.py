@@ -29,9 +29,10 @@ from .result import (
     Status,
     TransferResult,
 )
+from .scripts import sized
 from .session import Commands, HostSession
 from .shell import LoginEnvironment
-from .warden import Warden
+from .warden import Warden, Wardens
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -74,10 +75,9 @@ class Host(ABC):
         self._log = HostLog(self.id, self.log, self.log_stdout)
         self._sessions: dict[str, HostSession] = {}
         self._state = threading.Condition()
-        self._calls: set[Cancellation] = set()
+        self._calls: dict[Cancellation, int] = {}
         self._repeats_made: Repeats | None = None
-        self._warden_turn = threading.Lock()
-        self._wardens: list[Warden] = []
+        self._wardens = Wardens(self._start_warden)
 
     # What a kind supplies
 
@@ -126,12 +126,16 @@ class Host(ABC):
             f"{self.id}: the shell {self.shell!r} did not start (status {status}): {text or 'it said nothing'}"
         )
 
-    def _obituary(self, since: float, deadline: Deadline) -> str:
+    def _obituary(self, started_at: float, deadline: Deadline) -> str:
         return ""
 
     def _revive(self, error: OttoError, deadline: Deadline) -> bool:
         """Whether starting again is worth it after `error`; does what is needed for that. Nothing has run yet."""
         return False
+
+    def _located(self) -> bool:
+        """Whether `_open_channel` knows where to go, and would not look for a place, nor bring one up."""
+        return True
 
     @abstractmethod
     def _close_link(self) -> None:
@@ -231,13 +235,26 @@ class Host(ABC):
         on_output: Sink | None,
         log: bool,
     ) -> CommandResult | RunResult:
-        deadline = self._deadline(timeout)
-        if isinstance(cmd, str):
-            result = self._run_one(session, ShellCommand(cmd, expects), deadline, on_output, log)
-            return result.check() if check else result
-        items = [ShellCommand(item, expects) if isinstance(item, str) else item for item in cmd]
+        with self._in_flight(self._deadline(timeout)) as deadline:
+            result: CommandResult | RunResult
+            if isinstance(cmd, str):
+                result = self._run_one(session, ShellCommand(cmd, expects), deadline, on_output, log)
+            else:
+                result = self._run_all(session, cmd, expects, deadline, on_output, log)
+        return result.check() if check else result
+
+    def _run_all(
+        self,
+        session: HostSession,
+        cmds: Commands,
+        expects: Expects,
+        deadline: Deadline,
+        on_output: Sink | None,
+        log: bool,
+    ) -> RunResult:
+        items = [ShellCommand(item, expects) if isinstance(item, str) else item for item in cmds]
         if not all(isinstance(item, ShellCommand) for item in items):
-            raise ConfigError(f"run: {cmd!r}: give a text, or a list of texts and ShellCommands")
+            raise ConfigError(f"run: {cmds!r}: give a text, or a list of texts and ShellCommands")
         results: list[CommandResult] = []
         for item in items:
             if deadline.expired:
@@ -252,8 +269,7 @@ class Host(ABC):
                 if not results:
                     raise
                 results.append(CommandResult(item.cmd, message=str(error), host=self.id))
-        run_result = RunResult(results)
-        return run_result.check() if check else run_result
+        return RunResult(results)
 
     def _run_one(
         self, session: HostSession, item: ShellCommand, deadline: Deadline, on_output: Sink | None, log: bool
@@ -343,20 +359,19 @@ class Host(ABC):
     @contextmanager
     def _terminal(self, term: str, size: tuple[int, int], deadline: Deadline) -> Iterator[Channel]:
         """A shell for a person; all that is started from it ends with the block."""
-        warden = self._warden(deadline)
+        warden = self._wardens.present(deadline)
         session = new_nonce()
         tags = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session}
         environment = LoginEnvironment(self.shell, self._environment())
-        # Docker, and some telnet servers, give the terminal its size only when the program runs already.
-        sized = 'stty columns "$1" rows "$2" 2>/dev/null; shift 2; exec "$@"'
-        argv = [self.shell, "-c", sized, self.shell, *map(str, size), *(environment.argv or self._login_argv())]
+        script = f'{warden.proof}; {sized(*size)}; exec "$@"'
+        argv = [self.shell, "-c", script, self.shell, *(environment.argv or self._login_argv())]
         channel = self._open_channel(argv, tags=tags, tty=True, deadline=deadline, term=term, size=size)
         try:
             environment.hand_over(channel, deadline)
             yield channel
         finally:
             grace = Deadline.grace(CLOSE_TIME)
-            self._ask_warden(lambda warden: warden.end_shell(f"OTTO_SESSION={session}", None, grace), grace)
+            self._wardens.ask(warden, lambda each: each.end_shell(f"OTTO_SESSION={session}", None, grace), grace)
             channel.close()
 
     def _require_sessions(self) -> None:
@@ -364,43 +379,11 @@ class Host(ABC):
         if reason:
             raise UnsupportedParentError(f"{self.id}: {reason}; oneshot() works here, and so do put() and get()")
 
-    def _warden(self, deadline: Deadline, *, revive: bool = True) -> Warden:
-        remaining = deadline.remaining()
-        if not self._warden_turn.acquire(timeout=-1 if remaining is None else remaining):
-            raise DeadlineExpired
-        try:
-            self._require_sessions()
-            warden = self._present_warden
-            if warden is not None and revive:
-                warden.look()
-            if warden is None or warden.ended:
-                warden = self._start(lambda: Warden.open(self, deadline), deadline, revive=revive)
-                # One that fell silent is kept to the end: with its lease, the shells that are its own would end.
-                gone = [old for old in self._wardens if old.gone]
-                self._wardens = [old for old in self._wardens if old not in gone] + [warden]
-                for old in gone:
-                    old.close(Deadline.grace(0))
-            return warden
-        finally:
-            self._warden_turn.release()
-
-    def _ask_warden(self, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
-        present = self._present_warden
-        if present is not None and present.silent:
-            return False  # nor would another one answer, now; the next shell brings its own
-        try:
-            return order(self._warden(deadline, revive=False))
-        except (DeadlineExpired, OttoError):
-            return False
-
-    def _warden_lives(self, deadline: Deadline) -> bool:
-        warden = self._present_warden
-        return warden is not None and warden.alive(deadline.at_most(1.0))
-
-    @property
-    def _present_warden(self) -> Warden | None:
-        wardens = self._wardens  # another thread may close the host meanwhile
-        return wardens[-1] if wardens else None
+    def _start_warden(self, deadline: Deadline, revive: bool) -> Warden:
+        self._require_sessions()
+        if not revive and not self._located():
+            raise ConnectError(f"{self.id}: nothing is started only to end what is gone")
+        return self._start(lambda: Warden.open(self, deadline), deadline, revive=revive)
 
     # Files
 
@@ -517,8 +500,7 @@ class Host(ABC):
 
     def rebuild_connections(self) -> None:
         """Drop sessions and all that may be stale; the next call opens anew. Connects nothing itself."""
-        self._drop_sessions()
-        self._cancel_calls("the connections were rebuilt")
+        self._end_calls("the connections were rebuilt")
         self._close_link()
 
     def close(self) -> None:
@@ -528,31 +510,30 @@ class Host(ABC):
         """
         if self._repeats_made is not None:
             self._repeats_made.stop_all()
-        self._drop_sessions()
-        self._cancel_calls("the host was closed")
+        self._end_calls("the host was closed")
         self._close_link()
+
+    def _end_calls(self, reason: str) -> None:
+        """End what is in flight, and all sessions."""
+        with self._state:
+            calls = dict(self._calls)
+        for call in calls:
+            call.reason = reason
+            call.cancel()
+        self._drop_sessions()
+        # A call of this thread is around us: we are in its sink.
+        others = {call for call, thread in calls.items() if thread != threading.get_ident()}
+        with self._state:
+            self._state.wait_for(lambda: others.isdisjoint(self._calls), CLOSE_TIME)
 
     def _drop_sessions(self) -> None:
         with self._state:
             sessions = list(self._sessions.values())
         deadline = Deadline.grace(CLOSE_TIME)
-        present = self._present_warden
-        if present is not None and not present.alive(deadline.at_most(1.0)):
-            present.silent = True  # no other is started only to end what went with it
+        self._wardens.close(deadline)
         for session in sessions:
             session._close(deadline)
-        wardens, self._wardens = self._wardens, []
-        for warden in wardens:
-            warden.close(Deadline.grace(0 if warden.ended else CLOSE_TIME))
-
-    def _cancel_calls(self, reason: str) -> None:
-        with self._state:
-            calls = list(self._calls)
-        for call in calls:
-            call.reason = reason
-            call.cancel()
-        with self._state:
-            self._state.wait_for(lambda: not self._calls.intersection(calls), CLOSE_TIME)
+        self._wardens.close(deadline)  # one that was brought up to end what a killed one had left
 
     def __enter__(self) -> Self:
         return self
@@ -580,12 +561,12 @@ class Host(ABC):
         """Let `close` end the call that runs inside the block."""
         call = Cancellation()
         with self._state:
-            self._calls.add(call)
+            self._calls[call] = threading.get_ident()
         try:
             yield deadline.also(call)
         finally:
             with self._state:
-                self._calls.remove(call)
+                del self._calls[call]
                 self._state.notify_all()
 
     def _start(self, attempt: Callable[[], T], deadline: Deadline, *, revive: bool = True) -> T:

@@ -81,7 +81,7 @@ def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture
         channel.close()
     if ended:
         return Outcome(sections[0].retcode)
-    return _ended_early(host, channel, sections, monotonic() - started_at, deadline)
+    return _ended_early(host, channel, sections, started_at)
 
 
 def _collect(channel: Channel, sections: list[Section], deadline: Deadline, capture: Capture) -> bool:
@@ -111,9 +111,7 @@ def _end_tree(channel: Channel) -> None:
         pass
 
 
-def _ended_early(
-    host: ShellSource, channel: Channel, sections: list[Section], seconds: float, deadline: Deadline
-) -> Outcome:
+def _ended_early(host: ShellSource, channel: Channel, sections: list[Section], started_at: float) -> Outcome:
     grace = Deadline.grace(10)
     try:
         status = channel.exit_status(grace)
@@ -122,9 +120,8 @@ def _ended_early(
     if not any(section.started for section in sections):
         noise = [section.noise() for section in sections] + [b""]
         raise host._explain(noise[0], noise[1], status, grace)
-    what = host._obituary(seconds, grace)
+    what = host._obituary(started_at, grace)
     if what:
         return Outcome(None, f"the outcome is unknown: {what}")
-    if status is None:
-        return Outcome(None, "the outcome is unknown: the process ended without saying how")
-    return Outcome(status, f"its shell ended early, with status {status}" if status else "")
+    how = "without saying how" if status is None else f"with status {status}"
+    return Outcome(None, f"the outcome is unknown: the shell around the command ended early, {how}")

@@ -44,15 +44,15 @@ end) break;;
 *) now; answer=$up;; esac
 printf '<%s:%s>\n' "$id" "$answer"
 done
+exec 9<&-
 reap "$1" '' 0 '' "$$"
-[ "$verb" = end ] || { sleep 1; reap "$1" '' 0 '' "$$"; } 2>/dev/null
 """
 )
 """A lease on a host's shells: takes orders on stdin, answers each, and when its stdin ends, ends all that carries $1.
 
 Orders: ``ID run TAG SID SINCE`` ends what one command left, ``ID shell TAG SID`` a shell and all of it, ``ID now``
-nothing: it answers with the clock ticks since the machine's start, which is what SINCE is given in. ``ID end`` is what
-comes before an orderly end; after any other, a shell may still be starting, and is looked for once more."""
+nothing: it answers with the clock ticks since the machine's start, which is what SINCE is given in. ``ID end`` ends the
+lease as the end of stdin does."""
 
 LOADER = """n=%s; s=
 while IFS= read -r l; do [ "$l" = "$n" ] && break; s="$s$l
@@ -64,9 +64,28 @@ def loader(nonce: str) -> str:
     return LOADER % nonce
 
 
-def started_shell(begin: Begin, shell: str) -> str:
+def started_warden(begin: Begin) -> str:
+    """For ``sh -c``: say, with the process id behind, that there is a lease; then be the `WARDEN`."""
+    return f"exec 9<&0; {begin.printf}; printf '<%s>' $$\n{WARDEN}"
+
+
+def leased(warden: int) -> str:
+    """For ``sh -c``: leave, unless the warden with that process id holds a lease, or cannot be looked at.
+
+    While there is a lease, its descriptor 9 is open. So a shell that passes is there before the lease ends, and is
+    found then; one that docker starts later does not pass.
+    """
+    return f"[ -e /proc/{warden}/fd/9 ] || [ ! -e /proc/$$/fd/0 ] || exit 0"
+
+
+def sized(columns: int, rows: int) -> str:
+    """The shell text that gives the terminal its size: docker, and who starts its client, do so late, or not at all."""
+    return f"stty columns {columns} rows {rows} 2>/dev/null"
+
+
+def started_shell(lease: str, size: tuple[int, int], begin: Begin, shell: str) -> str:
     """For ``sh -c`` on a tty: say that the terminal is there and raw on the way, then become the session's shell."""
-    return f"stty -echo 2>/dev/null; {begin.printf}; exec {shell}"
+    return f"{lease}; stty -echo 2>/dev/null; {sized(*size)}; {begin.printf}; exec {shell}"
 
 
 def oneshot_script(nonce: str, begin: Begin, end: str, command: bytes, environment: str, merged: bool) -> bytes:

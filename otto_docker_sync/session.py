@@ -9,7 +9,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Union, overload
 
 from .capture import Capture, Sink
-from .channel import WRITE_POLL
+from .channel import KILL_STATUS, WRITE_POLL
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .errors import ConnectionLost, ExpectTimeout, SessionBusy, SessionClosed
 from .matcher import Matcher, Responder, compile_patterns
@@ -170,36 +170,46 @@ class HostSession:
     def _run(self, command: str | bytes, responder: Responder, deadline: Deadline, capture: Capture) -> Outcome:
         """Run one command, and say how it ended. Raises when it could not be started."""
         doing = f"run({shorten(command if isinstance(command, str) else repr(command), 60)!r})"
-        with self._turn.taken(doing, deadline), self._input_turn.taken(doing, deadline):
-            try:
-                shell, is_new = self._ready(deadline)
-                shell.await_prompt(deadline)
-            except (DeadlineExpired, ShellEnded) as error:
-                return self._not_started(error, deadline)
-            started_at = monotonic()
-            try:
-                return Outcome(shell.run(command, deadline, capture, responder), new_session=is_new)
-            except DeadlineExpired:
-                outcome = Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
-                outcome.new_session = is_new
-                if not shell.recover():
-                    self._drop(shell, outcome, GIVE_UP_TIME)
-                    reason = self.host._obituary(monotonic() - started_at, Deadline.grace(GIVE_UP_TIME))
-                    outcome.message += f"; the shell could not be kept{': ' if reason else ''}{reason}"
-                return outcome
-            except ShellEnded as ended:
-                outcome = Outcome(ended.status if ended.started else None, new_session=is_new)
-                self._explain_end(shell, outcome, monotonic() - started_at)
-                if not ended.started:
-                    outcome.message += "; the command had not begun"
-                return outcome
-            except ConnectionLost as error:
-                outcome = Outcome(None, f"the outcome is unknown: {error}", new_session=is_new)
-                self._drop(shell, outcome)
-                return outcome
-            except BaseException:
-                shell.interrupt()  # the next call recovers the rest
+        try:
+            with self._turn.taken(doing, deadline), self._input_turn.taken(doing, deadline):
+                return self._run_in_turn(command, responder, deadline, capture)
+        except SessionBusy:
+            if not deadline.cancelled:
                 raise
+            return Outcome.out_of_time(deadline, "before the command was started")
+
+    def _run_in_turn(self, command: str | bytes, responder: Responder, deadline: Deadline, capture: Capture) -> Outcome:
+        try:
+            shell, is_new = self._ready(deadline)
+            shell.await_prompt(deadline)
+        except (DeadlineExpired, ShellEnded) as error:
+            return self._not_started(error, deadline)
+        started_at = monotonic()
+        try:
+            return Outcome(shell.run(command, deadline, capture, responder), new_session=is_new)
+        except DeadlineExpired:
+            outcome = Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
+            outcome.new_session = is_new
+            if not shell.recover():
+                closed = shell.ended_by_us
+                self._drop(shell, outcome, GIVE_UP_TIME)
+                grace = Deadline.grace(GIVE_UP_TIME)
+                reason = "" if closed else self.host._obituary(started_at, grace)
+                outcome.message += f"; the shell could not be kept{': ' if reason else ''}{reason}"
+            return outcome
+        except ShellEnded as ended:
+            outcome = Outcome(ended.status if ended.started else None, new_session=is_new)
+            self._explain_end(shell, outcome, started_at)
+            if not ended.started:
+                outcome.message += "; the command had not begun"
+            return outcome
+        except ConnectionLost as error:
+            outcome = Outcome(None, f"the outcome is unknown: {error}", new_session=is_new)
+            self._drop(shell, outcome)
+            return outcome
+        except BaseException:
+            shell.interrupt()  # the next call recovers the rest
+            raise
 
     def _ready(self, deadline: Deadline) -> tuple[Shell, bool]:
         """A shell that waits for a line, and whether it is a later one than the first."""
@@ -232,16 +242,16 @@ class HostSession:
         why = "what send() started still runs" if busy else "the shell did not get ready in time"
         return Outcome.out_of_time(deadline, f"before the command was started: {why}")
 
-    def _explain_end(self, shell: Shell, outcome: Outcome, seconds: float) -> None:
+    def _explain_end(self, shell: Shell, outcome: Outcome, started_at: float) -> None:
         """Tell a shell that left by itself from one that was closed, or lost with its container."""
         grace = Deadline.grace(10)
         closed = shell.ended_by_us
         self._drop(shell, outcome)
         if closed:
             outcome.retcode, outcome.message = None, "the session was closed while the command ran"
-        elif outcome.retcode is None or not self.host._warden_lives(grace):
-            reason = self.host._obituary(seconds, grace)
-            if reason or outcome.retcode is None:
+        elif outcome.retcode is None or not shell.leased:
+            reason = self.host._obituary(started_at, grace)
+            if reason or outcome.retcode in (None, KILL_STATUS):
                 outcome.retcode, outcome.message = None, f"the outcome is unknown: {reason or 'the shell was lost'}"
 
     def send(self, text: str) -> None:

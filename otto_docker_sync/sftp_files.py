@@ -22,9 +22,7 @@ class SFTPCourier:
     Raises `ConnectError` where the server has no SFTP, `Refused` with what it says about a file.
     """
 
-    def __init__(
-        self, open_sftp: Callable[[Deadline], AbstractContextManager[Any]], deadline: Deadline
-    ) -> None:
+    def __init__(self, open_sftp: Callable[[Deadline], AbstractContextManager[Any]], deadline: Deadline) -> None:
         self._open_sftp = open_sftp
         self._deadline = deadline
         self._at = ""

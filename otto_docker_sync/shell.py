@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import Protocol
 
 from .capture import Capture
 from .channel import SIZE, WRITE_POLL, Channel, Chunk, ShellSource
 from .deadline import Deadline, DeadlineExpired
-from .errors import ConfigError, ConnectionLost, OttoError
+from .errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from .framing import Begin, Prompt, SessionFrame, handshake, new_nonce
 from .matcher import Matcher, Responder
 from .scripts import loader, started_shell
-from .warden import START_TIME, Warden, never_started
+from .warden import START_TIME, State, Warden, Wardens, never_started
 
 CTRL_C, CTRL_U = b"\x03", b"\x15"
 TTY_LINE = 4095
 """Bytes of a line, its end included, that a tty takes; it drops the rest."""
 
+STARTS = 3
+"""How often a shell is started that each time comes to life when its lease has ended."""
 HANDSHAKE_TIME = 3.0
 """Seconds after which a shell that said nothing is spoken to again."""
+ANSWER_TIME = 1.0
+"""Seconds that a warden gets to say that it lives."""
 CTRL_C_TIME = 0.5
 """Seconds that a command gets to leave on Ctrl-C, before it is killed."""
 KILL_TIME = 2.0
@@ -48,11 +52,9 @@ class ShellEnded(Exception):
 class SessionSource(ShellSource, Protocol):
     """What sessions need of a host besides shells."""
 
-    def _warden(self, deadline: Deadline) -> Warden:
-        """The warden of the host's shells, started when there is none that lives."""
-
-    def _ask_warden(self, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
-        """Whether a warden carried out the order. Does not raise, and brings nothing up for it."""
+    @property
+    def _wardens(self) -> Wardens:
+        """Who ends what is left of the host's shells."""
 
 
 class Shell:
@@ -61,8 +63,9 @@ class Shell:
     One thread at a time reads; `talk`, `interrupt` and `end` come from any.
     """
 
-    def __init__(self, host: SessionSource, channel: Channel, tag: str, matcher: Matcher) -> None:
+    def __init__(self, host: SessionSource, warden: Warden, channel: Channel, tag: str, matcher: Matcher) -> None:
         self._host = host
+        self._warden = warden
         self._matcher = matcher
         self._channel = channel
         self._tag = tag
@@ -79,20 +82,33 @@ class Shell:
         self._write_turn = threading.Lock()
         self.talking = False
         """Whether text was sent to it, and its prompt has not been seen since."""
-        self.ended_by_us = False
+        self._ended = False
 
     @classmethod
     def open(cls, host: SessionSource, matcher: Matcher, deadline: Deadline) -> Shell:
         """Start a shell and wait until it answers. Raises what the host makes of it when it does not start."""
-        warden = host._warden(deadline)
+        for _ in range(STARTS):
+            warden = host._wardens.present(deadline)
+            try:
+                return cls._start(host, warden, matcher, deadline)
+            except OttoError:
+                if warden.alive(Deadline.grace(ANSWER_TIME)) or warden.state not in (State.KILLED, State.CLOSED):
+                    raise
+        raise ConnectError(
+            f"{host.id}: a shell was started {STARTS} times, and ended each time before it was ready: "
+            "something kills the processes there, or another thread closes this host all the time"
+        )
+
+    @classmethod
+    def _start(cls, host: SessionSource, warden: Warden, matcher: Matcher, deadline: Deadline) -> Shell:
         nonce, begin = new_nonce(), Begin()
         channel = host._open_shell(
-            ["-c", started_shell(begin, shlex.quote(host.shell))],
+            ["-c", started_shell(warden.proof, SIZE, begin, shlex.quote(host.shell))],
             tags={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce},
             tty=True,
             deadline=deadline,
         )
-        shell = cls(host, channel, f"OTTO_SESSION={nonce}", matcher)
+        shell = cls(host, warden, channel, f"OTTO_SESSION={nonce}", matcher)
         try:
             # Nothing may be sent earlier: the terminals on the way are not raw yet, and would act on it.
             limit = deadline.at_most(START_TIME)
@@ -100,7 +116,7 @@ class Shell:
                 shell._await_start(begin, limit)
             except DeadlineExpired:
                 # A docker client that goes while the daemon still starts the shell would leave it behind for ever.
-                with suppress(DeadlineExpired):
+                with suppress(DeadlineExpired, OttoError):
                     shell._await_start(begin, Deadline.grace(KILL_TIME))
                 raise
             shell._shake_hands(limit)
@@ -234,8 +250,8 @@ class Shell:
                 return self._ask_pid("", Deadline.grace(KILL_TIME)) == pid
             self._drain(frame, CTRL_C_TIME)
             deadline = Deadline.grace(KILL_TIME)
-            done = pid is not None and self._host._ask_warden(
-                lambda warden: warden.end_run(frame.run_tag, pid, self._started_at, deadline), deadline
+            done = pid is not None and self._host._wardens.ask(
+                self._warden, lambda warden: warden.end_run(frame.run_tag, pid, self._started_at, deadline), deadline
             )
             if not self._drain(frame, KILL_TIME if done else CTRL_C_TIME):
                 return False
@@ -308,12 +324,22 @@ class Shell:
         while self.talking:
             self.listen(deadline)
 
+    @property
+    def ended_by_us(self) -> bool:
+        return self._ended or self._warden.state is State.CLOSED
+
+    @property
+    def leased(self) -> bool:
+        """Whether the warden that holds its lease answers."""
+        return self._warden.alive(Deadline.grace(ANSWER_TIME))
+
     def end(self, deadline: Deadline) -> None:
         """End the shell and all that was started from it. From any thread; does not raise; twice is once."""
-        if self.ended_by_us:
+        if self._ended:
             return
-        self.ended_by_us = True
-        self._host._ask_warden(lambda warden: warden.end_shell(self._tag, self._pid, deadline), deadline)
+        self._ended = True
+        order = partial(Warden.end_shell, shell_tag=self._tag, shell_pid=self._pid, deadline=deadline)
+        self._host._wardens.ask(self._warden, order, deadline)
         self._channel.close()
 
 

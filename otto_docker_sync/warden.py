@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Callable
+from enum import Enum
 from time import monotonic
 
 from .channel import Channel, ShellSource
 from .deadline import Deadline, DeadlineExpired
 from .errors import ConnectError, ConnectionLost, OttoError
 from .framing import Begin, new_nonce
-from .scripts import WARDEN
+from .scripts import leased, started_warden
 
 TICKS = 100
 """The kernel's clock ticks in a second."""
 
 START_TIME = 60.0
 """Seconds after which a shell that was asked for, and said nothing, is given up, however long its caller would wait."""
+
+KILL_TIME = 2.0
+"""Seconds that the ending of what a lost connection left may take."""
 
 
 def never_started(host: str) -> ConnectError:
@@ -26,34 +31,43 @@ def never_started(host: str) -> ConnectError:
     )
 
 
+class State(Enum):
+    """What is known of a warden. All but the first are ends: it is asked no more."""
+
+    LIVING = "as far as anybody noticed"
+    SILENT = "it did not answer; it may still hold its lease"
+    KILLED = "it went without its connection, and left its shells"
+    LOST = "it ends, and all shells with it, when its machine notices that the connection is gone"
+    CLOSED = "we ended its lease, and all shells with it"
+
+
 class Warden:
     """Holds the lease on all shells of one host.
 
     It is a process at the far end that lives as long as its stdin. Its environment carries none of the tags that it
-    looks for; the shells of the host carry ``tag``. Any thread may give orders; they are carried out one by one. One
-    that did not answer is ``silent``: it counts as ``ended``, and is asked no more. It is ``gone`` when nothing is left
-    to close.
+    looks for; the shells of the host carry ``tag``, and begin with ``proof``, or they could outlive it. Any thread may
+    give orders; they are carried out one by one.
     """
 
-    def __init__(self, channel: Channel, tag: str) -> None:
+    def __init__(self, channel: Channel, tag: str, pid: int) -> None:
         self.tag = tag
+        self.proof = leased(pid)
+        self.state = State.LIVING
         self._channel = channel
         self._turn = threading.Lock()
         self._received = b""
-        self.ended = False
-        self.silent = False
-        self.gone = False
 
     @classmethod
     def open(cls, host: ShellSource, deadline: Deadline) -> Warden:
         """Start the warden and wait until it answers. Raises what the host says when it cannot be started."""
         tag, begin = new_nonce(), Begin()
-        script = f"{begin.printf}\n{WARDEN}"
-        channel = host._open_shell(["-c", script, "otto-warden", f"OTTO_HOST={tag}"], tags={}, deadline=deadline)
+        started = re.compile(re.escape(begin.shown) + rb"\s+<(\d+)>")
+        argv = ["-c", started_warden(begin), "otto-warden", f"OTTO_HOST={tag}"]
+        channel = host._open_shell(argv, tags={}, deadline=deadline)
         out = err = b""
         limit = deadline.at_most(START_TIME)
         try:
-            while begin.shown not in out:
+            while (pid := started.search(out)) is None:
                 chunk = channel.read(limit)
                 if chunk.ended:
                     raise host._explain(out, err, channel.exit_status(deadline), deadline)
@@ -63,22 +77,30 @@ class Warden:
             if isinstance(error, DeadlineExpired) and not deadline.expired:
                 raise never_started(host.id) from None
             raise
-        return cls(channel, tag)
+        return cls(channel, tag, int(pid[1]))
 
     def look(self) -> None:
         """Notice its end, if that has arrived: a shell with the tag of a dead warden would have no lease."""
-        if self.ended or not self._turn.acquire(blocking=False):
+        if self.state is not State.LIVING or not self._turn.acquire(blocking=False):
             return
         try:
-            chunk = self._channel.read(Deadline.grace(0))
-            self._received = (self._received + chunk.out)[-1024:]
-            self.ended = self.gone = chunk.ended
+            self._take(Deadline.grace(0))
         except DeadlineExpired:
             pass
         except OttoError:
-            self.ended = self.gone = True
+            self._is(State.LOST)
         finally:
             self._turn.release()
+
+    def _take(self, deadline: Deadline) -> None:
+        chunk = self._channel.read(deadline)
+        self._received = (self._received + chunk.out)[-1024:]
+        if chunk.ended:
+            self._is(State.KILLED)
+
+    def _is(self, state: State) -> None:
+        if self.state is not State.CLOSED:
+            self.state = state
 
     def alive(self, deadline: Deadline) -> bool:
         """Whether it still answers: when it does not, its container or the way there is gone."""
@@ -106,27 +128,100 @@ class Warden:
             number = new_nonce()
             self._channel.write(f"{number} {order}\n".encode(), deadline)
             answer = re.compile(rf"<{number}:(\d+)>".encode())
-            while not self.ended:
+            while self.state is State.LIVING:
                 if match := answer.search(self._received):
                     return int(match[1])
-                chunk = self._channel.read(deadline)
-                self.ended = self.gone = chunk.ended
-                self._received = (self._received + chunk.out)[-1024:]
+                self._take(deadline)
             return None
         except (DeadlineExpired, OttoError) as error:
-            self.ended = self.silent = True
-            self.gone = isinstance(error, ConnectionLost)
+            self._is(State.LOST if isinstance(error, ConnectionLost) else State.SILENT)
             return None
         finally:
             self._turn.release()
 
-    def close(self, deadline: Deadline) -> None:
-        """End the lease: all shells of the host end, then the warden itself."""
+    def end_lease(self) -> None:
+        """Have all shells of the host ended, then the warden itself. Does not wait; twice is once."""
+        self.look()
+        if self.state in (State.KILLED, State.CLOSED):
+            return
+        self.state = State.CLOSED
         try:
-            self._channel.write(b"0 end\n", deadline)
+            self._channel.write(b"0 end\n", Deadline.grace(0))
             self._channel.write_eof()
+        except (DeadlineExpired, OttoError):
+            pass
+
+    def let_go(self, deadline: Deadline) -> None:
+        """Wait until it has ended, then close its channel."""
+        try:
             while not self._channel.read(deadline).ended:
                 pass
         except (DeadlineExpired, OttoError):
             pass
         self._channel.close()
+
+
+class Wardens:
+    """The warden of a host, brought up when a shell needs one, and those before it that still hold a lease."""
+
+    def __init__(self, start: Callable[[Deadline, bool], Warden]) -> None:
+        self._start = start
+        self._starting = threading.Lock()
+        self._changing = threading.Lock()
+        self._held: list[Warden] = []
+
+    @property
+    def _last(self) -> Warden | None:
+        with self._changing:
+            return self._held[-1] if self._held else None
+
+    def present(self, deadline: Deadline, *, revive: bool = True) -> Warden:
+        """The one that lives, started when there is none. With `revive`, what it needs for that is brought up, too."""
+        remaining = deadline.remaining()
+        if not self._starting.acquire(timeout=-1 if remaining is None else remaining):
+            raise DeadlineExpired
+        try:
+            warden = self._last
+            if warden is not None and revive:
+                warden.look()
+            if warden is None or warden.state is not State.LIVING:
+                warden = self._start(deadline, revive)
+                self._replace(warden)
+            return warden
+        finally:
+            self._starting.release()
+
+    def _replace(self, warden: Warden) -> None:
+        # A silent one is kept: with its channel its lease would end, and the shells on that.
+        with self._changing:
+            gone = [old for old in self._held if old.state is not State.SILENT]
+            self._held = [old for old in self._held if old not in gone] + [warden]
+        for old in gone:
+            old.let_go(Deadline.grace(0))
+            if old.state is State.LOST:  # its machine may notice that only in hours
+                warden.end_shell(f"OTTO_HOST={old.tag}", None, Deadline.grace(KILL_TIME))
+
+    def ask(self, holder: Warden, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
+        """Have an order carried out that concerns a shell on the lease of `holder`, by that or the present warden.
+
+        Whether it was. Does not raise, and brings up nothing but a warden for it.
+        """
+        holder.look()
+        warden, last = holder, self._last
+        if holder.state is not State.LIVING:
+            if holder.state is State.CLOSED or (last is not None and last.state in (State.SILENT, State.LOST)):
+                return False  # the shell ends with its lease, or else nobody would answer now
+            try:
+                warden = self.present(deadline, revive=False)
+            except (DeadlineExpired, OttoError):
+                return False
+        return order(warden)
+
+    def close(self, deadline: Deadline) -> None:
+        """End all leases, and with them all shells of the host but those whose warden was killed."""
+        with self._changing:
+            held, self._held = self._held, []
+        for warden in held:
+            silent = warden.state is State.SILENT
+            warden.end_lease()
+            warden.let_go(Deadline.grace(0) if silent else deadline)

@@ -17,6 +17,7 @@ from otto_docker_sync.host import Host
 from otto_docker_sync.local import LocalChannel
 
 NONCE = re.compile(rb"[0-9a-f]{16}")
+WARDEN_PROCESS = re.compile(rb"/proc/\d+/fd")
 
 
 class Clock:
@@ -143,8 +144,8 @@ class ScriptedChannel(Channel):
 
 
 def asked_by(argv: Sequence[str], tags: Mapping[str, str]) -> bytes:
-    """How starting a program reads in a recording."""
-    return "\n".join([*argv, *tags.values()]).encode() + b"\0"
+    """How starting a program reads in a recording, whatever process its warden is."""
+    return WARDEN_PROCESS.sub(b"/proc/1/fd", "\n".join([*argv, *tags.values()]).encode()) + b"\0"
 
 
 class RecordingChannel(LocalChannel):
@@ -176,7 +177,7 @@ class ObedientWarden(Recording):
     def replay(self, asked: bytes) -> list[tuple[int, bytes]]:
         argv, _, orders = asked.partition(b"\0")
         first, second = NONCE.findall(argv)[:2]
-        begin = b"<%s%s>\n" % (first, second)
+        begin = b"<%s%s>\n<1>" % (first, second)
         return [(0, begin), *((0, b"<%s:0>\n" % nonce) for nonce in re.findall(rb"(?m)^([0-9a-f]{16}) .*\n", orders))]
 
 

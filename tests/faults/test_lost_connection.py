@@ -80,9 +80,9 @@ def kill_login(sshd: Sshd) -> None:
 
 
 @contextmanager
-def black_hole(port: int) -> Iterator[None]:
-    """Drop every packet to a port of this machine, as a broken network does."""
-    rule = ["INPUT", "-i", "lo", "-p", "tcp", "--dport", str(port), "-j", "DROP"]
+def black_hole(port: int, source: str = "0:65535") -> Iterator[None]:
+    """Drop every packet to a port of this machine, or those of some connections, as a broken network does."""
+    rule = ["INPUT", "-i", "lo", "-p", "tcp", "--dport", str(port), "--sport", source, "-j", "DROP"]
     subprocess.run(["iptables", "--wait", "-I", *rule], check=True, capture_output=True)
     try:
         yield
@@ -136,6 +136,23 @@ def test_a_network_that_drops_everything_is_noticed_without_any_timeout(
         kill_login(sshd)
     until(lambda: not running(busybox, "9002"), 3, "the commands are gone from the container")
     assert_usable(host)
+
+
+def test_what_only_the_server_takes_for_connected_ends_with_the_next_shell(
+    make_unix_host: MakeUnixHost, container_host: MakeHost, make_sshd: Callable[..., Sshd], busybox: Container
+) -> None:
+    sshd = make_sshd()
+    host = container_host(busybox, make_unix_host(sshd, ssh={"keepalive_interval": LIVENESS}))
+    source = host.parent.oneshot("echo $SSH_CONNECTION", timeout=10).stdout.split()[1]
+    call = Call(lambda: host.run(LONG))
+    until(lambda: running(busybox, "sleep 9002"), 10, "it runs")
+    with black_hole(sshd.port, source):
+        result = call.result(4 * LIVENESS + 4)
+        assert (result.output, result.retcode) == ("partial\n", None), result
+        assert running(busybox, "sleep 9002")
+        assert_usable(host)
+        until(lambda: not running(busybox, "9002"), 2, "the command is gone from the container")
+        kill_login(sshd)
 
 
 def test_on_a_stalled_path_timeouts_are_held_and_closing_is_quick(

@@ -2,31 +2,42 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import uuid
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
 
 from otto_docker_sync.errors import ContainerNotRunning, NoSuchContainer
+from tests.lab.account import Account
 from tests.lab.containers import Container
+from tests.lab.proxy import Proxy
 
-from .helpers import Call, running, until
+from .helpers import Call, on_this_machine, running, until
 
 if TYPE_CHECKING:
-    from otto_docker_sync import CommandResult, DockerContainerHost
+    from otto_docker_sync import CommandResult, DockerContainerHost, UnixHost
     from otto_docker_sync.deadline import Deadline
 
 MakeHost = Callable[..., "DockerContainerHost"]
+MakeUnixHost = Callable[..., "UnixHost"]
 MakeContainer = Callable[..., Container]
 
 LONG = "echo >>/tmp/begun; echo partial; sleep 9003"
-LABELS = {
-    "com.docker.compose.project": "faults",
-    "com.docker.compose.service": "api",
-    "com.docker.compose.container-number": "1",
-    "com.docker.compose.oneoff": "False",
-}
-LABELLED = [word for name, value in LABELS.items() for word in ("--label", f"{name}={value}")]
+
+
+@pytest.fixture
+def project() -> str:
+    """The name of a compose project that no other test has."""
+    return f"faults-{uuid.uuid4().hex}"
+
+
+def labels(project: str) -> list[str]:
+    """The arguments that make a container the project's first of the service "api"."""
+    given = {"project": project, "service": "api", "container-number": "1", "oneoff": "False"}
+    return [word for name, value in given.items() for word in ("--label", f"com.docker.compose.{name}={value}")]
 
 
 def in_flight(host: DockerContainerHost, container: Container) -> list[Call[CommandResult]]:
@@ -79,6 +90,24 @@ def test_a_container_that_restarts_is_said_to_have_and_nothing_runs_twice(
     result = host.run("cat /tmp/begun | wc -l", timeout=10)
     assert (result.output.strip(), result.new_session) == ("2", True)
     assert not running(made, "9003")
+
+
+def test_on_a_slow_path_a_young_container_is_not_taken_for_one_that_restarted(
+    container: MakeContainer, container_host: MakeHost, make_unix_host: MakeUnixHost, proxy: Proxy, account: Account
+) -> None:
+    parent = make_unix_host(port=proxy.port)
+    assert parent.oneshot(":", timeout=10).ok
+    made = container("busybox")
+    call = Call(lambda: container_host(made, parent).oneshot(LONG))
+    until(lambda: running(made, "sleep 9003"), 10, "it runs")
+    proxy.delay(0.8)
+    for pid in on_this_machine(made.id):
+        if os.stat(f"/proc/{pid}").st_uid == account.uid:
+            os.kill(pid, signal.SIGKILL)
+    result = call.result(20)
+    assert result.retcode is None and "outcome is unknown" in result.message, result
+    assert "restarted" not in result.message, result
+    proxy.delay(0)
 
 
 def test_a_container_that_restarts_while_idle_gets_a_new_shell(
@@ -155,13 +184,13 @@ def test_a_container_that_is_removed_is_no_such_container(container: MakeContain
 
 @pytest.mark.parametrize("verb", ["run", "oneshot"])
 def test_a_container_that_was_recreated_is_found_by_its_labels(
-    container: MakeContainer, container_host: MakeHost, verb: str
+    container: MakeContainer, container_host: MakeHost, project: str, verb: str
 ) -> None:
-    old = container("busybox", *LABELLED)
-    host = container_host(old, compose_project="faults")
+    old = container("busybox", *labels(project))
+    host = container_host(old, compose_project=project)
     assert host.run("echo >>/tmp/old; KEPT=yes", timeout=10).ok
     old.remove()
-    new = container("busybox", *LABELLED)
+    new = container("busybox", *labels(project))
     calls = [Call(lambda: getattr(host, verb)("echo x >>/tmp/count; echo ok$KEPT", timeout=10)) for _ in range(5)]
     assert [call.result(15).output for call in calls] == ["ok\n"] * 5
     assert new.exec("cat", "/tmp/count").count("x") == 5
@@ -170,22 +199,22 @@ def test_a_container_that_was_recreated_is_found_by_its_labels(
 
 
 def test_a_container_that_is_recreated_under_a_call_is_found_by_the_next(
-    container: MakeContainer, container_host: MakeHost
+    container: MakeContainer, container_host: MakeHost, project: str
 ) -> None:
-    old = container("busybox", *LABELLED)
-    host = container_host("", compose_project="faults")
+    old = container("busybox", *labels(project))
+    host = container_host("", compose_project=project)
     calls = in_flight(host, old)
     old.remove()
     assert_lost(calls, "unknown")
-    new = container("busybox", *LABELLED)
+    new = container("busybox", *labels(project))
     assert host.run("hostname", timeout=10).output.strip() == new.id[:12]
 
 
 def test_a_declared_container_that_was_stopped_is_brought_up_once_for_all_threads(
-    container: MakeContainer, container_host: MakeHost
+    container: MakeContainer, container_host: MakeHost, project: str
 ) -> None:
-    made = container("busybox", *LABELLED)
-    host = container_host("", compose_project="faults")
+    made = container("busybox", *labels(project))
+    host = container_host("", compose_project=project)
     brought: list[str] = []
 
     def bring_up(asked: DockerContainerHost, deadline: Deadline) -> str:

@@ -17,6 +17,14 @@ from tests.lab.containers import Container
 from tests.lab.lab import Lab
 
 SUDO = ("sudo", "-n", "docker")
+RELAY = """
+import os, pty, sys
+if "-it" in sys.argv:
+    pty.spawn(["docker", *sys.argv[1:]])
+else:
+    os.execvp("docker", ["docker", *sys.argv[1:]])
+"""
+"""Gives the client a terminal between ours and its own, and does not hand on its size."""
 
 
 def exercise(host: DockerContainerHost, tmp_path: Path) -> None:
@@ -46,6 +54,15 @@ def sudoers(account: Account) -> Iterator[None]:
     entry.chmod(0o440)
     yield
     entry.unlink()
+
+
+def test_a_terminal_has_its_size_also_where_the_client_is_not_told(
+    make_unix_host: Callable[..., UnixHost],
+    container_host: Callable[..., DockerContainerHost],
+    shared_container: Callable[[str], Container],
+) -> None:
+    host = container_host(shared_container("busybox"), make_unix_host(docker_command=("python3", "-c", RELAY)))
+    assert host.run("stty size", timeout=20).output == "50 200\n"
 
 
 @pytest.mark.usefixtures("sudoers")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -30,6 +31,7 @@ from otto_docker_sync import (
     UnixHost,
 )
 from otto_docker_sync.deadline import Deadline
+from tests.faults.helpers import until
 from tests.lab.containers import Container
 
 Made = Callable[..., Container]
@@ -414,6 +416,28 @@ def test_close_ends_what_is_in_flight(ctr: DockerContainerHost) -> None:
             result = call.result(10)
         assert (result.status, result.retcode) == (Status.ERROR, None)
         assert "closed" in result.message
+
+
+def test_close_ends_what_waits_for_its_turn_and_the_rest_of_a_list(ctr: DockerContainerHost) -> None:
+    begun = threading.Event()
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ctr.run, ["echo begun; sleep 1008", "echo second"], on_output=lambda _: begun.set())
+        assert begun.wait(10)
+        waiting = [pool.submit(ctr.run, "echo third") for _ in range(3)]
+        until(lambda: len(ctr._calls) == 4, 10, "all wait")
+        ctr.close()
+        results = [*first.result(10), *(call.result(10) for call in waiting)]
+    assert [result.output for result in results] == ["begun\n", "", "", "", ""]
+    assert all(result.retcode is None and "closed" in result.message for result in results), results
+    assert not ctr.open_session("default").alive
+
+
+def test_a_sink_may_close_its_own_host(ctr: DockerContainerHost) -> None:
+    began = time.monotonic()
+    for start in (ctr.run, ctr.oneshot):
+        result = start("echo begun; sleep 1008", on_output=lambda _: ctr.close())
+        assert (result.output, result.retcode) == ("begun\n", None) and "closed" in result.message, result
+    assert time.monotonic() - began < 5
 
 
 def test_closing_from_many_threads_at_once_is_no_error(ctr: DockerContainerHost) -> None:

@@ -29,11 +29,13 @@ from otto_docker_sync._sandbox.processes import owner, pids, stat_fields, with_d
 from otto_docker_sync.host import Host
 from tests.lab.containers import Container, arguments
 from tests.lab.lab import WORKSPACE, Lab
+from tests.lab.memory import free_size
 from tests.lab.proxy import Proxy
 
 HANG = 90.0
 """Seconds after which a call counts as hung; the longest that any is given is a third of that."""
 SAMPLE = 30.0
+MUCH = "".join(f"{number}\n" for number in range(1, 20001))
 
 
 class Wrong(Exception):
@@ -58,6 +60,8 @@ class Target:
 
 
 counts: Counter[str] = Counter()
+restarting = threading.Lock()
+"""Held while a container has no processes that could be counted."""
 failures: list[str] = []
 
 
@@ -142,7 +146,7 @@ class Worker(threading.Thread):
         began = time.monotonic()
         command = self._random.choice(["sleep 71", "sh -c 'trap \"\" INT TERM; sleep 71; :'", "sleep 71 | sleep 71"])
         result = target.host.open_session(self.own(target)).run(f"echo early; {command}", timeout=1)
-        killed = target.broken and result.session_ended and result.retcode == 137
+        killed = target.broken and result.retcode == 137
         if (result.retcode is not None and not killed) or time.monotonic() - began > 20:
             raise Wrong(f"after {time.monotonic() - began:.1f} s: {result}")
         if result.session_ended or result.new_session:
@@ -175,7 +179,7 @@ class Worker(threading.Thread):
 
     def much(self, target: Target) -> None:
         result = target.host.oneshot("i=0; while [ $i -lt 20000 ]; do i=$((i+1)); echo $i; done", timeout=30)
-        target.check(result, "".join(f"{number}\n" for number in range(1, 20001)))
+        target.check(result, MUCH)
 
     def files(self, target: Target) -> None:
         token = self.token()
@@ -236,8 +240,9 @@ class Vandal(threading.Thread):
                 _kill(pid)
 
     def restart(self) -> None:
-        self._victim.docker("restart", "--time", "0", self._victim.id)
-        self._victim.restarted()
+        with restarting:
+            self._victim.docker("restart", "--time", "0", self._victim.id)
+            self._victim.restarted()
 
     def kill_shells(self) -> None:
         for pid, text in self._victim.processes().items():
@@ -254,12 +259,15 @@ def _kill(pid: int) -> None:
 
 def measure(containers: list[Container], uid: int) -> dict[str, int]:
     gc.collect()
+    with restarting:
+        container_processes = sum(len(container.processes()) for container in containers)
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return {
         "threads": threading.active_count(),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "memory, MB": pages * os.sysconf("SC_PAGE_SIZE") // 1_000_000,
-        "container processes": sum(len(container.processes()) for container in containers),
+        "memory, of it free, MB": free_size() // 1_000_000,
+        "container processes": container_processes,
         "parent processes": sum(owner(pid) == uid and stat_fields(pid)[0] not in ("", "Z", "X") for pid in pids()),
     }
 

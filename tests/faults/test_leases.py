@@ -1,0 +1,71 @@
+"""No shell without a lease: one that comes to life when its lease has ended does not stay."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from otto_docker_sync._sandbox import Docker
+from otto_docker_sync.deadline import Deadline
+from tests.lab.containers import Container
+
+from .helpers import on_this_machine, until
+
+if TYPE_CHECKING:
+    from otto_docker_sync import DockerContainerHost
+
+MakeHost = Callable[..., "DockerContainerHost"]
+
+
+@pytest.mark.parametrize("verb", ["close", "rebuild_connections"])
+def test_what_is_opened_while_the_host_is_closed_leaves_no_shell(ctr: DockerContainerHost, verb: str) -> None:
+    def use(number: int) -> None:
+        for _ in range(3):
+            result = ctr.open_session(f"s{number}").run("echo on", timeout=60)
+            assert result.output == "on\n" or result.message, result
+            getattr(ctr, verb)()
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(use, range(8)))
+    assert ctr.run("echo on", timeout=60).output == "on\n"
+
+
+@pytest.mark.parametrize("kind", ["busybox", "dash", "bash"])
+@pytest.mark.parametrize("what", ["session", "interact"])
+def test_a_shell_that_docker_starts_late_leaves_at_once(
+    container_host: MakeHost, shared_container: Callable[[str], Container], docker: Docker, kind: str, what: str
+) -> None:
+    container = shared_container(kind)
+    host = container_host(container)
+    before = container.processes()
+
+    def start_again() -> None:
+        """Have docker do once more what it was asked for; the client is gone as soon as that runs."""
+        docker("exec", "-dt", *asked[asked.index("-it") + 1 :])
+
+    if what == "session":
+        assert host.run("echo on", timeout=20).ok
+        asked = asked_of_docker(container)
+        start_again()
+        until(lambda: len(container.processes()) == len(before) + 3, 5, "with a lease, it stays")
+    else:
+        with host._terminal("xterm", (80, 24), Deadline.after(20)) as channel:
+            channel.read(Deadline.after(20))
+            asked = asked_of_docker(container)
+    host.close()
+    until(lambda: set(container.processes()) <= set(before), 3, "nothing is left of the host")
+    start_again()
+    until(lambda: set(container.processes()) <= set(before), 1, "nor of what came later")
+
+
+def asked_of_docker(container: Container) -> list[str]:
+    """The words of the docker client, on this machine, that has a terminal in the container."""
+    for pid in on_this_machine(container.id):
+        words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")[:-1]
+        if Path(words[0]).name == "docker" and "-it" in words:
+            return words
+    raise AssertionError("no docker client has a terminal in the container")
