@@ -70,12 +70,14 @@ def started_warden(begin: Begin) -> str:
 
 
 def leased(warden: int) -> str:
-    """For ``sh -c``: leave, unless the warden with that process id holds a lease, or cannot be looked at.
+    """For ``sh -c``: leave, unless the warden with that process id holds a lease, or nobody may look at it.
 
     While there is a lease, its descriptor 9 is open. So a shell that passes is there before the lease ends, and is
     found then; one that docker starts later does not pass.
     """
-    return f"[ -e /proc/{warden}/fd/9 ] || [ ! -e /proc/$$/fd/0 ] || exit 0"
+    it = f"/proc/{warden}"
+    unseen = f"[ ! -d /proc/$$ ] || {{ [ -d {it} ] && [ ! -e {it}/fd/0 ]; }}"
+    return f"[ -e {it}/fd/9 ] || {unseen} || {{ echo 'no lease: its warden, process {warden}, is gone'; exit 0; }}"
 
 
 def sized(columns: int, rows: int) -> str:

@@ -139,25 +139,26 @@ class Warden:
         finally:
             self._turn.release()
 
-    def end_lease(self) -> None:
-        """Have all shells of the host ended, then the warden itself. Does not wait; twice is once."""
+    def close(self, deadline: Deadline) -> None:
+        """End the lease, and wait until all shells of the host have ended and the warden with them. Twice is once."""
         self.look()
-        if self.state in (State.KILLED, State.CLOSED):
-            return
-        self.state = State.CLOSED
-        try:
-            self._channel.write(b"0 end\n", Deadline.grace(0))
-            self._channel.write_eof()
-        except (DeadlineExpired, OttoError):
-            pass
+        if self.state not in (State.KILLED, State.CLOSED):
+            self.state = State.CLOSED
+            remaining = deadline.remaining()
+            if self._turn.acquire(timeout=-1 if remaining is None else remaining):
+                try:
+                    self._channel.write(b"0 end\n", deadline)
+                    self._channel.write_eof()
+                    while not self._channel.read(deadline).ended:
+                        pass
+                except (DeadlineExpired, OttoError):
+                    pass
+                finally:
+                    self._turn.release()
+        self.let_go()
 
-    def let_go(self, deadline: Deadline) -> None:
-        """Wait until it has ended, then close its channel."""
-        try:
-            while not self._channel.read(deadline).ended:
-                pass
-        except (DeadlineExpired, OttoError):
-            pass
+    def let_go(self) -> None:
+        """Close its channel, of which nothing more will come."""
         self._channel.close()
 
 
@@ -197,7 +198,7 @@ class Wardens:
             gone = [old for old in self._held if old.state is not State.SILENT]
             self._held = [old for old in self._held if old not in gone] + [warden]
         for old in gone:
-            old.let_go(Deadline.grace(0))
+            old.let_go()
             if old.state is State.LOST:  # its machine may notice that only in hours
                 warden.end_shell(f"OTTO_HOST={old.tag}", None, Deadline.grace(KILL_TIME))
 
@@ -222,6 +223,4 @@ class Wardens:
         with self._changing:
             held, self._held = self._held, []
         for warden in held:
-            silent = warden.state is State.SILENT
-            warden.end_lease()
-            warden.let_go(Deadline.grace(0) if silent else deadline)
+            warden.close(Deadline.grace(0) if warden.state is State.SILENT else deadline)

@@ -17,7 +17,7 @@ from otto_docker_sync.host import Host
 from otto_docker_sync.local import LocalChannel
 
 NONCE = re.compile(rb"[0-9a-f]{16}")
-WARDEN_PROCESS = re.compile(rb"/proc/\d+/fd")
+WARDEN_PROCESS = re.compile(rb"(/proc/|process )\d+")
 
 
 class Clock:
@@ -145,7 +145,7 @@ class ScriptedChannel(Channel):
 
 def asked_by(argv: Sequence[str], tags: Mapping[str, str]) -> bytes:
     """How starting a program reads in a recording, whatever process its warden is."""
-    return WARDEN_PROCESS.sub(b"/proc/1/fd", "\n".join([*argv, *tags.values()]).encode()) + b"\0"
+    return WARDEN_PROCESS.sub(rb"\g<1>1", "\n".join([*argv, *tags.values()]).encode()) + b"\0"
 
 
 class RecordingChannel(LocalChannel):

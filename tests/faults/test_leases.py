@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from otto_docker_sync._sandbox import Docker
 from otto_docker_sync.deadline import Deadline
+from otto_docker_sync.scripts import leased
+from tests.lab.account import Account
 from tests.lab.containers import Container
 
 from .helpers import on_this_machine, until
@@ -60,6 +64,32 @@ def test_a_shell_that_docker_starts_late_leaves_at_once(
     until(lambda: set(container.processes()) <= set(before), 3, "nothing is left of the host")
     start_again()
     until(lambda: set(container.processes()) <= set(before), 1, "nor of what came later")
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+def test_a_shell_leaves_when_it_can_see_that_there_is_no_lease(account: Account, shell: str) -> None:
+    def stays(warden: int) -> bool:
+        argv = [*shell.split(), "-c", f"{leased(warden)}; echo on"]
+        said = subprocess.run(argv, capture_output=True, text=True, check=True, user=account.uid, cwd="/").stdout
+        assert said in ("on\n", f"no lease: its warden, process {warden}, is gone\n")
+        return said == "on\n"
+
+    holding = subprocess.Popen(["sh", "-c", "exec 9<&0; echo on; read x"], **piped(account))
+    without = subprocess.Popen(["sh", "-c", "echo on; read x"], **piped(account))
+    with holding, without:
+        for process in (holding, without):
+            assert process.stdout is not None
+            process.stdout.readline()
+        assert stays(holding.pid)
+        assert not stays(without.pid)
+        assert stays(os.getpid())  # that of another user, who does not show it
+        for process in (holding, without):
+            process.kill()
+    assert not stays(holding.pid)
+
+
+def piped(account: Account) -> dict[str, Any]:
+    return {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "user": account.uid}
 
 
 def asked_of_docker(container: Container) -> list[str]:
