@@ -217,14 +217,15 @@ class HostSession:
         if shell and (shell.gone or (shell.unfinished and not shell.recover())):
             self.host._log.event(f"session {self.name!r}: its shell has ended")
             self._drop(shell)
-        if self._shell is None:
-            is_new, self._had_shell = self._had_shell, True
-            self._matcher.take()
-            self._shell = self.host._start(lambda: Shell.open(self.host, self._matcher, deadline), deadline)
-            if is_new:
-                self.host._log.event(f"session {self.name!r}: a new shell; the state of the one before is gone")
-            return self._shell, is_new
-        return self._shell, False
+            shell = None
+        if shell:
+            return shell, False
+        is_new, self._had_shell = self._had_shell, True
+        self._matcher.take()
+        self._shell = shell = self.host._start(lambda: Shell.open(self.host, self._matcher, deadline), deadline)
+        if is_new:
+            self.host._log.event(f"session {self.name!r}: a new shell; the state of the one before is gone")
+        return shell, is_new
 
     def _drop(self, shell: Shell, outcome: Outcome | None = None, seconds: float = KILL_TIME) -> None:
         shell.end(Deadline.grace(seconds))
@@ -234,11 +235,12 @@ class HostSession:
             outcome.session_ended = True
 
     def _not_started(self, error: DeadlineExpired | ShellEnded, deadline: Deadline) -> Outcome:
+        shell = self._shell
         if isinstance(error, ShellEnded):
-            if self._shell:
-                self._drop(self._shell)
+            if shell:
+                self._drop(shell)
             return Outcome(None, "the shell ended before the command could start", session_ended=True)
-        busy = self._shell is not None and self._shell.talking
+        busy = shell is not None and shell.talking
         why = "what send() started still runs" if busy else "the shell did not get ready in time"
         return Outcome.out_of_time(deadline, f"before the command was started: {why}")
 
@@ -274,8 +276,11 @@ class HostSession:
             raise SessionBusy(f"{self._label}: {doing}: the far end took no more text in time") from None
 
     def _type(self, data: bytes, doing: str, deadline: Deadline) -> None:
-        while data and self._shell is not None:
-            taken = self._shell.talk(data)
+        while data:
+            shell = self._shell
+            if shell is None:
+                raise ShellEnded(None)
+            taken = shell.talk(data)
             data = data[taken:]
             if taken:
                 continue
@@ -283,13 +288,13 @@ class HostSession:
             # Unless another thread reads, we take in what arrives, or neither side could go on.
             if self._turn.try_take(doing):
                 try:
-                    self._shell.listen(deadline.at_most(WRITE_POLL))
+                    shell.listen(deadline.at_most(WRITE_POLL))
                 except DeadlineExpired:
                     pass
                 finally:
                     self._turn.release()
             else:
-                self._shell.pause()
+                shell.pause()
 
     @contextmanager
     def _noticing_the_end(self, doing: str) -> Iterator[None]:

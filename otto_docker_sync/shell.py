@@ -115,7 +115,7 @@ class Shell:
             try:
                 shell._await_start(begin, limit)
             except DeadlineExpired:
-                # A docker client that goes while the daemon still starts the shell would leave it behind for ever.
+                # Once it runs it can be ended; one that docker starts behind our back stays until the lease ends.
                 with suppress(DeadlineExpired, OttoError):
                     shell._await_start(begin, Deadline.grace(KILL_TIME))
                 raise

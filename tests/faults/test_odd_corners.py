@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otto_docker_sync.errors import ConfigError
+from otto_docker_sync.errors import ConfigError, SessionClosed
 from otto_docker_sync.scripts import REAP
 from tests.lab.containers import Container
 
-from .helpers import running, until
+from .helpers import Call, running, until
 
 if TYPE_CHECKING:
     from otto_docker_sync import DockerContainerHost, UnixHost
@@ -130,6 +130,16 @@ def test_a_session_closed_with_a_stopped_and_a_running_job_leaves_nothing(
     ctr.run("sleep 9006 & sleep 9006 & kill -STOP $!", timeout=10)
     ctr.close()
     until(lambda: not running(shared_container("busybox"), "9006"), 2, "no job is left")
+
+
+def test_closing_a_session_ends_a_send_that_waits(ctr: DockerContainerHost) -> None:
+    session = ctr.open_session("deaf")
+    session.sendline("sleep 1010")
+    call = Call(lambda: session.send("x\n" * 5_000_000))
+    until(lambda: session._input_turn._holder, 10, "it is being sent")
+    session.close()
+    with pytest.raises(SessionClosed):
+        call.result(10)
 
 
 def test_a_dead_shell_is_noticed_by_the_next_call(ctr: DockerContainerHost) -> None:
