@@ -46,6 +46,7 @@ printf '<%s:%s>\n' "$id" "$answer"
 done
 exec 9<&-
 reap "$1" '' 0 '' "$$"
+printf '<%s:%s>\n' "$id" "$?"
 """
 )
 """A lease on a host's shells: takes orders on stdin, answers each, and when its stdin ends, ends all that carries $1.

@@ -84,7 +84,8 @@ class Warden:
         if self.state is not State.LIVING or not self._turn.acquire(blocking=False):
             return
         try:
-            self._take(Deadline.grace(0))
+            if not self._take(Deadline.grace(0)):
+                self._is(State.KILLED)
         except DeadlineExpired:
             pass
         except OttoError:
@@ -92,11 +93,11 @@ class Warden:
         finally:
             self._turn.release()
 
-    def _take(self, deadline: Deadline) -> None:
+    def _take(self, deadline: Deadline) -> bool:
+        """Take what arrives; False is the end."""
         chunk = self._channel.read(deadline)
         self._received = (self._received + chunk.out)[-1024:]
-        if chunk.ended:
-            self._is(State.KILLED)
+        return not chunk.ended
 
     def _is(self, state: State) -> None:
         if self.state is not State.CLOSED:
@@ -125,34 +126,40 @@ class Warden:
         if not self._turn.acquire(timeout=-1 if remaining is None else remaining):
             return None
         try:
-            number = new_nonce()
-            self._channel.write(f"{number} {order}\n".encode(), deadline)
-            answer = re.compile(rf"<{number}:(\d+)>".encode())
-            while self.state is State.LIVING:
-                if match := answer.search(self._received):
-                    return int(match[1])
-                self._take(deadline)
-            return None
+            if self.state is not State.LIVING:
+                return None
+            answer = self._exchange(order, deadline)
+            if answer is None:
+                self._is(State.KILLED)
+            return answer
         except (DeadlineExpired, OttoError) as error:
             self._is(State.LOST if isinstance(error, ConnectionLost) else State.SILENT)
             return None
         finally:
             self._turn.release()
 
+    def _exchange(self, order: str, deadline: Deadline) -> int | None:
+        """What it answered; None when it ended instead."""
+        number = new_nonce()
+        self._channel.write(f"{number} {order}\n".encode(), deadline)
+        answer = re.compile(rf"<{number}:(\d+)>".encode())
+        while (match := answer.search(self._received)) is None:
+            if not self._take(deadline):
+                return None
+        return int(match[1])
+
     def close(self, deadline: Deadline) -> None:
-        """End the lease, and wait until all shells of the host have ended and the warden with them. Twice is once."""
+        """End the lease, and wait until all shells of the host have ended. Twice is once."""
         self.look()
         if self.state not in (State.KILLED, State.CLOSED):
             self.state = State.CLOSED
             remaining = deadline.remaining()
             if self._turn.acquire(timeout=-1 if remaining is None else remaining):
                 try:
-                    self._channel.write(b"0 end\n", deadline)
-                    self._channel.write_eof()
-                    while not self._channel.read(deadline).ended:
-                        pass
+                    if self._exchange("end", deadline) is None:
+                        self.state = State.KILLED
                 except (DeadlineExpired, OttoError):
-                    pass
+                    pass  # it ends when its channel does
                 finally:
                     self._turn.release()
         self.let_go()

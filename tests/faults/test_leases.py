@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,22 @@ def test_what_is_opened_while_the_host_is_closed_leaves_no_shell(ctr: DockerCont
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(use, range(8)))
     assert ctr.run("echo on", timeout=60).output == "on\n"
+
+
+@pytest.mark.parametrize("then", ["close", "go on"])
+def test_shells_live_on_without_their_warden_and_are_ended_by_another(
+    container_host: MakeHost, shared_container: Callable[[str], Container], then: str
+) -> None:
+    container = shared_container("busybox")
+    host, before = container_host(container), container.processes()
+    assert host.run("KEPT=yes; sleep 1011 &", timeout=20).ok
+    (warden,) = [pid for pid, text in container.processes().items() if "otto-warden" in text]
+    os.kill(warden, signal.SIGKILL)
+    if then == "go on":
+        assert host.open_session("another").run("echo on", timeout=20).output == "on\n"
+        assert host.run("echo $KEPT", timeout=20).output == "yes\n"
+    host.close()
+    until(lambda: set(container.processes()) <= set(before), 3, "nothing is left in the container")
 
 
 @pytest.mark.parametrize("kind", ["busybox", "dash", "bash"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from tests.lab.containers import Container
 from .helpers import Call, running, until
 
 if TYPE_CHECKING:
-    from otto_docker_sync import DockerContainerHost, UnixHost
+    from otto_docker_sync import CommandResult, DockerContainerHost, UnixHost
 
 MakeHost = Callable[..., "DockerContainerHost"]
 MakeContainer = Callable[..., Container]
@@ -140,6 +141,21 @@ def test_closing_a_session_ends_a_send_that_waits(ctr: DockerContainerHost) -> N
     session.close()
     with pytest.raises(SessionClosed):
         call.result(10)
+
+
+def test_a_session_that_is_closed_under_its_users_tells_each_of_them(ctr: DockerContainerHost) -> None:
+    session = ctr.open_session("shared")
+    users = 4
+
+    def use() -> list[CommandResult]:
+        return [session.run("echo on", timeout=30) for _ in range(5)]
+
+    with ThreadPoolExecutor(users) as pool:
+        calls = [pool.submit(use) for _ in range(users)]
+        while not all(call.done() for call in calls):
+            session.close()
+        results = [result for call in calls for result in call.result()]
+    assert all((result.output, result.retcode) == ("on\n", 0) or result.message for result in results), results
 
 
 def test_a_dead_shell_is_noticed_by_the_next_call(ctr: DockerContainerHost) -> None:
