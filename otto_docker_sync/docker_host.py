@@ -24,9 +24,6 @@ SERVICE = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*(#[1-9][0-9]*)?\Z")
 USER = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_.][a-zA-Z0-9_.-]*)?\Z")
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 
-DYING_TIME = 2.0
-"""Seconds after which a container whose process was killed is believed to run on: docker learns of its death later
-than we do."""
 LOOK_AGAIN = 0.1
 """Seconds between two questions to docker."""
 
@@ -134,21 +131,18 @@ class DockerContainerHost(Host):
     def _docker_error(self, said: bytes, status: int | None) -> OttoError:
         return docker_error(self.id, self._resolved, self.shell, said, status, self.user, self.workdir)
 
-    def _obituary(self, started_at: float, deadline: Deadline) -> str:
-        patience = deadline.at_most(DYING_TIME)
+    def _died(self, started_at: float, patience: float, deadline: Deadline) -> str:
+        last_look = Deadline.grace(patience)
         while True:
             asked = monotonic()  # the answer may take its time, in which the container grows no younger
-            try:
-                state, age = self._state_now(deadline)
-            except (OttoError, DeadlineExpired) as error:
-                return str(error)
+            state, age = self._state_now(deadline)
             if state == "paused":
                 return f"the container is paused; docker unpause {self._resolved} lets it go on"
             if state != "running":
                 return f"the container is not running any more (it is {state})"
             if age < asked - started_at:
                 return "the container was restarted"
-            if patience.expired:
+            if last_look.expired or deadline.expired:
                 return ""
             sleep(LOOK_AGAIN)
 

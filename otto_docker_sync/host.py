@@ -6,12 +6,12 @@ import os
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from .capture import Capture, Sink
-from .channel import SIZE, Channel
+from .channel import KILL_STATUS, SIZE, Channel
 from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout, timeout_seconds
 from .errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
 from .framing import new_nonce
@@ -44,6 +44,12 @@ T = TypeVar("T")
 
 CLOSE_TIME = 3.0
 """Seconds that calls in flight get to clean up when their host is closed."""
+
+DYING_TIME = 2.0
+"""Seconds after which a host whose process was killed is believed to live on: docker learns of a death later than we
+do."""
+KILLED_TIME = 0.5
+"""The same, where it is more likely that the process alone was killed."""
 
 DEFAULT_SESSION = "default"
 
@@ -127,6 +133,16 @@ class Host(ABC):
         )
 
     def _obituary(self, started_at: float, deadline: Deadline) -> str:
+        try:
+            return self._died(started_at, DYING_TIME, deadline)
+        except (OttoError, DeadlineExpired) as error:
+            return str(error)
+
+    def _died(self, started_at: float, patience: float, deadline: Deadline) -> str:
+        """What has become of the host since that moment, if it did not live on; looked for so many seconds.
+
+        Raises what keeps it from being told.
+        """
         return ""
 
     def _revive(self, error: OttoError, deadline: Deadline) -> bool:
@@ -176,7 +192,7 @@ class Host(ABC):
             except DeadlineExpired:
                 outcome = Outcome.out_of_time(deadline, "before the command was started")
         capture.finish()
-        result = self._result(text, outcome, capture, monotonic() - started_at)
+        result = self._result(text, outcome, capture, started_at)
         record.end(_described(result))
         return result.check() if check else result
 
@@ -281,11 +297,18 @@ class Host(ABC):
         started_at = monotonic()
         outcome = session._run(item.cmd, responder, deadline, capture)
         capture.finish()
-        result = self._result(item.cmd, outcome, capture, monotonic() - started_at)
+        result = self._result(item.cmd, outcome, capture, started_at)
         record.end(_described(result))
         return result
 
-    def _result(self, command: str, outcome: Outcome, capture: Capture, seconds: float) -> CommandResult:
+    def _result(self, command: str, outcome: Outcome, capture: Capture, started_at: float) -> CommandResult:
+        seconds = monotonic() - started_at
+        if outcome.retcode == KILL_STATUS and not outcome.message:
+            # Perhaps with its host: when that dies, its processes go one by one.
+            with suppress(OttoError, DeadlineExpired):
+                reason = self._died(started_at, KILLED_TIME, Deadline.grace(DYING_TIME))
+                if reason:
+                    outcome.retcode, outcome.message = None, f"the outcome is unknown: {reason}"
         status = {None: Status.ERROR, 0: Status.SUCCESS}.get(outcome.retcode, Status.FAILED)
         message = outcome.message
         if capture.output.dropped:

@@ -326,6 +326,7 @@ class Shell:
 
     @property
     def ended_by_us(self) -> bool:
+        """Whether we ended it, alone or with its lease."""
         return self._ended or self._warden.state is State.CLOSED
 
     @property

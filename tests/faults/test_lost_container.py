@@ -72,6 +72,17 @@ def test_a_container_that_dies_is_told_from_a_command_that_does(
     assert (result.output, result.new_session) == ("ok\n", True)
 
 
+def test_a_command_that_is_killed_with_its_container_says_so(
+    container: MakeContainer, container_host: MakeHost
+) -> None:
+    made = container("busybox", "--init")
+    host = container_host(made)
+    for verb in (host.oneshot, host.run) * 3:
+        result = verb("kill -TERM 1; sh -c 'kill -9 $$'", timeout=20)
+        assert result.retcode is None and "not running" in result.message, result
+        made.docker("start", made.id)
+
+
 def test_a_command_that_is_killed_is_an_ordinary_result(ctr: DockerContainerHost) -> None:
     for verb in (ctr.run, ctr.oneshot):
         result = verb("sh -c 'kill -9 $$'", timeout=10)

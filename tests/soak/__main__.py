@@ -220,7 +220,7 @@ class Vandal(threading.Thread):
 
     def run(self) -> None:
         # No pause: one that meets docker exec halfway can lock up runc itself, for good.
-        deeds = [self.reset, self.stall, self.kill_logins, self.restart, self.kill_shells]
+        deeds = [self.reset, self.stall, self.kill_logins, self.restart, self.kill_shells, self.freeze]
         while not self._stopped.wait(self._random.uniform(1, 5)):
             deed = self._random.choice(deeds)
             counts[f"fault: {deed.__name__}"] += 1
@@ -249,10 +249,18 @@ class Vandal(threading.Thread):
             if "otto" in text or text == "sh":
                 _kill(pid)
 
+    def freeze(self) -> None:
+        frozen = list(self._victim.processes())
+        for pid in frozen:
+            _kill(pid, signal.SIGSTOP)
+        self._stopped.wait(self._random.uniform(0.2, 4))
+        for pid in frozen:
+            _kill(pid, signal.SIGCONT)
 
-def _kill(pid: int) -> None:
+
+def _kill(pid: int, number: int = signal.SIGKILL) -> None:
     try:
-        os.kill(pid, 9)
+        os.kill(pid, number)
     except ProcessLookupError:
         pass
 
