@@ -46,6 +46,7 @@ printf '<%s:%s>\n' "$id" "$answer"
 done
 exec 9<&-
 reap "$1" '' 0 '' "$$"
+reap "$1" '' 0 '' "$$"
 printf '<%s:%s>\n' "$id" "$?"
 """
 )
@@ -53,7 +54,8 @@ printf '<%s:%s>\n' "$id" "$?"
 
 Orders: ``ID run TAG SID SINCE`` ends what one command left, ``ID shell TAG SID`` a shell and all of it, ``ID now``
 nothing: it answers with the clock ticks since the machine's start, which is what SINCE is given in. ``ID end`` ends the
-lease as the end of stdin does."""
+lease as the end of stdin does. At that, who is looked for twice: the environment of a process cannot be seen while it
+becomes another program, as a session's shell does."""
 
 LOADER = """n=%s; s=
 while IFS= read -r l; do [ "$l" = "$n" ] && break; s="$s$l

@@ -90,7 +90,10 @@ class Shell:
         for _ in range(STARTS):
             warden = host._wardens.present(deadline)
             try:
-                return cls._start(host, warden, matcher, deadline)
+                shell = cls._start(host, warden, matcher, deadline)
+                if warden.state is not State.CLOSED:
+                    return shell
+                shell.leave(Deadline.grace(KILL_TIME))
             except OttoError:
                 if warden.alive(Deadline.grace(ANSWER_TIME)) or warden.state not in (State.KILLED, State.CLOSED):
                     raise
@@ -121,7 +124,7 @@ class Shell:
                 raise
             shell._shake_hands(limit)
         except BaseException as error:
-            shell.end(Deadline.grace(KILL_TIME))
+            shell.leave(Deadline.grace(KILL_TIME))
             if isinstance(error, DeadlineExpired) and not deadline.expired:
                 raise never_started(host.id) from None
             if isinstance(error, ShellEnded):
@@ -339,8 +342,21 @@ class Shell:
         if self._ended:
             return
         self._ended = True
+        self._end_by_order(deadline)
+        self._channel.close()
+
+    def _end_by_order(self, deadline: Deadline) -> bool:
         order = partial(Warden.end_shell, shell_tag=self._tag, shell_pid=self._pid, deadline=deadline)
-        self._host._wardens.ask(self._warden, order, deadline)
+        return self._host._wardens.ask(self._warden, order, deadline)
+
+    def leave(self, deadline: Deadline) -> None:
+        """End a shell that nobody has used yet: by order, or else, with its lease over, by its own hand."""
+        self._ended = True
+        if not self._end_by_order(deadline):
+            with suppress(DeadlineExpired, OttoError):
+                self._channel.write(b"exit\n", deadline)
+                while not self._channel.read(deadline).ended:
+                    pass
         self._channel.close()
 
 

@@ -17,6 +17,7 @@ from paramiko.common import (
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_FAILURE,
     MSG_CHANNEL_REQUEST,
+    cMSG_CHANNEL_CLOSE,
     cMSG_CHANNEL_OPEN,
     cMSG_CHANNEL_REQUEST,
     cMSG_GLOBAL_REQUEST,
@@ -39,6 +40,24 @@ Raw = TypeVar("Raw", bound="RawChannel")
 # The type stubs of Paramiko leave out most of what is needed of these two here.
 _Channel: Any = paramiko.Channel
 _Transport: Any = paramiko.Transport
+
+
+class Outlet:
+    """A channel's way to its transport. Nothing goes out behind its CLOSE: for that, a server ends the connection."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._turn = threading.Lock()
+        self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send_user_message(self, message: paramiko.Message) -> None:
+        with self._turn:
+            if not self._closed:
+                self._closed = message.asbytes()[:1] == cMSG_CHANNEL_CLOSE
+                self._transport._send_user_message(message)
 
 
 class RawChannel(_Channel):  # type: ignore[misc]
@@ -167,7 +186,7 @@ class Transport(_Transport):  # type: ignore[misc]
             channel = kind(number)
             self._channels.put(number, channel)
             self.channels_seen[number] = True
-            channel._set_transport(self)
+            channel._set_transport(Outlet(self))
             channel._set_window(WINDOW_SIZE, PACKET_SIZE)
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_OPEN)

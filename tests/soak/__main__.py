@@ -146,7 +146,7 @@ class Worker(threading.Thread):
         began = time.monotonic()
         command = self._random.choice(["sleep 71", "sh -c 'trap \"\" INT TERM; sleep 71; :'", "sleep 71 | sleep 71"])
         result = target.host.open_session(self.own(target)).run(f"echo early; {command}", timeout=1)
-        killed = target.broken and result.retcode == 137
+        killed = target.broken and result.retcode in (137, 147)  # killed, or stopped, with all else there
         if (result.retcode is not None and not killed) or time.monotonic() - began > 20:
             raise Wrong(f"after {time.monotonic() - began:.1f} s: {result}")
         if result.session_ended or result.new_session:
