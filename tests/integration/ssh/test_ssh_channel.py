@@ -40,6 +40,21 @@ def test_a_megabyte_that_comes_after_the_exit_status_is_complete(connect: Connec
     channel.close()
 
 
+def test_an_end_of_input_that_is_sent_too_late_costs_no_connection(connect: Connect) -> None:
+    connections = connect()
+    channel = connections.open_channel("sleep 1", deadline=Deadline.after(20))
+    raw = channel._raw
+    with raw.lock:
+        late = raw._send_eof()  # as by a thread that stops here
+    drain(channel)
+    assert channel.exit_status(Deadline.after(20)) == 0
+    channel.close()
+    assert run(connections, "echo on").out == b"on\n"  # by now the server has done with the channel
+    raw.transport._send_user_message(late)
+    assert run(connections, "echo on").out == b"on\n"
+    assert raw.transport.is_active()
+
+
 def test_a_flood_on_stderr_does_not_stop_stdout(connect: Connect) -> None:
     ended = run(connect(), "head -c 5000000 /dev/zero >&2; echo done")
     assert (ended.out, len(ended.err), ended.status) == (b"done\n", 5000000, 0)
