@@ -154,8 +154,7 @@ class DockerContainerHost(Host):
     def _target(self, deadline: Deadline) -> str:
         """The id to use; found, or brought up, when it is not known yet."""
         if not self._resolved:
-            remaining = deadline.remaining()
-            if not self._resolving.acquire(timeout=-1 if remaining is None else remaining):
+            if not deadline.acquire(self._resolving):
                 raise DeadlineExpired
             try:
                 if not self._resolved and not self._find(deadline):

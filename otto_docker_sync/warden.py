@@ -122,8 +122,7 @@ class Warden:
 
     def _order(self, order: str, deadline: Deadline) -> int | None:
         """What it answered when the order was carried out; None when it did not answer."""
-        remaining = deadline.remaining()
-        if not self._turn.acquire(timeout=-1 if remaining is None else remaining):
+        if not deadline.acquire(self._turn):
             return None
         try:
             if self.state is not State.LIVING:
@@ -153,8 +152,7 @@ class Warden:
         self.look()
         if self.state not in (State.KILLED, State.CLOSED):
             self.state = State.CLOSED
-            remaining = deadline.remaining()
-            if self._turn.acquire(timeout=-1 if remaining is None else remaining):
+            if deadline.acquire(self._turn):
                 try:
                     if self._exchange("end", deadline) is None:
                         self.state = State.KILLED
@@ -185,8 +183,7 @@ class Wardens:
 
     def present(self, deadline: Deadline, *, revive: bool = True) -> Warden:
         """The one that lives, started when there is none. With `revive`, what it needs for that is brought up, too."""
-        remaining = deadline.remaining()
-        if not self._starting.acquire(timeout=-1 if remaining is None else remaining):
+        if not deadline.acquire(self._starting):
             raise DeadlineExpired
         try:
             warden = self._last
