@@ -31,7 +31,6 @@ from .result import (
 )
 from .scripts import sized
 from .session import Commands, HostSession
-from .shell import LoginEnvironment
 from .warden import Warden, Wardens
 
 if TYPE_CHECKING:
@@ -382,6 +381,8 @@ class Host(ABC):
     @contextmanager
     def _terminal(self, term: str, size: tuple[int, int], deadline: Deadline) -> Iterator[Channel]:
         """A shell for a person; all that is started from it ends with the block."""
+        from .terminal import LoginEnvironment
+
         warden = self._wardens.present(deadline)
         session = new_nonce()
         tags = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session}

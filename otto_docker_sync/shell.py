@@ -15,7 +15,7 @@ from .deadline import Deadline, DeadlineExpired
 from .errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from .framing import Begin, Prompt, SessionFrame, handshake, new_nonce
 from .matcher import Matcher, Responder
-from .scripts import loader, started_shell
+from .scripts import started_shell
 from .warden import START_TIME, State, Warden, Wardens, never_started
 
 CTRL_C, CTRL_U = b"\x03", b"\x15"
@@ -358,38 +358,6 @@ class Shell:
                 while not self._channel.read(deadline).ended:
                     pass
         self._channel.close()
-
-
-class LoginEnvironment:
-    """Environment for a shell on a person's terminal, which must not show in a process list, nor on the terminal.
-
-    ``argv`` starts the shell; empty when there is nothing to hand over.
-    """
-
-    def __init__(self, shell: str, environment: dict[str, str]) -> None:
-        opening, self._ready, nonce = Begin(), Begin(), new_nonce()
-        self._opening = opening.shown
-        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
-        rest = f"stty echo 2>/dev/null\n{self._ready.printf}\nexec {shlex.quote(shell)}\n{nonce}\n"
-        self._script = (exports + rest).encode("utf-8", "surrogateescape")
-        begin = f"stty -echo 2>/dev/null; {opening.printf}; {loader(nonce)}"
-        self.argv = [shell, "-c", begin] if environment else []
-
-    def hand_over(self, channel: Channel, deadline: Deadline) -> None:
-        """Type it. What the terminal shows of that is read and dropped; an end instead is left to who reads next."""
-        if self.argv and self._read_past(self._opening, channel, deadline):
-            channel.write(self._script, deadline)
-            self._read_past(self._ready.shown, channel, deadline)
-
-    @staticmethod
-    def _read_past(mark: bytes, channel: Channel, deadline: Deadline) -> bool:
-        seen = b""
-        while mark not in seen:
-            chunk = channel.read(deadline)
-            if chunk.ended:
-                return False
-            seen = (seen + chunk.out)[-4096:]
-        return True
 
 
 def typed(text: str | bytes) -> bytes:

@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 import select as _select
+import shlex
 import signal
 import sys
 import termios
@@ -21,7 +22,9 @@ from .channel import WRITE_POLL, Channel
 from .deadline import Cancellation, Deadline, DeadlineExpired
 from .descriptors import Descriptors, select
 from .errors import ConfigError, ConnectionLost
+from .framing import Begin, new_nonce
 from .logs import Masker
+from .scripts import loader
 
 ESCAPE = b"\x1d"
 END_OF_INPUT = b"\x04"
@@ -299,3 +302,35 @@ def _size(fd: int) -> tuple[int, int] | None:
     except OSError:
         return None
     return (columns, rows) if columns and rows else None
+
+
+class LoginEnvironment:
+    """Environment for a shell on a person's terminal, which must not show in a process list, nor on the terminal.
+
+    ``argv`` starts the shell; empty when there is nothing to hand over.
+    """
+
+    def __init__(self, shell: str, environment: dict[str, str]) -> None:
+        opening, self._ready, nonce = Begin(), Begin(), new_nonce()
+        self._opening = opening.shown
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+        rest = f"stty echo 2>/dev/null\n{self._ready.printf}\nexec {shlex.quote(shell)}\n{nonce}\n"
+        self._script = (exports + rest).encode("utf-8", "surrogateescape")
+        begin = f"stty -echo 2>/dev/null; {opening.printf}; {loader(nonce)}"
+        self.argv = [shell, "-c", begin] if environment else []
+
+    def hand_over(self, channel: Channel, deadline: Deadline) -> None:
+        """Type it. What the terminal shows of that is read and dropped; an end instead is left to who reads next."""
+        if self.argv and self._read_past(self._opening, channel, deadline):
+            channel.write(self._script, deadline)
+            self._read_past(self._ready.shown, channel, deadline)
+
+    @staticmethod
+    def _read_past(mark: bytes, channel: Channel, deadline: Deadline) -> bool:
+        seen = b""
+        while mark not in seen:
+            chunk = channel.read(deadline)
+            if chunk.ended:
+                return False
+            seen = (seen + chunk.out)[-4096:]
+        return True
