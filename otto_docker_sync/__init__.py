@@ -46,14 +46,14 @@ from .result import (
 )
 
 if TYPE_CHECKING:
+    from ._ssh.connections import SSHOptions
+    from ._telnet.options import TelnetOptions
     from .compose import compose_down, compose_logs, compose_ps, compose_up, composed
     from .docker_host import DockerContainerHost
     from .host import Host
     from .lab import Lab, Project, all_hosts
     from .local_host import LocalHost
     from .session import HostSession
-    from .ssh import SSHOptions
-    from .telnet_options import TelnetOptions
     from .unix_host import UnixHost
 
 __version__ = "0.1.0"
@@ -66,8 +66,8 @@ _LAZY = {
     "Lab": "lab",
     "LocalHost": "local_host",
     "Project": "lab",
-    "SSHOptions": "ssh",
-    "TelnetOptions": "telnet_options",
+    "SSHOptions": "_ssh.config",
+    "TelnetOptions": "_telnet.options",
     "UnixHost": "unix_host",
     "all_hosts": "lab",
     "compose_down": "compose",

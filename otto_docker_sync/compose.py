@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, overload
 
+from ._docker.errors import docker_error
+from ._stack.scripts import ROW
+from ._stack.stack import Lines, Stack, StackContainer, container_of_row, docker_command, uncancelled
 from .deadline import Deadline, DeadlineExpired, Timeout
-from .docker_errors import docker_error
 from .docker_host import DockerContainerHost
 from .errors import ComposeError, ConfigError, OttoError
 from .host import Host
 from .lab import Lab, services_checked
 from .project import Project, checked_compose_project, compose_project_name
-from .stack import Lines, Stack, StackContainer, container_of_row, docker_command, uncancelled
-from .stack_scripts import ROW
 
 logger = logging.getLogger("otto_docker_sync.compose")
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from time import monotonic, sleep
 
-from .capture import Capture
-from .channel import KILL_STATUS, SIZE, Channel
+from ._channel.base import KILL_STATUS, SIZE, Channel
+from ._docker.errors import docker_error
+from ._shell.capture import Capture
+from ._shell.oneshot import run_oneshot
 from .deadline import Deadline, DeadlineExpired, Timeout
-from .docker_errors import docker_error
 from .errors import ConfigError, ConnectError, ContainerNotRunning, NoSuchContainer, OttoError
 from .host import Host
-from .oneshot import run_oneshot
 from .unix_host import UnixHost
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")

@@ -10,14 +10,16 @@ from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
-from .capture import Capture, Sink
-from .channel import KILL_STATUS, SIZE, Channel
+from ._channel.base import KILL_STATUS, SIZE, Channel
+from ._channel.markers import new_nonce
+from ._shell.capture import Capture, Sink
+from ._shell.matcher import Responder
+from ._shell.oneshot import Outcome, command_text, run_oneshot
+from ._shell.scripts import sized
+from ._shell.warden import Warden, Wardens
 from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout, timeout_seconds
 from .errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
-from .framing import new_nonce
 from .logs import HostLog
-from .matcher import Responder
-from .oneshot import Outcome, command_text, run_oneshot
 from .result import (
     Command,
     CommandResult,
@@ -29,9 +31,7 @@ from .result import (
     Status,
     TransferResult,
 )
-from .scripts import sized
 from .session import Commands, HostSession
-from .warden import Warden, Wardens
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -371,7 +371,7 @@ class Host(ABC):
 
         >>> host.interact()
         """
-        from .terminal import interact, local_size
+        from ._shell.terminal import interact, local_size
 
         self._require_sessions()
         deadline = self._deadline(None)
@@ -381,7 +381,7 @@ class Host(ABC):
     @contextmanager
     def _terminal(self, term: str, size: tuple[int, int], deadline: Deadline) -> Iterator[Channel]:
         """A shell for a person; all that is started from it ends with the block."""
-        from .terminal import LoginEnvironment
+        from ._shell.terminal import LoginEnvironment
 
         warden = self._wardens.present(deadline)
         session = new_nonce()
@@ -431,7 +431,7 @@ class Host(ABC):
 
         >>> host.put(["app.conf", "data"], "/etc/app").check()
         """
-        from . import transfer
+        from ._transfer import transfer
 
         with self._in_flight(self._deadline(None)) as deadline:
             return transfer.put(self, src_files, dest_dir, mode=mode, times=times, progress=progress, deadline=deadline)
@@ -450,7 +450,7 @@ class Host(ABC):
 
         >>> host.get("/var/log/app.log", "logs").check()
         """
-        from . import transfer
+        from ._transfer import transfer
 
         with self._in_flight(self._deadline(None)) as deadline:
             return transfer.get(self, src_files, dest_dir, times=times, progress=progress, deadline=deadline)

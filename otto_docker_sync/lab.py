@@ -13,17 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
-from .compose_files import ComposeDirectory
+from ._shell.oneshot import command_text
+from ._stack.compose_files import ComposeDirectory
+from ._stack.stack import Stack, StackContainer, docker_command
 from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout, cancellation, timeout_seconds
 from .docker_host import DockerContainerHost
 from .errors import ComposeError, ConfigError, SessionBusy
 from .host import Host
-from .oneshot import command_text
 from .project import Project as Project
 from .project import compose_project_name, nearest
 from .result import Command, CommandResult
 from .session import Turn
-from .stack import Stack, StackContainer, docker_command
 
 if TYPE_CHECKING:
     from typing_extensions import Self

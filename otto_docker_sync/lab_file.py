@@ -16,13 +16,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from ._ssh.config import SSHOptions
+from ._telnet.options import TelnetOptions
 from .errors import ConfigError
 from .host import Host
 from .local_host import LocalHost
 from .project import NAME, SERVICE, Project, nearest
 from .secret import Secret, noted
-from .ssh_config import SSHOptions
-from .telnet_options import TelnetOptions
 from .unix_host import UnixHost
 
 if sys.version_info >= (3, 11):

@@ -7,10 +7,10 @@ import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .channel import SIZE, Channel
+from ._channel.base import SIZE, Channel
+from ._channel.local import LocalChannel, reap
 from .deadline import Deadline, Timeout
 from .host import Host
-from .local import LocalChannel, reap
 
 REAP_TIME = 1.0
 """Seconds that processes get to end when the host is closed."""

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Union, overload
 
-from .capture import Capture, Sink
-from .channel import KILL_STATUS, WRITE_POLL
+from ._channel.base import KILL_STATUS, WRITE_POLL
+from ._shell.capture import Capture, Sink
+from ._shell.matcher import Matcher, Responder, compile_patterns
+from ._shell.oneshot import Outcome
+from ._shell.shell import KILL_TIME, Shell, ShellEnded, typed
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .errors import ConnectionLost, ExpectTimeout, SessionBusy, SessionClosed
-from .matcher import Matcher, Responder, compile_patterns
-from .oneshot import Outcome
 from .result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, shorten
-from .shell import KILL_TIME, Shell, ShellEnded, typed
 
 if TYPE_CHECKING:
     from .aio import AsyncSession

@@ -6,13 +6,13 @@ import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
-from .channel import SIZE, Channel
+from ._channel.base import SIZE, Channel
+from ._ssh.connections import Connections, SSHOptions
+from ._telnet.options import TelnetOptions
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
 from .host import Host
 from .secret import Secret, noted, revealed
-from .ssh import Connections, SSHOptions
-from .telnet_options import TelnetOptions
 
 ID_FORBIDDEN = frozenset(" \t\r\n\0/")
 
@@ -125,7 +125,7 @@ class UnixHost(Host):
         if tags:
             argv = ["env", *(f"{name}={value}" for name, value in tags.items()), *argv]
         if self.term == "telnet":
-            from .telnet import TelnetChannel
+            from ._telnet.channel import TelnetChannel
 
             return TelnetChannel.open(
                 self.host,

@@ -24,13 +24,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otto_docker_sync._sandbox import Docker, Sshd, Workspace
-from tests.lab.account import Account
-from tests.lab.compose import Compose, install_compose
-from tests.lab.containers import Container
-from tests.lab.guard import Snapshot, Watched, leftovers
-from tests.lab.lab import WORKSPACE, Lab
-from tests.lab.proxy import Proxy
-from tests.lab.telnetd import Telnetd
+from tests.rig.account import Account
+from tests.rig.compose import Compose, install_compose
+from tests.rig.containers import Container
+from tests.rig.guard import Snapshot, Watched, leftovers
+from tests.rig.proxy import Proxy
+from tests.rig.rig import WORKSPACE, Lab
+from tests.rig.telnetd import Telnetd
 
 if TYPE_CHECKING:
     from otto_docker_sync import DockerContainerHost, UnixHost

@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 
-from ..channel import Channel
+from .._channel.base import Channel
+from .._ssh.connections import Connections
 from ..deadline import Deadline, DeadlineExpired
 from ..docker_host import DockerContainerHost
 from ..errors import AuthenticationError, HostKeyError, OttoError
 from ..host import Host
 from ..result import CommandResult, shorten
-from ..ssh import Connections
 from ..unix_host import UnixHost
 
 SLOW_START = 0.05

@@ -5,8 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from .._ssh.connections import SSHOptions
 from ..docker_host import DockerContainerHost
-from ..ssh import SSHOptions
 from ..unix_host import UnixHost
 
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Union
 
+from .._ssh.config import SSHOptions
 from ..deadline import Cancellation, Timeout, cancellation
 from ..host import Host
 from ..logs import mask
 from ..result import CommandResult
-from ..ssh_config import SSHOptions
 
 try:
     from robot.api.types import Secret

@@ -9,11 +9,11 @@ from typing import Any
 from robot.api import logger
 from robot.api.deco import keyword
 
+from .._ssh.config import HostKeyPolicy, SSHOptions
 from ..docker_host import DockerContainerHost
 from ..errors import ConfigError
 from ..host import Host
 from ..lab import Lab
-from ..ssh_config import HostKeyPolicy, SSHOptions
 from ..unix_host import UnixHost
 from ._connection import Connection, HostRef, SecretText, revealed
 

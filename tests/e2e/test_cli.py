@@ -18,11 +18,11 @@ import pytest
 
 from otto_docker_sync._sandbox import Docker, Sshd
 from otto_docker_sync._sandbox.processes import pids
-from tests.lab.account import Account
-from tests.lab.compose import Compose
-from tests.lab.containers import Container, arguments
-from tests.lab.lab import Lab
-from tests.lab.telnetd import Telnetd
+from tests.rig.account import Account
+from tests.rig.compose import Compose
+from tests.rig.containers import Container, arguments
+from tests.rig.rig import Lab
+from tests.rig.telnetd import Telnetd
 
 OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
 API = "carrot.repo1.api"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.lab.lab import Lab
+from tests.rig.rig import Lab
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import Generic, TypeVar
 
 from otto_docker_sync._sandbox.processes import pids
-from tests.lab.containers import Container, arguments
+from tests.rig.containers import Container, arguments
 
 Value = TypeVar("Value")
 

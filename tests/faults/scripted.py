@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from otto_docker_sync.channel import SIZE, Channel, Chunk
+from otto_docker_sync._channel.base import SIZE, Channel, Chunk
+from otto_docker_sync._channel.local import LocalChannel
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
 from otto_docker_sync.errors import ConnectionLost
 from otto_docker_sync.host import Host
-from otto_docker_sync.local import LocalChannel
 
 NONCE = re.compile(rb"[0-9a-f]{16}")
 WARDEN_PROCESS = re.compile(rb"(/proc/|process )\d+")

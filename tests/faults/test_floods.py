@@ -13,7 +13,7 @@ import pytest
 
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync.errors import ConnectError, OttoError
-from tests.lab.containers import Container
+from tests.rig.containers import Container
 
 from .helpers import Call, running, until
 

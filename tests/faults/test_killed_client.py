@@ -11,8 +11,8 @@ from collections.abc import Callable
 import pytest
 
 from otto_docker_sync._sandbox import Sshd
-from tests.lab.account import Account
-from tests.lab.containers import Container
+from tests.rig.account import Account
+from tests.rig.containers import Container
 
 from .helpers import on_this_machine, running, until
 

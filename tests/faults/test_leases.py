@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otto_docker_sync._sandbox import Docker
+from otto_docker_sync._shell.scripts import leased
 from otto_docker_sync.deadline import Deadline
-from otto_docker_sync.scripts import leased
-from tests.lab.account import Account
-from tests.lab.containers import Container
+from tests.rig.account import Account
+from tests.rig.containers import Container
 
 from .helpers import on_this_machine, until
 

@@ -18,8 +18,8 @@ import pytest
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.processes import with_descendants
 from otto_docker_sync.errors import ForkError, OttoError
-from tests.lab.containers import Container, arguments
-from tests.lab.proxy import Proxy
+from tests.rig.containers import Container, arguments
+from tests.rig.proxy import Proxy
 
 from .helpers import Call, running, until
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otto_docker_sync.errors import ContainerNotRunning, NoSuchContainer
-from tests.lab.account import Account
-from tests.lab.containers import Container
-from tests.lab.proxy import Proxy
+from tests.rig.account import Account
+from tests.rig.containers import Container
+from tests.rig.proxy import Proxy
 
 from .helpers import Call, on_this_machine, running, until
 

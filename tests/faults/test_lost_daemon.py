@@ -13,8 +13,8 @@ import pytest
 from otto_docker_sync._sandbox import Docker, Sshd, Workspace, docker_for, import_image
 from otto_docker_sync._sandbox.processes import alive, start_daemon, stop_daemon, wait_ready
 from otto_docker_sync.errors import ContainerNotRunning, DockerUnavailable
-from tests.lab.containers import Container
-from tests.lab.lab import Lab
+from tests.rig.containers import Container
+from tests.rig.rig import Lab
 
 from .helpers import Call, running, until
 

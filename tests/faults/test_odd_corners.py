@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otto_docker_sync._shell.scripts import REAP
 from otto_docker_sync.errors import ConfigError, SessionClosed
-from otto_docker_sync.scripts import REAP
-from tests.lab.containers import Container
+from tests.rig.containers import Container
 
 from .helpers import Call, running, until
 

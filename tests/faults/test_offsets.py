@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync.channel import Channel
+from otto_docker_sync._channel.base import Channel
+from otto_docker_sync._channel.local import LocalChannel
+from otto_docker_sync._shell.warden import START_TIME
 from otto_docker_sync.errors import ConnectError, ExpectTimeout, OttoError
-from otto_docker_sync.local import LocalChannel
 from otto_docker_sync.result import CommandResult
-from otto_docker_sync.warden import START_TIME
 
 from .scripted import (
     Clock,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.lab.containers import Container
+from tests.rig.containers import Container
 
 from .helpers import Call, running, until
 

@@ -26,8 +26,8 @@ from otto_docker_sync import (
     UnsupportedParentError,
 )
 from otto_docker_sync.host import Host
-from tests.lab.containers import Container
-from tests.lab.lab import Lab
+from tests.rig.containers import Container
+from tests.rig.rig import Lab
 
 MACHINES = ["local", "ssh", "ssh+hop", "ssh+2 hops", "telnet"]
 CONTAINERS = ["busybox on ssh", "dash on ssh", "bash on ssh", "dash on ssh+hop", "bash on ssh+2 hops"]

@@ -12,9 +12,9 @@ import pytest
 
 from otto_docker_sync import DockerContainerHost, DockerUnavailable, NoSuchContainer, UnixHost
 from otto_docker_sync._sandbox import Docker
-from tests.lab.account import Account
-from tests.lab.containers import Container
-from tests.lab.lab import Lab
+from tests.rig.account import Account
+from tests.rig.containers import Container
+from tests.rig.rig import Lab
 
 SUDO = ("sudo", "-n", "docker")
 RELAY = """

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from otto_docker_sync._sandbox import Sshd
-from tests.lab.containers import Container
-from tests.lab.person import Person
-from tests.lab.proxy import Proxy
-from tests.lab.telnetd import Telnetd
+from tests.rig.containers import Container
+from tests.rig.person import Person
+from tests.rig.proxy import Proxy
+from tests.rig.telnetd import Telnetd
 
 PROGRAM = """
 import json, os, sys, termios, threading

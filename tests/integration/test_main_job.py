@@ -32,7 +32,7 @@ from otto_docker_sync import (
 )
 from otto_docker_sync.deadline import Deadline
 from tests.faults.helpers import until
-from tests.lab.containers import Container
+from tests.rig.containers import Container
 
 Made = Callable[..., Container]
 Hosts = Callable[..., DockerContainerHost]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from otto_docker_sync import DockerContainerHost
-from tests.lab.containers import Container
+from tests.rig.containers import Container
 
 ATTEMPTS = 8
 

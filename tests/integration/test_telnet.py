@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from otto_docker_sync import AuthenticationError, ConfigError, ConnectError, ConnectionLost, TelnetOptions, UnixHost
+from otto_docker_sync._telnet.channel import TelnetChannel
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
-from otto_docker_sync.telnet import TelnetChannel
-from tests.lab.proxy import Proxy
-from tests.lab.telnetd import Telnetd
+from tests.rig.proxy import Proxy
+from tests.rig.telnetd import Telnetd
 
 Open = Callable[..., TelnetChannel]
 

@@ -9,11 +9,12 @@ import subprocess
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from otto_docker_sync.framing import Begin, End, Prompt, Section, SessionFrame, quoted_lines
+from otto_docker_sync._channel.markers import BeginMarker, EndMarker
+from otto_docker_sync._shell.framing import Prompt, Section, SessionFrame, quoted_lines
 
-BEGIN = Begin("b0b0b0b0", "e1e1e1e1")
-END = End(b"<aaaa:bbbb:")
-PROMPT_END = End(b"<cccc:", b":7>")
+BEGIN = BeginMarker("b0b0b0b0", "e1e1e1e1")
+END = EndMarker(b"<aaaa:bbbb:")
+PROMPT_END = EndMarker(b"<cccc:", b":7>")
 
 LOOK_ALIKES = [
     b"<aaaa:bbbb:",
@@ -59,7 +60,7 @@ def test_any_split_gives_the_same_output_status_and_rest(
 ) -> None:
     end = b"<aaaa:bbbb:%d>" % status if by_marker else b"<cccc:%d:7>" % status
     shown = (output.replace(b"\n", b"\r\n") if crlf else output) + end
-    stream = noise + BEGIN.shown + (b"\r\n" if crlf else b"\n") + shown + rest
+    stream = noise + BEGIN.output + (b"\r\n" if crlf else b"\n") + shown + rest
     section = new_section()
     assert follow(section, cut(stream, at)) == output
     assert (section.started, section.ended, section.retcode, section.crlf) == (True, True, status, crlf)
@@ -70,7 +71,7 @@ def test_any_split_gives_the_same_output_status_and_rest(
 @given(text, text, borders)
 def test_output_that_never_ends_is_neither_lost_nor_held_for_long(noise: bytes, output: bytes, at: list[int]) -> None:
     section = new_section()
-    stream = noise + BEGIN.shown + b"\r\n" + output.replace(b"\n", b"\r\n")
+    stream = noise + BEGIN.output + b"\r\n" + output.replace(b"\n", b"\r\n")
     shown = follow(section, cut(stream, at))
     assert not section.ended
     assert output.startswith(shown) and len(output) - len(shown) <= 40
@@ -83,14 +84,14 @@ def test_output_that_never_ends_is_neither_lost_nor_held_for_long(noise: bytes, 
 @given(st.binary(max_size=300), borders)
 def test_the_line_ends_of_a_terminal_are_undone_exactly(output: bytes, at: list[int]) -> None:
     section = new_section()
-    stream = BEGIN.shown + b"\r\n" + output.replace(b"\n", b"\r\n") + b"<aaaa:bbbb:0>"
+    stream = BEGIN.output + b"\r\n" + output.replace(b"\n", b"\r\n") + b"<aaaa:bbbb:0>"
     assert follow(section, cut(stream, at)) == output
 
 
 @given(st.binary(max_size=300), borders)
 def test_without_a_terminal_not_a_byte_is_changed(output: bytes, at: list[int]) -> None:
     section = new_section()
-    assert follow(section, cut(BEGIN.shown + b"\n" + output + b"<aaaa:bbbb:0>", at)) == output
+    assert follow(section, cut(BEGIN.output + b"\n" + output + b"<aaaa:bbbb:0>", at)) == output
 
 
 @given(text, text, statuses, borders)

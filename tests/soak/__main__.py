@@ -27,10 +27,10 @@ from otto_docker_sync import CommandResult, ConnectError, DockerContainerHost, O
 from otto_docker_sync._sandbox import Sshd, Workspace
 from otto_docker_sync._sandbox.processes import owner, pids, stat_fields, with_descendants
 from otto_docker_sync.host import Host
-from tests.lab.containers import Container, arguments
-from tests.lab.lab import WORKSPACE, Lab
-from tests.lab.memory import free_size
-from tests.lab.proxy import Proxy
+from tests.rig.containers import Container, arguments
+from tests.rig.memory import free_size
+from tests.rig.proxy import Proxy
+from tests.rig.rig import WORKSPACE, Lab
 
 HANG = 90.0
 """Seconds after which a call counts as hung; the longest that any is given is a third of that."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync.compose_files import ComposeDirectory, DockerIgnore
+from otto_docker_sync._stack.compose_files import ComposeDirectory, DockerIgnore
 from otto_docker_sync.errors import ConfigError
 
 Pack = Callable[..., dict[str, bytes]]

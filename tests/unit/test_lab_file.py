@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from otto_docker_sync._ssh.config import SSHOptions
+from otto_docker_sync._telnet.options import TelnetOptions
 from otto_docker_sync.errors import ConfigError
 from otto_docker_sync.lab import Lab
 from otto_docker_sync.lab_file import HostTable, TelnetTable
 from otto_docker_sync.local_host import LocalHost
 from otto_docker_sync.secret import revealed
-from otto_docker_sync.ssh_config import SSHOptions
-from otto_docker_sync.telnet_options import TelnetOptions
 from otto_docker_sync.unix_host import UnixHost
 
 Load = Callable[[str], Lab]

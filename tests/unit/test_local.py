@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync import local
-from otto_docker_sync.channel import Chunk
+from otto_docker_sync._channel import local
+from otto_docker_sync._channel.base import Chunk
+from otto_docker_sync._channel.local import LocalChannel, reap
 from otto_docker_sync.deadline import Cancellation, Deadline, DeadlineExpired, cancellation
 from otto_docker_sync.errors import ConfigError
-from otto_docker_sync.local import LocalChannel, reap
 
 
 def soon() -> Deadline:

@@ -8,8 +8,8 @@ from typing import Any
 import pexpect
 import pytest
 
+from otto_docker_sync._shell.matcher import LIMIT, WINDOW, Matcher, Responder, TextStream, Wanted, compile_patterns
 from otto_docker_sync.errors import ConfigError
-from otto_docker_sync.matcher import LIMIT, WINDOW, Matcher, Responder, TextStream, Wanted, compile_patterns
 
 
 class CountingMatcher(Matcher):

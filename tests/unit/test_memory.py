@@ -12,10 +12,10 @@ SIZE, PIECES, THREADS, KEPT = 600, 1000, 24, 10
 PROGRAM = f"""
 import socket, threading
 from otto_docker_sync.deadline import Deadline
-from otto_docker_sync.local import LocalChannel
-from otto_docker_sync.ssh_link import _READ_SIZE
-from otto_docker_sync.tcp import SocketStream
-from tests.lab.memory import heap_size
+from otto_docker_sync._channel.local import LocalChannel
+from otto_docker_sync._ssh.link import _READ_SIZE
+from otto_docker_sync._channel.tcp import SocketStream
+from tests.rig.memory import heap_size
 
 def connection():
     near, far = socket.socketpair()

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from otto_docker_sync import ssh_link
-from otto_docker_sync.ssh_link import Link
-from otto_docker_sync.tcp import SocketStream
+from otto_docker_sync._channel.tcp import SocketStream
+from otto_docker_sync._ssh import link as ssh_link
+from otto_docker_sync._ssh.link import Link
 
 
 @pytest.fixture

@@ -13,17 +13,17 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import logs
+from otto_docker_sync._channel.local import LocalChannel, reap
+from otto_docker_sync._shell.terminal import Recording, interact
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import ConfigError
-from otto_docker_sync.local import LocalChannel, reap
-from otto_docker_sync.terminal import Recording, interact
-from tests.lab.person import Person
+from tests.rig.person import Person
 
 PROGRAM = """
 import os, sys, termios, signal, threading
-from otto_docker_sync.local import LocalChannel
+from otto_docker_sync._channel.local import LocalChannel
 from otto_docker_sync.errors import OttoError
-from otto_docker_sync.terminal import interact, local_size
+from otto_docker_sync._shell.terminal import interact, local_size
 def modes():
     return termios.tcgetattr(0) if os.isatty(0) else None
 before, handler = modes(), signal.getsignal(signal.SIGWINCH)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync import Status, TransferResult, transfer
-from otto_docker_sync.channel import Channel
+from otto_docker_sync import Status, TransferResult
+from otto_docker_sync._channel.base import Channel
+from otto_docker_sync._transfer import transfer
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import OttoError
 from tests.faults.scripted import Clock, Fault, Recording, RecordingChannel, ScriptedChannel, TestHost, asked_by

@@ -16,8 +16,8 @@ import pytest
 
 from otto_docker_sync import Lab, UnixHost
 from otto_docker_sync._sandbox import Docker, Sshd
-from tests.lab.compose import Compose
-from tests.lab.lab import Lab as Parts
+from tests.rig.compose import Compose
+from tests.rig.rig import Lab as Parts
 
 LAB = """
 name = "bench"

@@ -28,8 +28,8 @@ from otto_docker_sync import (
 )
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync.deadline import Cancellation, cancellation
-from tests.lab.lab import Lab as Parts
-from tests.lab.telnetd import Telnetd
+from tests.rig.rig import Lab as Parts
+from tests.rig.telnetd import Telnetd
 
 from .conftest import Bench
 

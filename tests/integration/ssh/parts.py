@@ -10,10 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._sandbox import Sshd
-from otto_docker_sync.channel import Channel
+from otto_docker_sync._ssh.connections import Connections, SSHOptions
 from otto_docker_sync.deadline import Deadline
-from otto_docker_sync.ssh import Connections, SSHOptions
 
 
 class Ended(NamedTuple):

@@ -13,16 +13,16 @@ from collections.abc import Callable
 
 import pytest
 
-from otto_docker_sync import ssh_link
+from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.processes import with_descendants
-from otto_docker_sync.channel import Channel
+from otto_docker_sync._ssh import link as ssh_link
+from otto_docker_sync._ssh.connections import Connections
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
 from otto_docker_sync.errors import ConnectError, ConnectionLost, ForkError
-from otto_docker_sync.ssh import Connections
 from tests.integration.ssh.parts import InThread, drain, read_until, run
-from tests.lab.containers import arguments
-from tests.lab.proxy import Proxy
+from tests.rig.containers import arguments
+from tests.rig.proxy import Proxy
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]
@@ -206,7 +206,7 @@ class TestClose:
         options = connections._options
         code = f"""
 import os, signal, sys
-from otto_docker_sync.ssh import Connections, SSHOptions
+from otto_docker_sync._ssh.connections import Connections, SSHOptions
 from otto_docker_sync.deadline import Deadline
 options = SSHOptions(identity_file={str(options.identity_file)!r}, known_hosts={str(options.known_hosts)!r},
                      config_file="", allow_agent=False)

@@ -15,12 +15,12 @@ import pytest
 
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.sshd import free_port, make_key
+from otto_docker_sync._ssh.connections import Connections, SSHOptions
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import AuthenticationError, ConfigError, ConnectError, ConnectionLost, HostKeyError
-from otto_docker_sync.ssh import Connections, SSHOptions
 from tests.integration.ssh.parts import InThread, run, ssh_agent
-from tests.lab.account import Account
-from tests.lab.proxy import Proxy
+from tests.rig.account import Account
+from tests.rig.proxy import Proxy
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]

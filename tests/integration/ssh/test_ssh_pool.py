@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from otto_docker_sync import ssh_pool
+from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._sandbox import Sshd
-from otto_docker_sync.channel import Channel
+from otto_docker_sync._ssh import pool as ssh_pool
+from otto_docker_sync._ssh.connections import Connections
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import AuthenticationError, ConnectError
-from otto_docker_sync.ssh import Connections
 from tests.integration.ssh.parts import InThread, drain, read_until, run
-from tests.lab.proxy import Proxy
+from tests.rig.proxy import Proxy
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]

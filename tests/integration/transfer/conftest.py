@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import DockerContainerHost, LocalHost, UnixHost
-from tests.lab.containers import Container
-from tests.lab.lab import Lab
+from tests.rig.containers import Container
+from tests.rig.rig import Lab
 
 from .places import Place, place_in
 

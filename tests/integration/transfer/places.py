@@ -12,7 +12,7 @@ from pathlib import Path
 
 from otto_docker_sync import DockerContainerHost, LocalHost, UnixHost
 from otto_docker_sync.host import Host
-from tests.lab.containers import Container
+from tests.rig.containers import Container
 
 AnyHost = Host | UnixHost | LocalHost | DockerContainerHost
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import DockerContainerHost, LocalHost, NoSuchContainer, Status
-from tests.lab.containers import Container
+from tests.rig.containers import Container
 
 from .places import Place, inside, make_tree, picture
 

@@ -15,10 +15,10 @@ import pytest
 
 from otto_docker_sync import DockerContainerHost, Status, UnixHost
 from otto_docker_sync._sandbox import Sshd
-from tests.lab.account import Account
-from tests.lab.containers import Container
-from tests.lab.lab import Lab
-from tests.lab.telnetd import Telnetd
+from tests.rig.account import Account
+from tests.rig.containers import Container
+from tests.rig.rig import Lab
+from tests.rig.telnetd import Telnetd
 
 from .places import NAMES, NOT_UTF8, Place, inside, make_tree, picture
 

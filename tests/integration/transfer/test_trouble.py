@@ -20,10 +20,10 @@ import pytest
 from otto_docker_sync import DockerContainerHost, FileProgress, LocalHost, Status, UnixHost
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync.deadline import Cancellation, cancellation
-from tests.lab.account import Account
-from tests.lab.containers import Container
-from tests.lab.lab import Lab
-from tests.lab.proxy import Proxy
+from tests.rig.account import Account
+from tests.rig.containers import Container
+from tests.rig.proxy import Proxy
+from tests.rig.rig import Lab
 
 from .places import AnyHost, Place, inside, picture
 

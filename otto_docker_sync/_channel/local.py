@@ -1,0 +1,208 @@
+"""Processes of this machine as channels: pipes, or a terminal of their own."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import struct
+import subprocess
+import sys
+import termios
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+
+from ..deadline import Deadline
+from ..errors import ConfigError, ConnectError
+from .base import Channel, Chunk
+from .descriptors import Descriptors, pipe, select
+
+READ_LIMIT = 1 << 20
+LOOK_AGAIN = 0.02
+"""Seconds between two looks at a process, where the system has no handle to wait for its end with."""
+
+# Popen makes the child the leader of a new session without code of ours between fork and exec (unsafe where there are
+# threads). A session leader that opens a terminal, as the second shell does, gets it as its controlling one.
+# A program that is not there is told of as a remote shell does: on stderr, with status 127.
+WITH_PIPES = 'exec "$@"'
+WITH_TTY = 'exec <>"$0" >&0 2>&0; exec "$@"'
+
+_leaving: set[subprocess.Popen[bytes]] = set()
+"""Processes whose channel was closed before they ended."""
+
+
+class LocalChannel(Channel):
+    """A program of this machine.
+
+    It owns the process's pipes or terminal. `close` does as sshd does: the terminal hangs up, or stdin ends, and the
+    process is left to itself. It is collected when the next channel opens, or by `reap`.
+
+    >>> channel = LocalChannel(["uname", "-n"])
+    >>> channel.read(Deadline.after(1)).out
+    b'workbench\\n'
+    >>> channel.close()
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        *,
+        tty: bool = False,
+        term: str = "dumb",
+        size: tuple[int, int] = (80, 24),
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        reap(Deadline.grace(0))
+        self.tty = tty
+        self._descriptors = Descriptors()
+        self._label = shlex.join(argv)[:80]
+        with ExitStack() as undo, ExitStack() as theirs:
+            undo.callback(self._descriptors.close)
+            ours = self._descriptors.owned
+            environ = {**os.environ, **(env or {})}
+            if tty:
+                self._stdin, slave = os.openpty()
+                ours.callback(os.close, self._stdin)
+                theirs.callback(os.close, slave)
+                _set_size(self._stdin, size)
+                for stale in ("COLUMNS", "LINES"):
+                    environ.pop(stale, None)
+                environ["TERM"] = term
+                self._outputs = [self._stdin]
+                launch, stdio = [WITH_TTY, os.ttyname(slave)], (slave, slave, slave)
+            else:
+                stdin, self._stdin = pipe(theirs, ours)
+                out, stdout = pipe(ours, theirs)
+                err, stderr = pipe(ours, theirs)
+                self._outputs = [out, err]
+                launch, stdio = [WITH_PIPES, "sh"], (stdin, stdout, stderr)
+            self._process = _start(["/bin/sh", "-c", *launch, *argv], environ, stdio)
+            ours.callback(_leave, self._process)
+            undo.pop_all()
+        self._reading = list(self._outputs)
+        self._writing = True
+        for fd in (self._stdin, *self._outputs):
+            os.set_blocking(fd, False)
+
+    def __repr__(self) -> str:
+        return f"<LocalChannel {self._label!r} pid={self._process.pid}{' closed' if self._descriptors.closed else ''}>"
+
+    def read(self, deadline: Deadline) -> Chunk:
+        with self._descriptors.using(deadline) as usable:
+            while usable and self._reading and not self._descriptors.closed:
+                ready = self._descriptors.wait(deadline.remaining(), self._reading)
+                if not ready:
+                    deadline.check()
+                pieces = [self._drain(fd) if fd in ready else b"" for fd in self._outputs]
+                if any(pieces):
+                    return Chunk(*pieces)
+        return Chunk()
+
+    def write_some(self, data: bytes) -> int:
+        with self._descriptors.using() as usable:
+            if usable and self._writing:
+                try:
+                    return os.write(self._stdin, data)
+                except BlockingIOError:
+                    return 0
+                except OSError:  # nobody reads any more; the output tells why
+                    pass
+        return len(data)
+
+    def write_eof(self) -> None:
+        with self._descriptors.using() as usable:
+            if usable and self._writing and not self.tty:
+                self._writing = False
+                # The number stays ours until all is closed, so that nobody is given it meanwhile.
+                with open(os.devnull) as nothing:
+                    os.dup2(nothing.fileno(), self._stdin, inheritable=False)
+
+    def resize(self, columns: int, rows: int) -> None:
+        with self._descriptors.using() as usable:
+            if usable and self.tty:
+                _set_size(self._stdin, (columns, rows))
+
+    def exit_status(self, deadline: Deadline) -> int | None:
+        with self._descriptors.using(deadline) as usable, ExitStack() as undo:
+            handle: list[int] = []
+            while (status := self._process.poll()) is None and usable and not self._descriptors.closed:
+                deadline.check()
+                handle = handle or _end_of(self._process, undo)
+                self._descriptors.wait((deadline if handle else deadline.at_most(LOOK_AGAIN)).remaining(), handle)
+        return status if status is None or status >= 0 else 128 - status
+
+    def pause(self, deadline: Deadline) -> None:
+        with self._descriptors.using(deadline) as usable:
+            if usable and self._writing:
+                self._descriptors.pause(deadline.remaining(), [self._stdin])
+
+    def close(self) -> None:
+        self._descriptors.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_descriptors"):
+            self.close()
+
+    def _drain(self, fd: int) -> bytes:
+        """All that is there; at the end of the stream nothing, and it is not read again."""
+        data, piece = bytearray(), memoryview(bytearray(65536))
+        try:
+            while len(data) < READ_LIMIT:
+                size = os.readv(fd, [piece])
+                if not size:
+                    break
+                data += piece[:size]
+            else:
+                return bytes(data)
+        except BlockingIOError:
+            return bytes(data)
+        except OSError:  # EIO: nobody has the terminal open any more
+            pass
+        if not data:
+            self._reading.remove(fd)
+        return bytes(data)
+
+
+def reap(deadline: Deadline) -> None:
+    """Collect the processes that closed channels left behind; until `deadline`, wait for those that still run.
+
+    >>> reap(Deadline.grace(0.5))
+    """
+    for process in list(_leaving):
+        with ExitStack() as undo:
+            handle: list[int] = []
+            while process.poll() is None and not deadline.expired:
+                handle = handle or _end_of(process, undo)
+                select((deadline if handle else deadline.at_most(LOOK_AGAIN)).remaining(), handle)
+        if process.returncode is not None:
+            _leaving.discard(process)
+
+
+def _start(argv: Sequence[str], environ: Mapping[str, str], stdio: tuple[int, int, int]) -> subprocess.Popen[bytes]:
+    stdin, stdout, stderr = stdio
+    try:
+        return subprocess.Popen(argv, stdin=stdin, stdout=stdout, stderr=stderr, env=environ, start_new_session=True)
+    except OSError as error:
+        raise ConnectError(f"this machine cannot start {shlex.join(argv[4:])[:200]}: {error}") from error
+    except ValueError as error:
+        raise ConfigError(f"this machine cannot start {shlex.join(argv[4:])[:200]!r}: {error}") from error
+
+
+def _leave(process: subprocess.Popen[bytes]) -> None:
+    if process.poll() is None:
+        _leaving.add(process)
+
+
+def _end_of(process: subprocess.Popen[bytes], undo: ExitStack) -> list[int]:
+    """A descriptor that becomes readable when the process ends, where the system has such a thing."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            handle = os.pidfd_open(process.pid)
+            undo.callback(os.close, handle)
+            return [handle]
+    return []
+
+
+def _set_size(fd: int, size: tuple[int, int]) -> None:
+    columns, rows = size
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

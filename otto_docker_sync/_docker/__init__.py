@@ -1,0 +1,1 @@
+"""The docker client on a parent."""

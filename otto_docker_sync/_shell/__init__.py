@@ -1,0 +1,1 @@
+"""Commands in remote shells: frames, sessions, oneshots."""

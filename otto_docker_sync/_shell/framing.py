@@ -1,0 +1,269 @@
+"""The wrapping of a command, so that its output, its end and its exit status are told from everything else.
+
+The plan. A *section* of a byte stream begins at a marker, and ends at a marker that carries the exit status. Markers
+hold a nonce made for this one command, and the shell puts them together from two halves, so that the echo of the text
+that prints a marker never looks like one. What comes in front of a section (echo, prompts, banners, docker's warnings)
+is dropped.
+
+On a session's shell the command travels as quoted data in short lines (a tty's canonical line ends at 4,095 bytes,
+ash's line editor at 1,022), and runs by ``eval``: a comment, ``&``, a heredoc or a syntax error cannot reach the end
+marker. A second end is the prompt, which shows the number of the command and its status: it comes also when a syntax
+error, ``set -u`` or Ctrl-C makes the shell drop the rest of its line.
+
+Nothing here does I/O. Each byte is looked at a bounded number of times, and at most one marker is held back.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .._channel.markers import DIGITS, BeginMarker, EndMarker, encode_command, new_nonce
+
+LINE_LIMIT = 900
+"""Bytes of one line of an upload: below ash's 1,022 with room for what stands around the data."""
+
+TTY_QUEUE = 2048
+"""Bytes, of some 4,000 that a tty queues, up to which a command goes up without waiting for the shell to take it."""
+
+CERTAIN = 4
+"""Bytes of a marker that are no chance any more."""
+
+
+class Section:
+    """Cuts one command's output out of a stream of bytes.
+
+    `feed` returns the output that is certain so far. ``started`` and ``retcode`` (None until the end) tell the rest;
+    ``crlf`` is whether the tty turned each line end into ``\\r\\n``, which is undone, and ``rest`` what came after
+    the end. An end of `early_ends` counts without a begin, too.
+    """
+
+    def __init__(self, begin: BeginMarker, ends: tuple[EndMarker, ...], early_ends: tuple[EndMarker, ...] = ()) -> None:
+        self._begin = begin.output
+        self._ends = ends
+        self._end_pattern = re.compile(b"|".join(end.pattern for end in ends))
+        self._early_pattern = re.compile(b"|".join(end.pattern for end in early_ends)) if early_ends else None
+        self._longest = max(len(self._begin), *(len(end.prefix) + len(end.suffix) for end in ends)) + 24
+        self._buffer = b""
+        self.preamble = b""
+        self.started = False
+        self.crlf = False
+        self.retcode: int | None = None
+        self.end_shown = b""
+        self.rest = b""
+
+    @property
+    def ended(self) -> bool:
+        return self.retcode is not None
+
+    def feed(self, data: bytes) -> bytes:
+        self._buffer += data
+        if not self.started and not self.ended and not self._find_begin():
+            return b""
+        return self._body()
+
+    def finish(self) -> bytes:
+        """What is held back, when no more bytes will come; not the larger part of a marker that was cut off."""
+        if not self.started:
+            return b""
+        held, self._buffer = self._buffer, b""
+        marker = held.find(b"<")
+        if 0 <= marker < len(held) - CERTAIN:
+            held = held[:marker]
+        return held
+
+    def _find_begin(self) -> bool:
+        at = self._buffer.find(self._begin)
+        line_end = self._buffer.find(b"\n", at + len(self._begin), at + len(self._begin) + 2) if at >= 0 else -1
+        if line_end >= 0:
+            self._note_preamble(self._buffer[:at])
+            self.crlf = self._buffer[line_end - 1 : line_end] == b"\r"
+            self._buffer = self._buffer[line_end + 1 :]
+            self.started = True
+            return True
+        if at < 0 and self._early_pattern and (match := self._early_pattern.search(self._buffer)):
+            self._end_at(match)
+        elif at < 0:
+            self._note_preamble(self._buffer[: -self._longest])
+            self._buffer = self._buffer[-self._longest :]
+        return False
+
+    def _note_preamble(self, data: bytes) -> None:
+        self.preamble = (self.preamble + data)[-4096:]
+
+    def noise(self) -> bytes:
+        """The last bytes that came in front of the section: what went wrong, when it never began."""
+        return self.preamble if self.started else self.preamble + self._buffer
+
+    def _body(self) -> bytes:
+        if self.ended:
+            self.rest += self._buffer
+            self._buffer = b""
+            return b""
+        match = self._end_pattern.search(self._buffer)
+        if match:
+            output = self._buffer[: match.start()]
+            self._end_at(match)
+        else:
+            keep = self._held_back()
+            output, self._buffer = self._buffer[:keep], self._buffer[keep:]
+        return output.replace(b"\r\n", b"\n") if self.crlf else output
+
+    def _end_at(self, match: re.Match[bytes]) -> None:
+        self.retcode = int(next(group for group in match.groups() if group is not None))
+        self.end_shown = match[0]
+        self.rest = self._buffer[match.end() :]
+        self._buffer = b""
+
+    def _held_back(self) -> int:
+        """Where the bytes start that more bytes could make a marker, or a line end."""
+        buffer = self._buffer
+        at = buffer.rfind(b"<", max(0, len(buffer) - self._longest))
+        if at < 0 or not any(end.may_start_with(buffer[at:]) for end in self._ends):
+            at = len(buffer)
+        if self.crlf and buffer[at - 1 : at] == b"\r":
+            at -= 1
+        return at
+
+
+class SessionFrame(Section):
+    """One command on a session's shell: type ``upload``, and ``start`` when it is `uploaded`.
+
+    `serial` numbers the commands of the shell, `last` is the exit status that ``$?`` shows to this one, ``run_tag``
+    marks its processes.
+    """
+
+    def __init__(self, command: str | bytes, prompt: Prompt, serial: int, last: int = 0) -> None:
+        begin, first, second = BeginMarker(), new_nonce(), new_nonce()
+        by_prompt = prompt.end(serial)
+        super().__init__(begin, (EndMarker(f"<{first}:{second}:".encode()), by_prompt), (by_prompt,))
+        end_printf = f"\\command printf '<%s:%s:%d>' {first} {second} \"$__otto_r\""
+        self.run_tag = f"OTTO_RUN={begin.first}"
+        upload = [
+            prompt.assignment.encode() + b"\n",
+            # The frame's own trace is hidden, and would be quadratic; the user's is switched on again by eval.
+            b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
+            *quoted_lines(encode_command(command)),
+        ]
+        self._prompt_prefix = by_prompt.prefix
+        self._receipts: tuple[bytes, ...] = (b"",)
+        if sum(map(len, upload)) > TTY_QUEUE:
+            receipt = BeginMarker()
+            self._receipts = receipt.output, f":u{serial}>".encode()
+            upload.append(f"{{ __otto_n=u{serial}; {to_tty(receipt.command)}; }} 2>/dev/null\n".encode())
+        self.upload = b"".join(upload)
+        self.start = (
+            f"{{ __otto_n={serial}; \\export {self.run_tag}; {to_tty(begin.command)}; __otto_s {last} && :; }} "
+            '2>/dev/null; \\eval "$__otto_x$__otto_o"; '
+            f'{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s "$__otto_r" && :; }} 2>/dev/null\n'
+        ).encode()
+
+    @property
+    def prompt_follows(self) -> bool:
+        """Whether, after the end of the frame, its prompt is still to come."""
+        return not self.end_shown.startswith(self._prompt_prefix)
+
+    @property
+    def uploaded(self) -> bool:
+        """Whether the shell has taken the upload.
+
+        What is queued in front of a shell that stands still would run when it goes on, if Ctrl-C did not drop it; and
+        that drops only what the tty's queue holds.
+        """
+        noise = self.noise()
+        return any(receipt in noise for receipt in self._receipts)
+
+
+def to_tty(printf: str) -> str:
+    """The same on the terminal itself, wherever the user sent stdout; on stdout where there is no /dev/tty."""
+    return f"{printf} >/dev/tty || {printf}"
+
+
+class BetweenCommands(NamedTuple):
+    """What a session shows between commands: the text without its prompts, and the tail that more bytes could make one.
+
+    ``prompts`` is how many there were; ``at_prompt`` whether nothing follows the last: the shell waits for a line.
+    """
+
+    text: bytes
+    tail: bytes
+    prompts: int
+    at_prompt: bool
+
+
+class Prompt:
+    """The prompt of a session's shell: shows the exit status and the number of the command that ended.
+
+    One for the whole session, so that it still serves when the user makes PS1 readonly.
+    """
+
+    def __init__(self) -> None:
+        self._halves = new_nonce(), new_nonce()
+        self._prefix = f"<{''.join(self._halves)}:".encode()
+        self._shown = re.compile(re.escape(self._prefix) + rb"\d*:u?\d*>")
+
+    @property
+    def assignment(self) -> str:
+        first, second = self._halves
+        # A plain assignment to a readonly PS1 is an error at which a shell drops what it has read.
+        return f"""\\command eval 'PS1="<{first}""{second}:\\$?:\\$__otto_n>"' 2>/dev/null"""
+
+    def end(self, serial: int) -> EndMarker:
+        return EndMarker(self._prefix, f":{serial}>".encode())
+
+    def split(self, data: bytes) -> BetweenCommands:
+        """Take the prompts out of what a session shows between commands."""
+        ends = [match.end() for match in self._shown.finditer(data)]
+        prompts, at_prompt = len(ends), bool(ends) and ends[-1] == len(data)
+        text = self._shown.sub(b"", data)
+        at = text.rfind(b"<")
+        head = self._prefix
+        if at >= 0 and len(text) - at < len(head) + 24:
+            tail = text[at:]
+            partial = head.startswith(tail) or (
+                tail.startswith(head) and not tail[len(head) :].strip(DIGITS + b":u") and b">" not in tail
+            )
+            if partial:
+                return BetweenCommands(text[:at], tail, prompts, at_prompt)
+        return BetweenCommands(text, b"", prompts, at_prompt)
+
+
+def handshake(prompt: Prompt, environment: dict[str, str]) -> bytes:
+    """What a new shell is told, a line each, so that one that fails takes no other with it."""
+    lines = [
+        "stty -echo 2>/dev/null",
+        # Line editors echo, complete and cut what is typed.
+        "set +o emacs +o vi 2>/dev/null",
+        # Without it, busybox takes the end of a background job for the end of its input, and leaves.
+        "set -o ignoreeof 2>/dev/null",
+        "PS2=",
+        "__otto_n=0",
+        '__otto_s() { return "$1"; }',
+        prompt.assignment,
+        *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
+    ]
+    return b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines)
+
+
+def quoted_lines(data: bytes) -> Iterator[bytes]:
+    """Shell lines that collect `data` in ``__otto_o``, short enough for any tty.
+
+    Control bytes are typed behind a ^V, which keeps the tty from acting on them. A line end inside the quotes is a
+    line end of the tty, too.
+    """
+    line = bytearray()
+    for value in data:
+        # Not inside a UTF-8 character: some shells look at characters while they parse.
+        if len(line) >= LINE_LIMIT and (not 0x80 <= value < 0xC0 or len(line) > LINE_LIMIT + 4):
+            yield b"__otto_o=$__otto_o'" + bytes(line) + b"'\n"
+            line.clear()
+        if value == 0x27:
+            line += b"'\\''"
+        elif value == 0x0A or 0x20 <= value != 0x7F:
+            line.append(value)
+        else:
+            line += bytes((0x16, value))
+    if line:
+        yield b"__otto_o=$__otto_o'" + bytes(line) + b"'\n"

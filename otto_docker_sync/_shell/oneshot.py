@@ -1,0 +1,128 @@
+"""A command in a fresh process, whose whole tree ends when the client lets go of it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import monotonic
+
+from .._channel.base import Channel, ShellSource
+from .._channel.markers import BeginMarker, EndMarker, encode_command, new_nonce
+from ..deadline import Deadline, DeadlineExpired
+from ..errors import ConfigError, ConnectionLost
+from ..result import Command
+from .capture import Capture
+from .framing import Section
+from .scripts import loader, oneshot_script
+from .warden import START_TIME, never_started
+
+KILL_TIME = 2.0
+"""Seconds that the far end gets to end a command's tree."""
+
+
+@dataclass
+class Outcome:
+    """How a command ended, before it becomes a result. ``retcode`` None and a message: nobody knows."""
+
+    retcode: int | None = None
+    message: str = ""
+    timed_out: bool = False
+    session_ended: bool = False
+    new_session: bool = False
+
+    @classmethod
+    def out_of_time(cls, deadline: Deadline, when: str) -> Outcome:
+        """The time was over, or the call was cancelled."""
+        cancelled = deadline.cancelled
+        return cls(None, f"{cancelled or 'timed out'} {when}", timed_out=not cancelled)
+
+
+def command_text(command: Command) -> str:
+    """The command as text for a shell; a list becomes the words of one program's argv.
+
+    Raises `ConfigError` for what is neither.
+    """
+    if isinstance(command, str):
+        return command
+    if isinstance(command, Sequence) and command and all(isinstance(word, str) for word in command):
+        return shlex.join(command)
+    raise ConfigError(f"{command!r} is no command: give a text for the shell, or a list of at least one str as argv")
+
+
+def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture: Capture) -> Outcome:
+    """Run `command` and collect its output in `capture`.
+
+    The script travels over stdin, which stays open as the lease. Marks on both streams tell the command's own output
+    and status from whatever docker, sshd and start-up files have to say. Raises what `ShellSource._explain` makes of
+    it when the command could not be started.
+    """
+    text = command_text(command)
+    script = encode_command(text if isinstance(command, str) else f"exec {text}")
+    nonce, begin, end = new_nonce(), BeginMarker(), new_nonce()
+    exports = "".join(f"export {name}={shlex.quote(value)}; " for name, value in host._environment().items())
+    started_at = monotonic()
+    channel = host._open_shell(["-c", loader(nonce)], tags={"OTTO_TAG": nonce}, deadline=deadline)
+    capture.apart = not channel.tty
+    sections = [Section(begin, (EndMarker(f"<{end}:".encode()),)) for _ in range(1 if channel.tty else 2)]
+    try:
+        channel.write(oneshot_script(nonce, begin, end, script, exports, channel.tty), deadline)
+        ended = _collect(channel, sections, deadline, capture)
+    except DeadlineExpired:
+        _end_tree(channel)
+        if not deadline.expired:
+            raise never_started(host.id) from None
+        return Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
+    except ConnectionLost as error:
+        return Outcome(None, f"the outcome is unknown: {error}")
+    except BaseException:
+        _end_tree(channel)
+        raise
+    finally:
+        channel.close()
+    if ended:
+        return Outcome(sections[0].retcode)
+    return _ended_early(host, channel, sections, started_at)
+
+
+def _collect(channel: Channel, sections: list[Section], deadline: Deadline, capture: Capture) -> bool:
+    """Read until each stream has shown its end (True), or the channel has ended."""
+    start_limit = deadline.at_most(START_TIME)
+    try:
+        while not all(section.ended for section in sections):
+            chunk = channel.read(deadline if any(section.started for section in sections) else start_limit)
+            if chunk.ended:
+                return False
+            for index, section in enumerate(sections):
+                capture.add(section.feed(chunk[index]), index)
+        return True
+    finally:
+        for index, section in enumerate(sections):
+            capture.add(section.finish(), index)
+
+
+def _end_tree(channel: Channel) -> None:
+    """Give up the lease, and wait for the far end to have done its work."""
+    deadline = Deadline.grace(KILL_TIME)
+    try:
+        channel.write_eof()
+        while not channel.read(deadline).ended:
+            pass
+    except (DeadlineExpired, ConnectionLost):
+        pass
+
+
+def _ended_early(host: ShellSource, channel: Channel, sections: list[Section], started_at: float) -> Outcome:
+    grace = Deadline.grace(10)
+    try:
+        status = channel.exit_status(grace)
+    except (DeadlineExpired, ConnectionLost):
+        status = None
+    if not any(section.started for section in sections):
+        noise = [section.noise() for section in sections] + [b""]
+        raise host._explain(noise[0], noise[1], status, grace)
+    what = host._obituary(started_at, grace)
+    if what:
+        return Outcome(None, f"the outcome is unknown: {what}")
+    how = "without saying how" if status is None else f"with status {status}"
+    return Outcome(None, f"the outcome is unknown: the shell around the command ended early, {how}")

@@ -1,0 +1,336 @@
+"""The user's terminal, given to a process at the far end."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import select as _select
+import shlex
+import signal
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from io import UnsupportedOperation
+from time import monotonic, time
+from typing import IO, Any
+
+from .._channel.base import WRITE_POLL, Channel
+from .._channel.descriptors import Descriptors, select
+from .._channel.markers import BeginMarker, new_nonce
+from ..deadline import Cancellation, Deadline, DeadlineExpired
+from ..errors import ConfigError, ConnectionLost
+from ..logs import Masker
+from .scripts import loader
+
+ESCAPE = b"\x1d"
+END_OF_INPUT = b"\x04"
+EMPTY_LINE = b"\x15"
+EOF_AGAIN = 1.0
+"""Seconds after which an end of input is typed again, at the start of a line: a line editor that was just starting
+takes the first one for some other character."""
+TYPED_AHEAD = 65536
+"""Bytes that wait for the far end to take them; beyond that the keyboard waits, too."""
+STATUS_TIME = 5.0
+
+
+def interact(
+    channel: Channel,
+    *,
+    stdin: IO[Any] | None = None,
+    stdout: IO[Any] | None = None,
+    escape: bytes = ESCAPE,
+    transcript: str | os.PathLike[str] | None = None,
+) -> int | None:
+    """Give the user's terminal to the process of `channel` until it ends, or until the user types `escape`.
+
+    Returns the process's exit status, None when the user left before it ended. Where `stdin` is no terminal, its bytes
+    are typed, then ^D. `transcript` is a file to record the output to, as asciinema v2. The terminal is restored in
+    any case; where nobody else handles SIGTERM and SIGHUP, they end the call with `SystemExit`. Raises
+    `ConnectionLost`; the channel is left open.
+
+    Any thread may call; in others than the main one, a changed window size goes unnoticed.
+
+    >>> interact(LocalChannel(["vi"], tty=True, term=os.environ["TERM"], size=local_size()))
+    0
+    """
+    keyboard, screen = _descriptor(stdin or sys.stdin), _descriptor(stdout or sys.stdout)
+    (stdout or sys.stdout).flush()
+    is_terminal = os.isatty(keyboard)
+    with ExitStack() as undo:
+        size = _size(screen) or _size(keyboard)
+        recording = undo.enter_context(Recording(transcript, size or (80, 24))) if transcript is not None else None
+        bridge = undo.enter_context(_Bridge(channel, keyboard, screen, escape if is_terminal else b"", recording))
+        undo.enter_context(_signals(bridge))
+        if is_terminal:
+            undo.enter_context(_raw(keyboard))
+        if size:
+            channel.resize(*size)
+        left = bridge.run()
+    if bridge.signal:
+        raise SystemExit(128 + bridge.signal)
+    if left:
+        return None
+    try:
+        return channel.exit_status(Deadline.after(STATUS_TIME))
+    except DeadlineExpired:
+        return None
+
+
+def local_size() -> tuple[int, int]:
+    """Columns and rows of the user's terminal; 80 and 24 where there is none."""
+    for stream in (sys.stdout, sys.stdin):
+        with suppress(ConfigError):
+            size = _size(_descriptor(stream))
+            if size:
+                return size
+    return 80, 24
+
+
+class _Bridge:
+    """Both directions: the caller's thread has the keyboard, a thread that `run` starts and joins has the screen."""
+
+    def __init__(
+        self, channel: Channel, keyboard: int, screen: int, escape: bytes, recording: Recording | None
+    ) -> None:
+        self.signal = 0
+        self.resized = False
+        self._channel = channel
+        self._keyboard = keyboard
+        self._screen = screen
+        self._escape = escape
+        self._recording = recording
+        self._news, self._teller = os.pipe()
+        os.set_blocking(self._teller, False)
+        self._screen_wait = Descriptors()
+        self._ended = False
+        self._error: BaseException | None = None
+
+    def __enter__(self) -> _Bridge:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._screen_wait.close()
+        os.close(self._news)
+        os.close(self._teller)
+
+    def ring(self) -> None:
+        """Wake the caller's thread. Takes no lock, so that a signal handler may call it."""
+        with suppress(BlockingIOError):
+            os.write(self._teller, b"\0")
+
+    def run(self) -> bool:
+        """Return whether the user left, rather than the process."""
+        leaving = Cancellation()
+        # A daemon: were the user's terminal to block for ever, the interpreter could end nevertheless.
+        shower = threading.Thread(
+            target=self._show, args=[Deadline.after(None).also(leaving)], name="otto-interact", daemon=True
+        )
+        shower.start()
+        try:
+            deadline = Deadline.after(None)
+            with deadline.waking(self.ring):
+                left = self._type(deadline)
+        finally:
+            leaving.cancel()
+            shower.join()
+        if self._error and not left and not self.signal:
+            raise self._error
+        return left
+
+    def _type(self, deadline: Deadline) -> bool:
+        pending, line_open, at_end = b"", False, False
+        while not self._ended and not self.signal and not deadline.cancelled:
+            if self.resized:
+                self.resized = False
+                self._resize()
+            with suppress(ConnectionLost):  # the thread that reads meets it, too, after all that came before
+                pending = pending[self._channel.write_some(pending) :] if pending else b""
+                if at_end and not pending:
+                    self._channel.write_eof()
+            pause = WRITE_POLL if pending else EOF_AGAIN if at_end else None
+            readers = [] if at_end or len(pending) > TYPED_AHEAD else [self._keyboard]
+            ready = select(pause, [self._news, *readers])
+            if self._news in ready:
+                os.read(self._news, 4096)
+            elif ready:
+                data = self._read_keys()
+                typed, escape, _ = data.partition(self._escape) if self._escape else (data, b"", b"")
+                pending += typed
+                if escape:
+                    with suppress(ConnectionLost):
+                        self._channel.write_some(pending)
+                    return True
+                if data:
+                    line_open = not data.endswith((b"\n", b"\r"))
+                else:
+                    at_end = True
+                    pending += b"\n" * line_open + END_OF_INPUT * self._channel.tty
+            elif at_end and not pending and self._channel.tty:
+                pending = EMPTY_LINE + END_OF_INPUT
+        return bool(deadline.cancelled) and not self._ended
+
+    def _read_keys(self) -> bytes:
+        try:
+            return os.read(self._keyboard, 4096)
+        except OSError:  # the terminal is gone
+            return b""
+
+    def _resize(self) -> None:
+        size = _size(self._screen) or _size(self._keyboard)
+        if size:
+            self._channel.resize(*size)
+            if self._recording:
+                self._recording.resize(size)
+
+    def _show(self, deadline: Deadline) -> None:
+        try:
+            while not (chunk := self._channel.read(deadline)).ended:
+                self._write(chunk.out + chunk.err, deadline)
+        except DeadlineExpired:
+            pass
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._ended = True
+            self.ring()
+
+    def _write(self, data: bytes, deadline: Deadline) -> None:
+        if self._recording:
+            self._recording.output(data)
+        with self._screen_wait.using(deadline):
+            while data:
+                if self._screen_wait.wait(deadline.remaining(), [], [self._screen]):
+                    data = data[os.write(self._screen, data[: _select.PIPE_BUF]) :]
+                else:
+                    deadline.check()
+
+
+class Recording:
+    """Writes what was shown to a file, as asciinema v2: a header line, then a line for each piece.
+
+    Only the user may read the file. Masked values do not appear in it.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], size: tuple[int, int]) -> None:
+        columns, rows = size
+        header = {
+            "version": 2,
+            "width": columns,
+            "height": rows,
+            "timestamp": int(time()),
+            "env": {"TERM": os.environ.get("TERM", ""), "SHELL": os.environ.get("SHELL", "")},
+        }
+        self._file = open(  # noqa: SIM115 - closed by __exit__
+            path, "w", encoding="utf-8", buffering=1, opener=lambda name, flags: os.open(name, flags, 0o600)
+        )
+        self._lock = threading.Lock()
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._masker = Masker()
+        self._began = monotonic()
+        print(json.dumps(header), file=self._file)
+
+    def __enter__(self) -> Recording:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._event("o", self._masker.feed(self._decoder.decode(b"", final=True)) + self._masker.flush())
+        self._file.close()
+
+    def output(self, data: bytes) -> None:
+        """Take the next piece, cut anywhere."""
+        self._event("o", self._masker.feed(self._decoder.decode(data)))
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Note that the terminal has another size from now on."""
+        self._event("r", "{}x{}".format(*size))
+
+    def _event(self, kind: str, text: str) -> None:
+        if text:
+            line = json.dumps([round(monotonic() - self._began, 6), kind, text], ensure_ascii=False)
+            with self._lock:
+                print(line, file=self._file)
+
+
+@contextmanager
+def _raw(fd: int) -> Iterator[None]:
+    saved = termios.tcgetattr(fd)
+    try:
+        tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead stays
+        yield
+    finally:
+        with suppress(termios.error):  # the terminal is gone
+            termios.tcsetattr(fd, termios.TCSADRAIN, saved)
+
+
+@contextmanager
+def _signals(bridge: _Bridge) -> Iterator[None]:
+    """Tell the bridge of a changed window size, and of signals that would end the program with the terminal raw."""
+
+    def arrived(number: int, frame: object) -> None:
+        if number == signal.SIGWINCH:
+            bridge.resized = True
+        else:
+            bridge.signal = number
+        bridge.ring()
+
+    former: dict[int, Any] = {}
+    try:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGWINCH, signal.SIGTERM, signal.SIGHUP):
+                if number == signal.SIGWINCH or signal.getsignal(number) == signal.SIG_DFL:
+                    former[number] = signal.signal(number, arrived)
+        yield
+    finally:
+        for changed, handler in former.items():
+            signal.signal(changed, signal.SIG_DFL if handler is None else handler)
+
+
+def _descriptor(stream: IO[Any]) -> int:
+    try:
+        return stream.fileno()
+    except (UnsupportedOperation, ValueError, AttributeError) as error:
+        raise ConfigError(f"interact: {stream!r} is no terminal, file or pipe: {error}") from error
+
+
+def _size(fd: int) -> tuple[int, int] | None:
+    try:
+        columns, rows = os.get_terminal_size(fd)
+    except OSError:
+        return None
+    return (columns, rows) if columns and rows else None
+
+
+class LoginEnvironment:
+    """Environment for a shell on a person's terminal, which must not show in a process list, nor on the terminal.
+
+    ``argv`` starts the shell; empty when there is nothing to hand over.
+    """
+
+    def __init__(self, shell: str, environment: dict[str, str]) -> None:
+        opening, self._ready, nonce = BeginMarker(), BeginMarker(), new_nonce()
+        self._opening = opening.output
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+        rest = f"stty echo 2>/dev/null\n{self._ready.command}\nexec {shlex.quote(shell)}\n{nonce}\n"
+        self._script = (exports + rest).encode("utf-8", "surrogateescape")
+        begin = f"stty -echo 2>/dev/null; {opening.command}; {loader(nonce)}"
+        self.argv = [shell, "-c", begin] if environment else []
+
+    def hand_over(self, channel: Channel, deadline: Deadline) -> None:
+        """Type it. What the terminal shows of that is read and dropped; an end instead is left to who reads next."""
+        if self.argv and self._read_past(self._opening, channel, deadline):
+            channel.write(self._script, deadline)
+            self._read_past(self._ready.output, channel, deadline)
+
+    @staticmethod
+    def _read_past(mark: bytes, channel: Channel, deadline: Deadline) -> bool:
+        seen = b""
+        while mark not in seen:
+            chunk = channel.read(deadline)
+            if chunk.ended:
+                return False
+            seen = (seen + chunk.out)[-4096:]
+        return True

@@ -1,0 +1,1 @@
+"""Connections by SSH. Paramiko is imported in this package only."""

@@ -1,0 +1,240 @@
+"""The channels of an SSH connection: a process's bytes, a tunnel to a further host, a file transfer."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+import paramiko
+from paramiko.buffered_pipe import BufferedPipe, PipeTimeout
+from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
+
+from .._channel.base import Channel, Chunk
+from ..deadline import Deadline
+from ..errors import ConnectError, ConnectionLost, ForkError
+from .transport import RawChannel
+
+READ_LIMIT = 1 << 18
+"""Bytes that one read returns of a stream at most: what it becomes on the way to a result is held several times."""
+
+
+class SessionChannel(RawChannel):
+    """Paramiko's channel, where one event tells of all that happens to it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.wake = self.status_event
+        self.in_buffer.set_event(self.wake)
+        self.in_stderr_buffer.set_event(self.wake)
+        self.timeout = 0.0
+
+
+class SSHChannel(Channel):
+    """A process on an SSH host. The caller's thread does the reading; close it from any thread."""
+
+    def __init__(self, raw: SessionChannel, where: str, tty: bool, on_close: Callable[[], None]) -> None:
+        self.tty = tty
+        self._raw = raw
+        self._where = where
+        self._on_close = on_close
+        self._closing = threading.RLock()
+        self._closed = False
+        self._ahead = [memoryview(b""), memoryview(b"")]
+        self._pid = os.getpid()
+
+    def read(self, deadline: Deadline) -> Chunk:
+        raw = self._raw
+        while True:
+            self._check_process()
+            chunk = Chunk(self._take(0, raw.in_buffer), self._take(1, raw.in_stderr_buffer))
+            if not chunk.ended:
+                return chunk
+            if self._at_end():
+                return self._end()
+            deadline.check()
+            raw.wake.clear()
+            if self._at_end() or raw.in_buffer.read_ready() or raw.in_stderr_buffer.read_ready():
+                continue
+            with deadline.waking(raw.wake.set):
+                raw.wake.wait(deadline.remaining())
+
+    def _take(self, stream: int, buffer: BufferedPipe[bytes]) -> bytes:
+        """A piece of what has arrived. The server may send as much again, so no more than a window is ever held."""
+        if not self._ahead[stream]:
+            self._ahead[stream] = memoryview(buffer.empty())
+        ahead = self._ahead[stream]
+        piece, self._ahead[stream] = bytes(ahead[:READ_LIMIT]), ahead[READ_LIMIT:]
+        acknowledge(self._raw, len(piece))
+        return piece
+
+    def write_some(self, data: bytes) -> int:
+        self._check_process()
+        raw = self._raw
+        if self._lost():
+            raise self._loss()
+        if raw.closed or raw.eof_sent:
+            return len(data)  # nobody reads any more: `read` tells the rest
+        if not raw.transport.writable:
+            return 0
+        try:
+            return int(raw.send(data))
+        except TimeoutError:
+            return 0  # the window is full
+        except OSError:
+            return self.write_some(data)  # it closed just now
+
+    def write_eof(self) -> None:
+        self._check_process()
+        if not self.tty and not self._raw.closed:
+            self._raw.shutdown_write()
+
+    def resize(self, columns: int, rows: int) -> None:
+        self._check_process()
+        if self.tty and not self._raw.closed:
+            self._raw.request("window-change", columns, rows, 0, 0, reply=False)
+
+    def exit_status(self, deadline: Deadline) -> int | None:
+        raw = self._raw
+        while raw.exit_status < 0 and not raw.signal and not raw.closed:
+            deadline.check()
+            raw.wake.clear()
+            if raw.exit_status >= 0 or raw.signal or raw.closed:
+                break
+            with deadline.waking(raw.wake.set):
+                raw.wake.wait(deadline.remaining())
+        if raw.exit_status >= 0:
+            return int(raw.exit_status)
+        if self._lost():
+            raise self._loss()
+        number = getattr(signal, f"SIG{raw.signal}", None) if raw.signal else None
+        return None if number is None else 128 + int(number)
+
+    def pause(self, deadline: Deadline) -> None:
+        raw = self._raw
+        full = raw.out_window_size == 0  # then room for more bytes ends the pause, too
+
+        def wake() -> None:
+            with raw.out_buffer_cv:
+                raw.out_buffer_cv.notify_all()
+
+        with deadline.waking(wake), raw.out_buffer_cv:
+            while not (raw.closed or deadline.expired or (full and raw.out_window_size)):
+                raw.out_buffer_cv.wait(deadline.remaining())
+
+    def close(self) -> None:
+        if os.getpid() == self._pid:
+            self._let_go(self._raw.close)
+
+    def __del__(self) -> None:
+        if os.getpid() == self._pid:
+            self._let_go(self._raw.forsake)
+
+    def _let_go(self, close: Callable[[], None]) -> None:
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        close()
+        self._on_close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._raw.closed else "open"
+        return f"<SSHChannel {self._raw.chanid} of {self._where}, {state}>"
+
+    def _at_end(self) -> bool:
+        return bool(self._raw.eof_received or self._raw.closed)
+
+    def _end(self) -> Chunk:
+        raw = self._raw
+        if raw.in_buffer.read_ready() or raw.in_stderr_buffer.read_ready():
+            return Chunk(self._take(0, raw.in_buffer), self._take(1, raw.in_stderr_buffer))
+        if raw.request_refused:
+            what = "a terminal or the command (PermitTTY or ForceCommand)" if self.tty else "the command (ForceCommand)"
+            raise ConnectError(f"{self._where} opened a session and then refused {what}: look at its sshd_config")
+        if self._lost() and not raw.eof_received:
+            raise self._loss()
+        return Chunk()
+
+    def _lost(self) -> bool:
+        raw = self._raw
+        return bool(raw.closed and not (raw.ended_by_server or self._closed))
+
+    def _loss(self) -> ConnectionLost:
+        return ConnectionLost(f"the connection to {self._where} was lost: {self._raw.transport.why}")
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise ForkError(f"{self._where}: this channel belongs to the process that was forked; open one's own here")
+
+
+class TunnelStream:
+    """A direct-tcpip channel of a hop, below the connection to a further host."""
+
+    def __init__(self, raw: RawChannel, hop: str, on_close: Callable[[], None]) -> None:
+        self._raw = raw
+        self._hop = hop
+        self._on_close = on_close
+        raw.timeout = 0.0
+
+    def receive(self, size: int, timeout: float) -> bytes | None:
+        try:
+            data: bytes = self._raw.in_buffer.read(size, timeout)
+        except PipeTimeout:
+            return None
+        acknowledge(self._raw, len(data))
+        return data
+
+    def send(self, data: bytes, timeout: float) -> int:
+        if not self._raw.transport.writable:
+            return 0
+        try:
+            return int(self._raw.send(data))
+        except TimeoutError:
+            return 0
+
+    def shutdown(self) -> None:
+        self._raw.close()
+
+    def close(self) -> None:
+        self._raw.close()
+        done, self._on_close = self._on_close, lambda: None
+        done()
+
+    def forget(self) -> None:
+        """It has no descriptors of its own."""
+
+    def reason(self) -> str:
+        transport = self._raw.transport
+        if transport.link.ended:
+            return f"the connection to its hop {self._hop} was lost: {transport.why}"
+        return f"the far end closed the connection (through {self._hop})"
+
+    def fileno(self) -> int:
+        number: int = self._raw.fileno()
+        return number
+
+
+class SFTPChannel(RawChannel):
+    """The channel of one file transfer: each wait in it ends with the deadline."""
+
+    deadline = Deadline(None)
+
+    @property
+    def timeout(self) -> float | None:
+        return self.deadline.remaining()
+
+    @timeout.setter
+    def timeout(self, seconds: float | None) -> None:
+        """Paramiko's own setting of it: the deadline alone counts."""
+
+
+def acknowledge(raw: RawChannel, size: int) -> None:
+    grown = raw._check_add_window(size) if size else 0
+    if grown:
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_WINDOW_ADJUST)
+        message.add_int(raw.remote_chanid)
+        message.add_int(grown)
+        raw.transport._send_user_message(message)

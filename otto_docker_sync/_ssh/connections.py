@@ -1,0 +1,293 @@
+"""All connections to one host over SSH: opened when needed, shared by everybody, replaced when lost."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+
+import paramiko
+
+from .._channel.base import Channel
+from .._channel.tcp import Stream, dial_command, dial_tcp
+from ..deadline import Deadline, DeadlineExpired
+from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
+from ..secret import Secret
+from .auth import Credentials
+from .channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
+from .config import SSHOptions, Target, identity_of, resolve
+from .connect import Connection, connect
+from .pool import Pool
+from .transport import Raw, RawChannel, Transport
+
+__all__ = ["Connections", "SSHOptions"]
+
+MAX_COMMAND = 128 << 10
+"""Bytes of a command: Linux takes no longer argument, and sshd drops the whole connection at 256 KiB."""
+
+_log = logging.getLogger("otto_docker_sync.ssh")
+_NO_OPTIONS = SSHOptions()
+
+
+class Connections(Pool):
+    """The connections to one host, safe to use from any thread.
+
+    It owns its connections and, where the config file names a ProxyJump, those to the hosts on the way. It borrows
+    `hop`. The first connection is made when one is needed; one thread connects and the others wait for it.
+
+    >>> Connections("carrot", "192.0.2.10", user="tester")
+    <Connections to carrot (192.0.2.10), not connected>
+    """
+
+    def __init__(
+        self,
+        label: str,
+        host: str,
+        *,
+        port: int | None = None,
+        user: str | None = None,
+        password: Secret = None,
+        options: SSHOptions = _NO_OPTIONS,
+        hop: Connections | None = None,
+        _behind: tuple[str, ...] = (),
+    ) -> None:
+        if not host or host.startswith("-") or not host.isprintable() or " " in host:
+            raise ConfigError(f"host={host!r} of {label}: give a name or an address")
+        if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536):
+            raise ConfigError(f"port={port!r} of {label}: give a number from 1 to 65535")
+        super().__init__(options.max_connections)
+        self.label = label
+        self._host = host
+        self._port = port
+        self._user = user
+        self._password = password
+        self._options = options
+        self._hop = hop
+        self._behind = _behind
+        self._own_hops: list[Connections] = []
+        self._keys: dict[str, paramiko.PKey] = {}
+        self._target: Target | None = None
+
+    def connect(self, deadline: Deadline) -> None:
+        """Make sure that there is a connection."""
+        with self._in_time(deadline):
+            self._release(self._reserve(deadline, tunnel=True), tunnel=True)
+
+    def open_channel(
+        self,
+        command: str,
+        *,
+        tty: bool = False,
+        term: str = "dumb",
+        size: tuple[int, int] = (80, 24),
+        deadline: Deadline,
+    ) -> Channel:
+        """Start a command, or for "" the user's login shell, and return once its channel is open.
+
+        Raises `ConnectError` and its kin when there is no connection or no session to be had, `DeadlineExpired` when
+        the deadline ends while an open connection is waited for.
+        """
+        text = os.fsencode(command)
+        if b"\0" in text:
+            raise ConfigError(f"a command for {self.label} holds a NUL byte, which no program can be given")
+        if len(text) >= MAX_COMMAND:
+            raise ConfigError(f"a command for {self.label} has {len(text)} bytes; send what is longer over stdin")
+        connection, raw = self._open_session(SessionChannel, deadline)
+        if tty:
+            raw.request("pty-req", term, *size, 0, 0, b"")
+        if text:
+            raw.request("exec", text)
+        else:
+            raw.request("shell")
+        return SSHChannel(raw, self.where, tty, lambda: self._release(connection))
+
+    def reach_through(self, hop: Connections | None) -> None:
+        """Close all connections; the next goes through `hop`, which is borrowed."""
+        self.close()
+        self._hop = hop
+
+    def open_tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
+        """Connect from this host to another; the stream that carries that one's SSH connection."""
+        with self._in_time(deadline):
+            return self._tunnel(host, port, deadline)
+
+    def _tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
+        connection = self._reserve(deadline, tunnel=True)
+
+        def release() -> None:
+            self._release(connection, tunnel=True)
+
+        try:
+            raw = connection.transport.open(RawChannel, deadline, (host, port))
+        except BaseException:
+            release()
+            raise
+        if raw.active and not raw.closed:
+            return TunnelStream(raw, self.label, release)
+        release()
+        code, text = raw.refusal or (0, connection.transport.why)
+        if code == 1:
+            text = f"forwarding is not allowed ({text}): AllowTcpForwarding or PermitOpen in its sshd_config"
+        raise ConnectError(f"{self.where} cannot connect on to {host}:{port}: {text}")
+
+    @contextmanager
+    def open_sftp(self, deadline: Deadline) -> Iterator[paramiko.SFTPClient]:
+        """A file transfer of its own, not to be shared: all its waits end with the deadline.
+
+        Errors of files are `OSError`; raises `ConnectError` where the server has no SFTP, else `ConnectionLost` or
+        `DeadlineExpired`.
+        """
+        connection, raw = self._open_session(SFTPChannel, deadline)
+        raw.deadline = deadline
+        client = None
+        try:
+            with deadline.waking(raw.close):
+                raw.request("subsystem", "sftp")
+                client = paramiko.SFTPClient(raw)
+                client.logger = logging.getLogger("otto_docker_sync.paramiko")
+                yield client
+        except (TimeoutError, EOFError, OSError, paramiko.SSHException, paramiko.SFTPError) as error:
+            channels = type(error) is TimeoutError or "Socket is closed" in error.args
+            if isinstance(error, OttoError) or (isinstance(error, OSError) and not channels):
+                raise  # about a file, or from the caller's own code
+            if deadline.expired:
+                raise DeadlineExpired("the file transfer did not end") from error
+            if connection.transport.link.ended:
+                raise ConnectionLost(f"the connection to {self.where} was lost: {connection.transport.why}") from error
+            if client is None and isinstance(error, paramiko.SFTPError):
+                raise ConnectError(
+                    f"{self.where} does not speak SFTP: {error}. A start-up file of its shell may print something."
+                ) from error
+            if client is None:
+                raise ConnectError(f"{self.where} has no SFTP: its sshd_config has no Subsystem sftp") from error
+            raise ConnectionLost(f"the file transfer with {self.where} broke off: {error or 'SFTP ended'}") from error
+        finally:
+            raw.close()
+            self._release(connection)
+
+    def describe(self) -> dict[str, object]:
+        """Facts about the connection for people, without secrets: server, cipher, login, sessions, and the hop's."""
+        self._check_process()
+        with self._changed:
+            alive = [connection for connection in self._open if connection.alive]
+            facts: dict[str, object] = {"host": self.where, "connections": len(alive)}
+            if alive:
+                first = alive[0]
+                transport = first.transport
+                facts |= {
+                    "server": transport.remote_version,
+                    "cipher": transport.remote_cipher,
+                    "host_key": transport.host_key_type,
+                    "login": f"{self._target.user if self._target else self._user} by {first.login}",
+                    "sessions": sum(connection.sessions for connection in alive),
+                    "sessions_per_connection": self.sessions_per_connection,
+                }
+            hop = self._hop or (self._own_hops[-1] if self._own_hops else None)
+        if hop is not None:
+            facts["hop"] = hop.describe()
+        return facts
+
+    def close(self) -> None:
+        """Close all connections: calls on them end, and say so. The next call connects anew."""
+        if os.getpid() != self._pid:
+            return
+        self._close()
+        with self._changed:
+            hops, self._own_hops = self._own_hops, []
+            self._target, self._keys = None, {}
+        for hop in reversed(hops):
+            hop.close()
+
+    @property
+    def where(self) -> str:
+        """The host as errors name it."""
+        target = self._target
+        address = f"{target.host}:{target.port}" if target else self._host
+        return address if self.label == self._host and not target else f"{self.label} ({address})"
+
+    def __repr__(self) -> str:
+        count = len(self._open)
+        state = "not connected" if not count else "1 connection" if count == 1 else f"{count} connections"
+        return f"<Connections to {self.where}, {state}>"
+
+    # one session of one connection
+
+    def _open_session(self, kind: type[Raw], deadline: Deadline) -> tuple[Connection, Raw]:
+        losses = 0
+        while True:
+            with self._in_time(deadline):
+                connection = self._reserve(deadline)
+            try:
+                raw = connection.transport.open(kind, deadline)
+            except BaseException:
+                self._release(connection)
+                raise
+            if raw.active and not raw.closed:
+                connection.settling = 0
+                return connection, raw
+            self._release(connection, refused=raw.refusal)
+            if raw.refusal is None:
+                losses += 1  # nothing was started yet: a new connection will do
+                if losses == 3:
+                    raise ConnectionLost(f"the connection to {self.where} was lost: {connection.transport.why}")
+
+    def _connect(self, started: Callable[[Transport], None], deadline: Deadline) -> Connection:
+        target = self._target or resolve(self._host, self._port, self._user, self._options)
+        self._target = target
+        hop = self._hop or self._jump(target)
+        where = self.where
+        if hop is not None:
+            where += f" through {hop.label}"
+        dial = partial(self._dial, target, hop, where)
+        credentials = Credentials(target, self._password, self._options.passphrase, self._keys)
+        connection = connect(target, where, credentials, dial, deadline, started)
+        _log.info("connected to %s as %s by %s", where, target.user, connection.login)
+        return connection
+
+    def _dial(self, target: Target, hop: Connections | None, where: str, deadline: Deadline) -> Stream:
+        """The bytes below one connection."""
+        if hop is None and target.proxy_command:
+            return dial_command(target.proxy_command)
+        if hop is None:
+            return dial_tcp(target.host, target.port, where, deadline, patience=3 * target.keepalive_interval)
+        try:
+            return hop._tunnel(target.host, target.port, deadline)
+        except DeadlineExpired as late:
+            raise DeadlineExpired(f"its hop {hop.label} opened no tunnel ({late})") from None
+        except (ConnectError, ConnectionLost) as error:
+            kind = type(error) if isinstance(error, ConnectError) else ConnectError
+            raise kind(f"{self.where} is not reached, because of its hop: {error}") from error
+
+    def _jump(self, target: Target) -> Connections | None:
+        """The connections to the last host of the ProxyJump, made on the first call."""
+        if self._own_hops or not target.jumps:
+            return self._own_hops[-1] if self._own_hops else None
+        behind = (*self._behind, self._host)
+        hops: list[Connections] = []
+        for jump in target.jumps:
+            if jump.host in behind:
+                raise ConfigError(f"ProxyJump goes in a circle: {' -> '.join([*behind, jump.host])}")
+            options = self._options
+            if identity_of(jump.host, options):
+                options = replace(options, identity_file=None)
+            hop = hops[-1] if hops else None
+            hops.append(
+                Connections(
+                    jump.host, jump.host, port=jump.port, user=jump.user, options=options, hop=hop, _behind=behind
+                )
+            )
+        self._own_hops = hops
+        return hops[-1]
+
+    @contextmanager
+    def _in_time(self, deadline: Deadline) -> Iterator[None]:
+        """Tell of a time-out while connecting as what it is: the host was not reached."""
+        try:
+            yield
+        except DeadlineExpired as late:
+            if deadline.cancelled:
+                raise
+            raise ConnectError(f"{self.where} was not reached in time: {late or 'no time was left'}") from None

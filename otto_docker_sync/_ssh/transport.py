@@ -1,0 +1,267 @@
+"""Paramiko's transport and channel, where nobody waits to send and every answer is waited for under a deadline.
+
+What does not go out at once is kept: by the `Link` below what the socket does not take, here what comes during an
+exchange of keys. So whoever sends, or closes, keeps to its own deadline.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from typing import Any, ClassVar, TypeVar
+
+import paramiko
+from paramiko.common import (
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_FAILURE,
+    MSG_CHANNEL_REQUEST,
+    cMSG_CHANNEL_CLOSE,
+    cMSG_CHANNEL_OPEN,
+    cMSG_CHANNEL_REQUEST,
+    cMSG_GLOBAL_REQUEST,
+)
+
+from ..deadline import Deadline, DeadlineExpired
+from .link import Link
+
+WINDOW_SIZE = 2 << 20
+PACKET_SIZE = 32 << 10
+
+CLOSED = "it was closed by close()"
+"""Why a connection ended that ended on purpose."""
+
+# Paramiko reports as errors, with tracebacks, what is mapped to an error of ours; who wants to see it lowers the level.
+logging.getLogger("otto_docker_sync.paramiko").setLevel(logging.CRITICAL + 1)
+
+Raw = TypeVar("Raw", bound="RawChannel")
+
+# The type stubs of Paramiko leave out most of what is needed of these two here.
+_Channel: Any = paramiko.Channel
+_Transport: Any = paramiko.Transport
+
+
+class Outlet:
+    """A channel's way to its transport. Nothing goes out behind its CLOSE: for that, a server ends the connection."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._turn = threading.Lock()
+        self._closed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _send_user_message(self, message: paramiko.Message) -> None:
+        with self._turn:
+            if not self._closed:
+                self._closed = message.asbytes()[:1] == cMSG_CHANNEL_CLOSE
+                self._transport._send_user_message(message)
+
+
+class RawChannel(_Channel):  # type: ignore[misc]
+    """Paramiko's channel, which also keeps what Paramiko drops: why it was refused, and death by a signal."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.refusal: tuple[int, str] | None = None
+        self.request_refused = False
+        self.signal = ""
+        self.ended_by_server = False
+        self._pid = os.getpid()
+
+    def close(self) -> None:
+        if os.getpid() == self._pid:  # else it is a forked child's copy, and the server is not to hear of it
+            super().close()
+
+    def forsake(self) -> None:
+        """Let the transport's own thread close the channel: garbage may be collected by one that is just sending."""
+        if self.active and not self.closed and os.getpid() == self._pid:
+            self.transport.orphans.append(self)
+
+    __del__ = forsake
+
+    def request(self, kind: str, *fields: Any, reply: bool = True) -> None:
+        """Send a request. Nobody waits for the reply: when it is a refusal the channel closes."""
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_REQUEST)
+        message.add_int(self.remote_chanid)
+        message.add_string(kind)
+        message.add_boolean(reply)
+        for value in fields:
+            if isinstance(value, int):
+                message.add_int(value)
+            else:
+                message.add_string(value)
+        self.transport._send_user_message(message)
+
+    def _request_failed(self, message: paramiko.Message) -> None:
+        self.request_refused = True
+        super()._request_failed(message)
+
+    def _handle_request(self, message: paramiko.Message) -> None:
+        if message.get_text() == "exit-signal":
+            message.get_boolean()
+            self.signal = message.get_text()
+            self.status_event.set()
+            return
+        message.rewind()
+        message.get_int()
+        super()._handle_request(message)
+
+    def _handle_close(self, message: paramiko.Message) -> None:
+        self.ended_by_server = True
+        super()._handle_close(message)
+
+
+class Transport(_Transport):  # type: ignore[misc]
+    """Paramiko's transport, whose senders never wait and whose channels open under a deadline."""
+
+    # Paramiko calls its own Channel's methods from this table, whatever class a channel has.
+    _channel_handler_table: ClassVar[dict[int, Any]] = {
+        **_Transport._channel_handler_table,
+        MSG_CHANNEL_FAILURE: lambda channel, message: channel._request_failed(message),
+        MSG_CHANNEL_REQUEST: lambda channel, message: channel._handle_request(message),
+        MSG_CHANNEL_CLOSE: lambda channel, message: channel._handle_close(message),
+    }
+
+    def __init__(self, link: Link) -> None:
+        super().__init__(link, default_window_size=WINDOW_SIZE, default_max_packet_size=PACKET_SIZE)
+        self.set_log_channel("otto_docker_sync.paramiko")
+        self.name = "SSH connection"
+        self.link = link
+        self.last_words = ""
+        """What the server said when it ended the connection."""
+        self.orphans: deque[RawChannel] = deque()
+        """Channels that were dropped and not closed."""
+        self._held: list[paramiko.Message] = []
+        self._abandoned: set[RawChannel] = set()
+        link.thread = self
+        link.ping = self._ping
+        link.tidy = self._close_orphans
+
+    @property
+    def writable(self) -> bool:
+        """Whether a message would be on its way at once."""
+        return self.clear_to_send.is_set() and self.link.writable
+
+    def _send_user_message(self, data: paramiko.Message) -> None:
+        # Paramiko's own waits here for the end of a key exchange: in vain, where it is the reading thread that waits.
+        with self.clear_to_send_lock:
+            if self._held or not self.clear_to_send.is_set():
+                self._held.append(data)
+            elif self.active:
+                self._send_unless_ended(data)
+
+    def _parse_newkeys(self, m: paramiko.Message) -> None:
+        super()._parse_newkeys(m)
+        with self.clear_to_send_lock:
+            held, self._held = self._held, []
+            for data in held:
+                self._send_unless_ended(data)
+
+    def _send_unless_ended(self, data: paramiko.Message) -> None:
+        try:
+            self._send_message(data)
+        except EOFError:
+            pass  # the link has ended: whoever waits for an answer learns it there
+
+    def _close_orphans(self) -> None:
+        while self.orphans:
+            self.orphans.popleft().close()
+
+    def _ping(self) -> None:
+        """Ask the server for an answer, any answer."""
+        message = paramiko.Message()
+        message.add_byte(cMSG_GLOBAL_REQUEST)
+        message.add_string("keepalive@openssh.com")
+        message.add_boolean(True)
+        self._send_user_message(message)
+
+    def open(self, kind: type[Raw], deadline: Deadline, tunnel_to: tuple[str, int] | None = None) -> Raw:
+        """Ask for a channel and wait for the answer: `active`, or with a `refusal`, or closed with the transport."""
+        with self.lock:
+            number = self._next_channel()
+            channel = kind(number)
+            self._channels.put(number, channel)
+            self.channels_seen[number] = True
+            channel._set_transport(Outlet(self))
+            channel._set_window(WINDOW_SIZE, PACKET_SIZE)
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_OPEN)
+        message.add_string("session" if tunnel_to is None else "direct-tcpip")
+        message.add_int(number)
+        message.add_int(WINDOW_SIZE)
+        message.add_int(PACKET_SIZE)
+        if tunnel_to is not None:
+            message.add_string(tunnel_to[0])
+            message.add_int(tunnel_to[1])
+            message.add_string("127.0.0.1")
+            message.add_int(0)
+        self._send_user_message(message)
+        if not self.active:
+            channel._unlink()
+        try:
+            with deadline.waking(channel.event.set):
+                while not (channel.active or channel.refusal or channel.closed):
+                    if not channel.event.wait(deadline.remaining()) or deadline.expired:
+                        raise DeadlineExpired("the server did not answer the request for a session")
+        except BaseException:
+            self._abandon(channel)
+            raise
+        return channel
+
+    def _abandon(self, channel: RawChannel) -> None:
+        """Stop to wait for a channel; when it opens all the same it is closed, or it would use up a session."""
+        with self.lock:
+            if not (channel.active or channel.refusal or channel.closed):
+                self._abandoned.add(channel)
+        channel.close()
+
+    def _parse_channel_open_success(self, m: paramiko.Message) -> None:
+        channel = self._channels.get(m.get_int())
+        m.rewind()
+        super()._parse_channel_open_success(m)
+        if channel is None:
+            return
+        channel.event.set()
+        with self.lock:
+            abandoned = channel in self._abandoned
+            self._abandoned.discard(channel)
+        if abandoned:
+            channel.close()
+
+    def _parse_channel_open_failure(self, m: paramiko.Message) -> None:
+        number, code, text = m.get_int(), m.get_int(), m.get_text()
+        channel = self._channels.get(number)
+        self._channels.delete(number)
+        if channel is not None:
+            channel.refusal = (code, text)
+            channel.event.set()
+            with self.lock:
+                self._abandoned.discard(channel)
+
+    def _parse_disconnect(self, m: paramiko.Message) -> None:
+        code, text = m.get_int(), m.get_text()
+        self.last_words = text.strip() or f"code {code}"
+        self.link.end(f"the server ended it: {self.last_words}")
+
+    def run(self) -> None:
+        super().run()
+        for channel in self._channels.values():  # opened while Paramiko was just leaving
+            channel._unlink()
+
+    @property
+    def why(self) -> str:
+        """Why the connection ended."""
+        return self.link.reason or str(self.saved_exception or "") or "it ended"
+
+    def finish(self, reason: str) -> None:
+        """End the connection, and wait until its thread has gone."""
+        self.link.end(reason)
+        self.packetizer.complete_handshake()  # ends the timer of a handshake that is not complete
+        if self.ident is None:
+            self.link.close()
+        elif threading.current_thread() is not self:
+            self.join(5)

@@ -1,0 +1,112 @@
+"""What carries files where the shell at the far end cannot: ``docker cp``, and SFTP."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from typing import Any, Protocol
+
+from .._channel.base import ShellSource
+from ..deadline import Deadline
+from .dialogue import Dialogue
+from .receiver import Receiver
+from .scripts import inspect_script, stage_in_script, stage_out_script
+from .tar_source import Cargo, Owner, Refused
+
+KERNEL = ("/dev", "/proc", "/sys")
+"""Where docker mounts file systems into every container that ``docker cp`` does not see."""
+
+
+class Container(ShellSource, Protocol):
+    """What `DockerCopy` needs of a container."""
+
+    parent: ShellSource
+    user: str | None
+    workdir: str | None
+
+    def _docker(self) -> tuple[str, ...]: ...
+    def _target(self, deadline: Deadline) -> str: ...
+
+
+class DockerCopy:
+    """``docker cp`` on the parent, with a private stage there, so that the container is not locked for long.
+
+    It needs nothing in the container, which may be stopped. It does not see what is mounted there at run time.
+    """
+
+    def __init__(self, container: Container, deadline: Deadline) -> None:
+        self._parent = container.parent
+        self._docker = container._docker()
+        self._id = container._target(deadline)
+        self._user = container.user
+        self._workdir = container.workdir
+        self._deadline = deadline
+        self._facts: dict[str, Any] = {}
+
+    def bring(self, cargo: Cargo, destination: str, owner: Owner | None, *, staged: bool) -> None:
+        """Put the trees into a directory, for whom commands run as unless `owner` is given."""
+        destination = self._visible(destination)
+        owner = owner or self._owner()
+        target = f"{self._id}:{destination}"
+        length = cargo.length(owner, staged=staged)
+        with Dialogue.start(
+            self._parent, lambda nonce: stage_in_script(nonce, self._docker, target, length), self._deadline
+        ) as dialogue:
+            answer = dialogue.next()
+            if answer.word == "ready":
+                dialogue.send(cargo.stream(owner, staged=staged))
+                answer = dialogue.next()
+        if answer.word != "done":
+            raise Refused(answer.text)
+
+    def fetch(self, sources: dict[int, str], receiver: Receiver) -> None:
+        """Get sources by their paths in the container."""
+        targets = []
+        for number, path in sources.items():
+            try:
+                targets.append((number, f"{self._id}:{self._visible(path)}"))
+            except Refused as refused:
+                receiver.refuse(number, str(refused))
+        with Dialogue.start(
+            self._parent, lambda nonce: stage_out_script(nonce, self._docker, targets), self._deadline
+        ) as dialogue:
+            receiver.listen(dialogue)
+
+    def _visible(self, path: str) -> str:
+        """The absolute path that `path` is. Raises `Refused` where ``docker cp`` would lie: it reaches below what is
+        mounted in the running container only."""
+        if path == "~" or path.startswith("~/"):
+            raise Refused(f"{path}: nothing can be run in the container to find the home directory; give a whole path")
+        if any(0xDC80 <= ord(character) <= 0xDCFF for character in path):
+            raise Refused("docker cp takes no path that is not UTF-8, and nothing else works here: take one above it")
+        facts = self._inspect()
+        path = posixpath.join("/", self._workdir or facts["Config"].get("WorkingDir") or "/", path)
+        kinds = dict.fromkeys(KERNEL, "tmpfs")
+        kinds |= dict.fromkeys(facts["HostConfig"].get("Tmpfs") or {}, "tmpfs")
+        kinds |= {mount["Destination"]: mount["Type"] for mount in facts.get("Mounts") or []}
+        above = [mount for mount in kinds if f"{posixpath.normpath(path)}/".startswith(f"{mount.rstrip('/')}/")]
+        if above and kinds[max(above, key=len)] == "tmpfs":
+            raise Refused(
+                f"{path} is below {max(above, key=len)}, which the running container alone sees, and nothing that "
+                "copies files can be run there: start the container, use an image with sh and tar, or mount a volume"
+            )
+        return path
+
+    def _owner(self) -> Owner:
+        """Who commands run as, where that is given by number; else root."""
+        user = self._user or self._inspect()["Config"].get("User") or ""
+        uid, _, gid = user.partition(":")
+        return (int(uid), int(gid) if gid.isdigit() else 0) if uid.isdigit() else (0, 0)
+
+    def _inspect(self) -> dict[str, Any]:
+        if not self._facts:
+            with Dialogue.start(
+                self._parent, lambda nonce: inspect_script(nonce, self._docker, self._id), self._deadline
+            ) as dialogue:
+                dialogue.next()
+                text = dialogue.body()
+                end = dialogue.next()
+            if not end.rest.startswith("0"):
+                raise Refused(f"docker inspect: {end.rest}")
+            self._facts = json.loads(text)
+        return self._facts

