@@ -1,4 +1,4 @@
-"""The lab: real parts on this machine, and the guard that nothing outlives a test.
+"""The rig: real parts on this machine, and the guard that nothing outlives a test.
 
 unix_host          a UnixHost, over a real sshd
 ctr                a DockerContainerHost in a busybox container on it
@@ -29,7 +29,7 @@ from tests.rig.compose import Compose, install_compose
 from tests.rig.containers import Container
 from tests.rig.guard import Snapshot, Watched, leftovers
 from tests.rig.proxy import Proxy
-from tests.rig.rig import WORKSPACE, Lab
+from tests.rig.rig import WORKSPACE, Rig
 from tests.rig.telnetd import Telnetd
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("PYTEST_XDIST_WORKER"):
         return
     workspace = Workspace.create()
-    outer = os.environ.get(WORKSPACE)  # a pytest run inside a test has a lab of its own
+    outer = os.environ.get(WORKSPACE)  # a pytest run inside a test has a rig of its own
     os.environ[WORKSPACE] = str(workspace.path)
 
     def destroy() -> None:
@@ -64,8 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture(scope="session")
-def lab(worker_id: str) -> Lab:
-    return Lab("gw0" if worker_id == "master" else worker_id)
+def rig(worker_id: str) -> Rig:
+    return Rig("gw0" if worker_id == "master" else worker_id)
 
 
 @pytest.fixture(scope="session")
@@ -93,24 +93,24 @@ def guard(watched: Watched, own_temporary_directory: None) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def docker(lab: Lab) -> Docker:
-    return lab.docker
+def docker(rig: Rig) -> Docker:
+    return rig.docker
 
 
 @pytest.fixture(scope="session")
-def account(lab: Lab, watched: Watched) -> Account:
-    watched.uid = lab.account.uid
-    return lab.account
+def account(rig: Rig, watched: Watched) -> Account:
+    watched.uid = rig.account.uid
+    return rig.account
 
 
 @pytest.fixture(scope="session")
-def sshd(lab: Lab, account: Account) -> Sshd:
+def sshd(rig: Rig, account: Account) -> Sshd:
     """An sshd with stock limits, for the account."""
-    return lab.sshd("sshd", {})
+    return rig.sshd("sshd", {})
 
 
 @pytest.fixture
-def make_sshd(lab: Lab, account: Account) -> Iterator[Callable[..., Sshd]]:
+def make_sshd(rig: Rig, account: Account) -> Iterator[Callable[..., Sshd]]:
     """Start an sshd of the test's own: `options` are lines of its configuration, None leaves one out.
 
     >>> sshd = make_sshd(MaxSessions="1", Subsystem=None)
@@ -118,7 +118,7 @@ def make_sshd(lab: Lab, account: Account) -> Iterator[Callable[..., Sshd]]:
     with ExitStack() as stack:
 
         def make(*, login: str | None = None, **options: str | None) -> Sshd:
-            made = lab.sshd(lab.unique("sshd"), options, login)
+            made = rig.sshd(rig.unique("sshd"), options, login)
             stack.callback(made.stop)
             return made
 
@@ -126,13 +126,13 @@ def make_sshd(lab: Lab, account: Account) -> Iterator[Callable[..., Sshd]]:
 
 
 @pytest.fixture(scope="session")
-def shared_container(lab: Lab, watched: Watched) -> Callable[[str], Container]:
+def shared_container(rig: Rig, watched: Watched) -> Callable[[str], Container]:
     """The container of a kind that this worker's ordinary tests share: leave it running, and as it was."""
     started: dict[str, Container] = {}
 
     def get(kind: str) -> Container:
         if kind not in started:
-            started[kind] = lab.container(kind)
+            started[kind] = rig.container(kind)
             watched.containers.append(started[kind])
         return started[kind]
 
@@ -140,7 +140,7 @@ def shared_container(lab: Lab, watched: Watched) -> Callable[[str], Container]:
 
 
 @pytest.fixture
-def container(lab: Lab) -> Iterator[Callable[..., Container]]:
+def container(rig: Rig) -> Iterator[Callable[..., Container]]:
     """Start a container of the test's own.
 
     >>> made = container("dash", "--read-only", "--tmpfs", "/tm")
@@ -148,7 +148,7 @@ def container(lab: Lab) -> Iterator[Callable[..., Container]]:
     with ExitStack() as stack:
 
         def make(kind: str = "busybox", *run_args: str, command: tuple[str, ...] = ()) -> Container:
-            made = lab.container(kind, *run_args, command=command)
+            made = rig.container(kind, *run_args, command=command)
             stack.callback(made.remove)
             return made
 
@@ -233,10 +233,10 @@ def proxy(sshd: Sshd) -> Iterator[Proxy]:
 
 
 @pytest.fixture(scope="session")
-def telnetd(lab: Lab, account: Account) -> Telnetd:
-    return Telnetd(lab.workspace, account, lab.environ)
+def telnetd(rig: Rig, account: Account) -> Telnetd:
+    return Telnetd(rig.workspace, account, rig.environ)
 
 
 @pytest.fixture(scope="session")
-def compose(lab: Lab) -> Compose:
-    return install_compose(lab)
+def compose(rig: Rig) -> Compose:
+    return install_compose(rig)

@@ -1,4 +1,4 @@
-"""A lab file for what runs in a process of its own: the lab's machine, and the stack of the examples."""
+"""A lab file for what runs in a process of its own: the rig's machine, and the stack of the examples."""
 
 from __future__ import annotations
 

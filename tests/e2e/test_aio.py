@@ -1,4 +1,4 @@
-"""asyncio programs against the real lab."""
+"""asyncio programs against the real rig."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from otto_docker_sync._sandbox.processes import pids
 from tests.rig.account import Account
 from tests.rig.compose import Compose
 from tests.rig.containers import Container, arguments
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 from tests.rig.telnetd import Telnetd
 
 OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
@@ -86,9 +86,9 @@ def ended(terminal: pexpect.spawn[str]) -> tuple[int | None, str]:
 
 
 @pytest.fixture(scope="module")
-def bench(tmp_path_factory: pytest.TempPathFactory, lab: Lab, sshd: Sshd, compose: Compose) -> Bench:
+def bench(tmp_path_factory: pytest.TempPathFactory, rig: Rig, sshd: Sshd, compose: Compose) -> Bench:
     directory = tmp_path_factory.mktemp("bench")
-    service = f"{{image: '{lab.image('busybox')}', network_mode: none, init: true, stop_signal: KILL, "
+    service = f"{{image: '{rig.image('busybox')}', network_mode: none, init: true, stop_signal: KILL, "
     (directory / "compose.yml").write_text(
         "services:\n"
         f"  api: {service} command: [sh, -c, 'echo api is up; exec sleep 2147483']}}\n"
@@ -115,7 +115,7 @@ services = ["api", "db"]
     )
     environ = {
         **os.environ,
-        "OTTO_COMPOSE_SUFFIX": lab.unique(f"cli-{lab.worker}-{os.getpid()}"),
+        "OTTO_COMPOSE_SUFFIX": rig.unique(f"cli-{rig.worker}-{os.getpid()}"),
     }
     return Bench(directory, environ)
 

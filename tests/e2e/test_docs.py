@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def pages(lab, tmp_path_factory) -> Path:
-    return Path(lab.once("docs", lambda: str(build(tmp_path_factory.mktemp("docs")))))
+def pages(rig, tmp_path_factory) -> Path:
+    return Path(rig.once("docs", lambda: str(build(tmp_path_factory.mktemp("docs")))))
 
 
 def build(directory: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Every example runs as its first lines say, on the real lab."""
+"""Every example runs as its first lines say, on the real rig."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ ELSEWHERE = {"before_sshlibrary.robot", "after_sshlibrary.robot", "compose.yml",
 
 
 @pytest.fixture(scope="module")
-def lab_file(tmp_path_factory, sshd, lab, compose) -> Iterator[Path]:
+def lab_file(tmp_path_factory, sshd, rig, compose) -> Iterator[Path]:
     """A lab whose stack is up for all examples."""
     from otto_docker_sync import Lab, compose_down, compose_up
 
-    path = write_lab_file(tmp_path_factory.mktemp("lab"), sshd, lab.image("busybox"))
+    path = write_lab_file(tmp_path_factory.mktemp("lab"), sshd, rig.image("busybox"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OTTO_COMPOSE_SUFFIX", f"{lab.worker}-examples-{sshd.port}")
+        patch.setenv("OTTO_COMPOSE_SUFFIX", f"{rig.worker}-examples-{sshd.port}")
         with Lab.load(path) as loaded:
             compose_up("repo1", loaded)
             yield path

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -77,9 +77,9 @@ def run(*argv: str | Path, cwd: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def built(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(rig: Rig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory with the sdist, and the wheel that was built from it."""
-    return Path(lab.once("dist", lambda: str(build(tmp_path_factory.mktemp("source")))))
+    return Path(rig.once("dist", lambda: str(build(tmp_path_factory.mktemp("source")))))
 
 
 def build(source: Path) -> Path:

@@ -1,4 +1,4 @@
-"""The pytest plugin, in pytest runs of their own against the real lab."""
+"""The pytest plugin, in pytest runs of their own against the real rig."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tests.e2e.lab_files import EXAMPLES, write_lab_file
 
 
 @pytest.fixture
-def lab_file(tmp_path_factory, sshd, lab, compose, monkeypatch) -> Path:
-    monkeypatch.setenv("OTTO_COMPOSE_SUFFIX", lab.unique(f"{lab.worker}-plugin-{sshd.port}"))
-    return write_lab_file(tmp_path_factory.mktemp("lab"), sshd, lab.image("busybox"))
+def lab_file(tmp_path_factory, sshd, rig, compose, monkeypatch) -> Path:
+    monkeypatch.setenv("OTTO_COMPOSE_SUFFIX", rig.unique(f"{rig.worker}-plugin-{sshd.port}"))
+    return write_lab_file(tmp_path_factory.mktemp("lab"), sshd, rig.image("busybox"))
 
 
 @pytest.fixture

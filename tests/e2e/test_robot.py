@@ -1,4 +1,4 @@
-"""Robot Framework suites, run by robot and pabot against the real lab."""
+"""Robot Framework suites, run by robot and pabot against the real rig."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LIBRARY = "otto_docker_sync.robot.OttoDockerLibrary"
 
 @pytest.fixture
 def environ(sshd, shared_container) -> dict[str, str]:
-    """What the suites read: how to reach the lab."""
+    """What the suites read: how to reach the rig."""
     return {
         **os.environ,
         "LAB_MACHINE": sshd.host,
@@ -95,9 +95,9 @@ def test_records_of_other_threads_are_in_the_keyword_that_ran(robot):
     assert not [text for text in keyword_messages(result, "Log") if "repeated" in text]
 
 
-def test_stacks_and_hosts_that_last_from_suite_to_suite(robot, lab, sshd, compose, tmp_path):
-    suffix = lab.unique(f"{lab.worker}-robot-{sshd.port}")
-    path = write_lab_file(tmp_path / "lab", sshd, lab.image("busybox"))
+def test_stacks_and_hosts_that_last_from_suite_to_suite(robot, rig, sshd, compose, tmp_path):
+    suffix = rig.unique(f"{rig.worker}-robot-{sshd.port}")
+    path = write_lab_file(tmp_path / "lab", sshd, rig.image("busybox"))
     result = robot(SUITES / "stack", OTTO_LAB=str(path), OTTO_COMPOSE_SUFFIX=suffix, PROJECT=f"otto-repo1-{suffix}")
     assert result.statistics.total.passed == 3
 

@@ -24,7 +24,7 @@ def test_a_users_program_is_right_under_the_strict_type_checker(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_it_names_every_public_name():
+def test_the_typed_program_names_every_public_name():
     text = API.read_text()
     assert not [name for name in otto_docker_sync.__all__ if name not in text]
 

@@ -181,10 +181,8 @@ class ObedientWarden(Recording):
         return [(0, begin), *((0, b"<%s:0>\n" % nonce) for nonce in re.findall(rb"(?m)^([0-9a-f]{16}) .*\n", orders))]
 
 
-class TestHost(Host):
+class ScriptedHost(Host):
     """A host whose programs are whatever `opener` makes of them."""
-
-    __test__ = False
 
     def __init__(self, opener: Callable[[Sequence[str], Mapping[str, str], bool], Channel], shell: str = "sh") -> None:
         self.id = self.name = "scripted"

@@ -41,7 +41,7 @@ def clients(account: Account, container: Container) -> list[int]:
 
 @pytest.mark.parametrize("end", ["SIGKILL", "os._exit"])
 @pytest.mark.parametrize("kind", ["busybox", "dash"])
-def test_nothing_of_a_killed_client_stays(
+def test_a_killed_client_leaves_no_process(
     sshd: Sshd,
     account: Account,
     shared_container: Callable[[str], Container],

@@ -27,7 +27,7 @@ MakeHost = Callable[..., "DockerContainerHost"]
 
 
 @pytest.mark.parametrize("verb", ["close", "rebuild_connections"])
-def test_what_is_opened_while_the_host_is_closed_leaves_no_shell(ctr: DockerContainerHost, verb: str) -> None:
+def test_a_call_during_close_leaves_no_shell(ctr: DockerContainerHost, verb: str) -> None:
     def use(number: int) -> None:
         for _ in range(3):
             result = ctr.open_session(f"s{number}").run("echo on", timeout=60)

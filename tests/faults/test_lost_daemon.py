@@ -14,7 +14,7 @@ from otto_docker_sync._sandbox import Docker, Sshd, Workspace, docker_for, impor
 from otto_docker_sync._sandbox.processes import alive, start_daemon, stop_daemon, wait_ready
 from otto_docker_sync.errors import ContainerNotRunning, DockerUnavailable
 from tests.rig.containers import Container
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 
 from .helpers import Call, running, until
 
@@ -79,12 +79,12 @@ def made(daemon: Daemon, image: str) -> Iterator[Container]:
 def host(
     daemon: Daemon,
     made: Container,
-    lab: Lab,
+    rig: Rig,
     make_sshd: Callable[..., Sshd],
     make_unix_host: Callable[..., UnixHost],
     container_host: Callable[..., DockerContainerHost],
 ) -> DockerContainerHost:
-    environ = " ".join(f"{name}={value}" for name, value in {**lab.environ, **daemon.docker.environ}.items())
+    environ = " ".join(f"{name}={value}" for name, value in {**rig.environ, **daemon.docker.environ}.items())
     parent = make_unix_host(make_sshd(SetEnv=f"{environ} PATH=/usr/local/bin:/usr/bin:/bin"))
     return container_host(made, parent)
 

@@ -22,7 +22,7 @@ from .scripted import (
     Recording,
     RecordingChannel,
     ScriptedChannel,
-    TestHost,
+    ScriptedHost,
     asked_by,
 )
 
@@ -40,7 +40,7 @@ def is_warden(argv: Sequence[str]) -> bool:
     return "otto-warden" in argv
 
 
-def record(shell: str, talk: Callable[[TestHost, Recording], object]) -> Recording:
+def record(shell: str, talk: Callable[[ScriptedHost, Recording], object]) -> Recording:
     """What a real shell of this machine shows when `talk` uses it."""
     recording = Recording()
 
@@ -49,7 +49,7 @@ def record(shell: str, talk: Callable[[TestHost, Recording], object]) -> Recordi
             return LocalChannel(argv, tty=tty, env=tags)
         return RecordingChannel(argv, recording, tty, tags)
 
-    with TestHost(opener, shell) as host:
+    with ScriptedHost(opener, shell) as host:
         talk(host, recording)
     return recording
 
@@ -69,7 +69,7 @@ class Stage:
             self.opened.append(ScriptedChannel(script, asked_by(argv, tags), tty, clock, fault))
             return self.opened[-1]
 
-        self.host = TestHost(opener, shell)
+        self.host = ScriptedHost(opener, shell)
 
     def attempt(self, verb: Callable[..., CommandResult], command: str) -> CommandResult | OttoError:
         """What came of a call, which must be back in time and may raise what the contract names, nothing else."""
@@ -109,7 +109,7 @@ def conversation(shell: str) -> tuple[Recording, int]:
     """The recording, and how many bytes of it come before the second call."""
     sizes: list[int] = []
 
-    def talk(host: TestHost, recording: Recording) -> None:
+    def talk(host: ScriptedHost, recording: Recording) -> None:
         for _ in range(CALLS):
             sizes.append(recording.size())
             assert as_expected(host.run(COMMAND, timeout=TIMEOUT))
@@ -117,7 +117,7 @@ def conversation(shell: str) -> tuple[Recording, int]:
     return record(shell, talk), sizes[1]
 
 
-def chat(host: TestHost) -> None:
+def chat(host: ScriptedHost) -> None:
     host.sendline("printf 'name: '; read name; echo dear $name")
     assert host.expect("name: ", timeout=TIMEOUT).index == 0
     host.sendline("ann")

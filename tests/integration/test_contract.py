@@ -27,7 +27,7 @@ from otto_docker_sync import (
 )
 from otto_docker_sync.host import Host
 from tests.rig.containers import Container
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 
 MACHINES = ["local", "ssh", "ssh+hop", "ssh+2 hops", "telnet"]
 CONTAINERS = ["busybox on ssh", "dash on ssh", "bash on ssh", "dash on ssh+hop", "bash on ssh+2 hops"]
@@ -41,13 +41,13 @@ Make = Callable[[str], Host]
 
 
 @pytest.fixture
-def make(request: pytest.FixtureRequest, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make(request: pytest.FixtureRequest, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """Make a host of any kind; closed after the test, containers before their parents."""
     with ExitStack() as stack:
 
         def machine(kind: str) -> Host:
             if kind == "local":
-                for name, value in lab.environ.items():
+                for name, value in rig.environ.items():
                     monkeypatch.setenv(name, value)
                 return stack.enter_context(LocalHost())
             if kind == "telnet":
@@ -89,7 +89,7 @@ def streams_are_apart(host: Host) -> bool:
 
 
 def is_running(argument: str) -> bool:
-    """Whether a process has this argument: all hosts of the lab are on this machine, containers as well."""
+    """Whether a process has this argument: all hosts of the rig are on this machine, containers as well."""
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -246,7 +246,7 @@ def test_repeats(host: Host) -> None:
 
 
 @every(SOME_MACHINES, SOME_CONTAINERS)
-def test_life(host: Host) -> None:
+def test_rebuild_close_and_use_after_close(host: Host) -> None:
     assert host.is_running()
     host.run("x=1")
     host.rebuild_connections()

@@ -14,7 +14,7 @@ from otto_docker_sync import DockerContainerHost, DockerUnavailable, NoSuchConta
 from otto_docker_sync._sandbox import Docker
 from tests.rig.account import Account
 from tests.rig.containers import Container
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 
 SUDO = ("sudo", "-n", "docker")
 RELAY = """
@@ -102,13 +102,13 @@ def test_a_client_that_is_not_there(
 
 
 @pytest.fixture
-def podman_container(lab: Lab, docker: Docker, tmp_path: Path) -> Iterator[str]:
+def podman_container(rig: Rig, docker: Docker, tmp_path: Path) -> Iterator[str]:
     """A busybox container that podman runs as root."""
 
     def podman(*argv: str) -> str:
         return subprocess.run(["podman", *argv], check=True, capture_output=True, text=True).stdout.strip()
 
-    archive, tag = tmp_path / "image.tar", lab.image("busybox")
+    archive, tag = tmp_path / "image.tar", rig.image("busybox")
     docker("save", "--output", str(archive), tag)
     loaded = podman("load", "--input", str(archive)).rpartition("Loaded image: ")[2]
     limits = ["--ulimit", "nofile=1024:1024", "--ulimit", "nproc=4096:4096"]

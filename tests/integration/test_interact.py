@@ -15,8 +15,8 @@ import pytest
 
 from otto_docker_sync._sandbox import Sshd
 from tests.rig.containers import Container
-from tests.rig.person import Person
 from tests.rig.proxy import Proxy
+from tests.rig.pty_user import PtyUser
 from tests.rig.telnetd import Telnetd
 
 PROGRAM = """
@@ -51,7 +51,7 @@ host.close()
 print(f"\\nAFTER status={status} error={error} same={same}", flush=True)
 """
 
-Start = Callable[..., Person]
+Start = Callable[..., PtyUser]
 
 
 @pytest.fixture
@@ -74,10 +74,10 @@ def spec(sshd: Sshd, request: pytest.FixtureRequest) -> Callable[..., str]:
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    people: list[Person] = []
+    people: list[PtyUser] = []
 
-    def make(spec: str) -> Person:
-        people.append(Person(PROGRAM, spec))
+    def make(spec: str) -> PtyUser:
+        people.append(PtyUser(PROGRAM, spec))
         people[-1].see("BEFORE")
         return people[-1]
 

@@ -1,4 +1,4 @@
-"""The lab itself: its parts work, and the guard catches what outlives a test."""
+"""The rig itself: its parts work, and the guard catches what outlives a test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.rig.compose import Compose
 from tests.rig.containers import Container
 from tests.rig.guard import Snapshot, Watched, leftovers
 from tests.rig.proxy import Proxy
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 from tests.rig.telnetd import Telnetd
 
 if TYPE_CHECKING:
@@ -159,15 +159,15 @@ def test_compose_has_both_versions(sshd: Sshd, compose: Compose) -> None:
     assert "version 1." in ssh(sshd, "docker-compose version").stdout
 
 
-def test_a_part_is_made_once_however_many_ask(lab: Lab) -> None:
+def test_a_part_is_made_once_however_many_ask(rig: Rig) -> None:
     made = []
 
     def make() -> str:
         made.append(1)
         return "value"
 
-    name = lab.unique(f"once-{lab.worker}")
-    assert [lab.once(name, make), lab.once(name, make)] == ["value", "value"]
+    name = rig.unique(f"once-{rig.worker}")
+    assert [rig.once(name, make), rig.once(name, make)] == ["value", "value"]
     assert len(made) == 1
 
 

@@ -22,7 +22,7 @@ WORKSPACE = "OTTO_TEST_WORKSPACE"
 PRIVATE = "OTTO_TEST_PRIVATE_DOCKERD"
 
 
-class Lab:
+class Rig:
     """One worker's view of the test run's parts.
 
     The workspace is made and destroyed by the process that was started first; what is shared is made by the worker

@@ -30,7 +30,7 @@ from otto_docker_sync.host import Host
 from tests.rig.containers import Container, arguments
 from tests.rig.memory import free_size
 from tests.rig.proxy import Proxy
-from tests.rig.rig import WORKSPACE, Lab
+from tests.rig.rig import WORKSPACE, Rig
 
 HANG = 90.0
 """Seconds after which a call counts as hung; the longest that any is given is a third of that."""
@@ -286,11 +286,11 @@ def show(label: str, numbers: dict[str, int]) -> None:
 
 def soak(minutes: float, thread_count: int, seed: int) -> bool:
     """Whether all was well."""
-    lab = Lab("soak")
-    account = lab.account
-    containers = [lab.container(kind, "--init") for kind in ("busybox", "dash", "bash", "busybox")]
+    rig = Rig("soak")
+    account = rig.account
+    containers = [rig.container(kind, "--init") for kind in ("busybox", "dash", "bash", "busybox")]
     victim = containers[-1]
-    steady, shaken = lab.sshd("steady", {}), lab.sshd("shaken", {})
+    steady, shaken = rig.sshd("steady", {}), rig.sshd("shaken", {})
     before = measure(containers, account.uid)
     with Proxy(shaken.port) as proxy:
         shaken.also_known_on(proxy.port)

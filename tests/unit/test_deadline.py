@@ -57,7 +57,7 @@ def test_what_is_no_time_is_refused_with_the_reason(given: Any) -> None:
         timeout_seconds(given)
 
 
-def test_it_counts_down_to_nothing_and_not_below(clock: Clock) -> None:
+def test_a_deadline_counts_down_to_zero_and_not_below(clock: Clock) -> None:
     deadline = Deadline.after(2)
     assert (deadline.remaining(), deadline.expired) == (2.0, False)
     clock.now += 1.5
@@ -71,24 +71,24 @@ def test_it_counts_down_to_nothing_and_not_below(clock: Clock) -> None:
         deadline.check()
 
 
-def test_zero_is_now_or_not(clock: Clock) -> None:
+def test_a_timeout_of_zero_is_now_or_not(clock: Clock) -> None:
     assert Deadline.after(0).expired
 
 
-def test_none_never_expires(clock: Clock) -> None:
+def test_a_timeout_of_none_never_expires(clock: Clock) -> None:
     deadline = Deadline.after(None)
     clock.now += 1e9
     assert (deadline.remaining(), deadline.expired) == (None, False)
     deadline.check()
 
 
-def test_at_most_takes_the_earlier(clock: Clock) -> None:
+def test_at_most_takes_the_earlier_deadline(clock: Clock) -> None:
     assert Deadline.after(5).at_most(2).remaining() == 2.0
     assert Deadline.after(1).at_most(2).remaining() == 1.0
     assert Deadline.after(None).at_most(2).remaining() == 2.0
 
 
-def test_the_wall_clock_does_not_move_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wall_clock_does_not_move_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     deadline = Deadline.after(60)
     monkeypatch.setattr("time.time", lambda: 0.0)
     remaining = deadline.remaining()

@@ -17,7 +17,7 @@ from otto_docker_sync._channel.local import LocalChannel, reap
 from otto_docker_sync._shell.terminal import Recording, interact
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import ConfigError
-from tests.rig.person import Person
+from tests.rig.pty_user import PtyUser
 
 PROGRAM = """
 import os, sys, termios, signal, threading
@@ -50,11 +50,11 @@ if os.environ.get("ASK"):
 
 
 @pytest.fixture
-def person() -> Iterator[Callable[..., Person]]:
-    people: list[Person] = []
+def pty_user() -> Iterator[Callable[..., PtyUser]]:
+    people: list[PtyUser] = []
 
-    def make(*argv: str, **environ: str) -> Person:
-        people.append(Person(PROGRAM, *argv, **environ))
+    def make(*argv: str, **environ: str) -> PtyUser:
+        people.append(PtyUser(PROGRAM, *argv, **environ))
         people[-1].see("BEFORE")
         return people[-1]
 
@@ -63,8 +63,8 @@ def person() -> Iterator[Callable[..., Person]]:
         each.leave()
 
 
-def test_exit_status_and_terminal_come_back(person: Callable[..., Person]) -> None:
-    someone = person("sh")
+def test_exit_status_and_terminal_come_back(pty_user: Callable[..., PtyUser]) -> None:
+    someone = pty_user("sh")
     someone.see("$")
     someone.type("stty size; echo term=$TERM; exit 7\n")
     someone.see("24 80")
@@ -72,16 +72,16 @@ def test_exit_status_and_terminal_come_back(person: Callable[..., Person]) -> No
     someone.see("AFTER status=7 error=None same=True")
 
 
-def test_ctrl_c_goes_to_the_far_side(person: Callable[..., Person]) -> None:
-    someone = person("sh", "-c", "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 0.1; done")
+def test_ctrl_c_goes_to_the_far_side(pty_user: Callable[..., PtyUser]) -> None:
+    someone = pty_user("sh", "-c", "trap 'echo caught; exit 3' INT; echo ready; while :; do sleep 0.1; done")
     someone.see("ready")
     someone.type(b"\x03")
     someone.see("caught")
     someone.see("AFTER status=3 error=None same=True")
 
 
-def test_ctrl_bracket_leaves_and_takes_no_key_of_what_follows(person: Callable[..., Person]) -> None:
-    someone = person("sh", ASK="1")
+def test_ctrl_bracket_leaves_and_takes_no_key_of_what_follows(pty_user: Callable[..., PtyUser]) -> None:
+    someone = pty_user("sh", ASK="1")
     someone.see("$")
     someone.type("echo typed; sleep 0.1\n")
     someone.see("typed")
@@ -91,17 +91,17 @@ def test_ctrl_bracket_leaves_and_takes_no_key_of_what_follows(person: Callable[.
     someone.see("next key: 'hello'")
 
 
-def test_the_end_of_the_far_side_takes_no_key_of_what_follows(person: Callable[..., Person]) -> None:
-    someone = person("sh", "-c", "echo gone", ASK="1")
+def test_the_end_of_the_far_side_takes_no_key_of_what_follows(pty_user: Callable[..., PtyUser]) -> None:
+    someone = pty_user("sh", "-c", "echo gone", ASK="1")
     someone.see("AFTER status=0 error=None same=True")
     someone.type("h\n")
     someone.see("next key: 'h'")
 
 
-def test_a_pager_and_a_resize_fill_the_screen(person: Callable[..., Person], tmp_path: Path) -> None:
+def test_a_pager_and_a_resize_fill_the_screen(pty_user: Callable[..., PtyUser], tmp_path: Path) -> None:
     text = tmp_path / "text"
     text.write_text("".join(f"line {number} ☃ é\n" for number in range(1, 200)))
-    someone = person("less", str(text))
+    someone = pty_user("less", str(text))
     rows = someone.see("line 23 ☃ é")
     assert rows[:2] == ["line 1 ☃ é", "line 2 ☃ é"]
     someone.type(" ")
@@ -113,10 +113,10 @@ def test_a_pager_and_a_resize_fill_the_screen(person: Callable[..., Person], tmp
     someone.see("AFTER status=0")
 
 
-def test_a_character_cut_in_two_is_shown_whole(person: Callable[..., Person], tmp_path: Path) -> None:
+def test_a_character_cut_in_two_is_shown_whole(pty_user: Callable[..., PtyUser], tmp_path: Path) -> None:
     recording = tmp_path / "recording"
     halves = r"printf '\303'; sleep 0.2; printf '\251t\303\251\n'"
-    someone = person("sh", "-c", halves, TRANSCRIPT=str(recording))
+    someone = pty_user("sh", "-c", halves, TRANSCRIPT=str(recording))
     someone.see("été")
     someone.see("AFTER status=0")
     header, *events = map(json.loads, recording.read_text().splitlines())
@@ -126,9 +126,9 @@ def test_a_character_cut_in_two_is_shown_whole(person: Callable[..., Person], tm
     assert recording.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_recording_notes_a_resize(person: Callable[..., Person], tmp_path: Path) -> None:
+def test_a_recording_notes_a_resize(pty_user: Callable[..., PtyUser], tmp_path: Path) -> None:
     recording = tmp_path / "recording"
-    someone = person("sh", "-c", "trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done",
+    someone = pty_user("sh", "-c", "trap 'stty size' WINCH; echo ready; while :; do sleep 0.1; done",
                      TRANSCRIPT=str(recording))  # fmt: skip
     someone.see("ready")
     someone.resize(100, 30)
@@ -149,8 +149,8 @@ def test_a_recording_hides_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert "".join(event[2] for event in events) == "token ***, end"
 
 
-def test_an_editor(person: Callable[..., Person], tmp_path: Path) -> None:
-    someone = person("busybox", "vi", str(tmp_path / "text"))
+def test_an_editor(pty_user: Callable[..., PtyUser], tmp_path: Path) -> None:
+    someone = pty_user("busybox", "vi", str(tmp_path / "text"))
     someone.see(lambda rows: rows[0] == "" and rows[1] == "~")
     someone.type("ihello\x1b")
     assert someone.see(lambda rows: rows[23].startswith("- ") and "[Modified]" in rows[23])[0] == "hello"
@@ -160,29 +160,29 @@ def test_an_editor(person: Callable[..., Person], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_ends_the_program_restores_the_terminal(person: Callable[..., Person], number: int) -> None:
-    someone = person("sh")
+def test_a_signal_that_ends_the_program_restores_the_terminal(pty_user: Callable[..., PtyUser], number: int) -> None:
+    someone = pty_user("sh")
     someone.see("$")
     os.kill(someone.child.pid, number)
     someone.see(f"AFTER status=None error=SystemExit({128 + number}) same=True")
 
 
-def test_an_interrupt_from_outside_restores_the_terminal(person: Callable[..., Person]) -> None:
-    someone = person("sh")
+def test_an_interrupt_from_outside_restores_the_terminal(pty_user: Callable[..., PtyUser]) -> None:
+    someone = pty_user("sh")
     someone.see("$")
     os.kill(someone.child.pid, signal.SIGINT)
     someone.see("AFTER status=None error=KeyboardInterrupt() same=True")
 
 
-def test_another_thread_than_the_main_one(person: Callable[..., Person]) -> None:
-    someone = person("sh", THREAD="1")
+def test_another_thread_than_the_main_one(pty_user: Callable[..., PtyUser]) -> None:
+    someone = pty_user("sh", THREAD="1")
     someone.see("$")
     someone.type("exit 4\n")
     someone.see("AFTER status=4 error=None same=True")
 
 
-def test_a_flood_can_be_left(person: Callable[..., Person]) -> None:
-    someone = person("yes")
+def test_a_flood_can_be_left(pty_user: Callable[..., PtyUser]) -> None:
+    someone = pty_user("yes")
     someone.see("y\ny\ny")
     someone.type(b"\x1d")
     someone.see("AFTER status=None error=None same=True")

@@ -17,7 +17,7 @@ import pytest
 from otto_docker_sync import Lab, UnixHost
 from otto_docker_sync._sandbox import Docker, Sshd
 from tests.rig.compose import Compose
-from tests.rig.rig import Lab as Parts
+from tests.rig.rig import Rig
 
 LAB = """
 name = "bench"
@@ -167,12 +167,6 @@ def _close(stream: IO[str]) -> None:
         stream.close()
 
 
-@pytest.fixture
-def parts(lab: Parts) -> Parts:
-    """The test run's parts of this machine, where `lab` is one of ours."""
-    return lab
-
-
 @pytest.fixture(params=["v2", "v1"])
 def version(request: pytest.FixtureRequest) -> str:
     """Which Compose the parent has."""
@@ -182,21 +176,21 @@ def version(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def make_bench(
-    tmp_path: Path, lab: Parts, sshd: Sshd, compose: Compose, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, rig: Rig, sshd: Sshd, compose: Compose, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Bench]]:
     made: list[Bench] = []
 
     def make(version: str, *, small: bool = False) -> Bench:
-        suffix = lab.unique(f"{lab.worker}-{os.getpid()}")
+        suffix = rig.unique(f"{rig.worker}-{os.getpid()}")
         monkeypatch.setenv("OTTO_COMPOSE_SUFFIX", suffix)
         monkeypatch.setenv("OTTO_COMPOSE_TEST", "value of ours")
-        bench = Bench(tmp_path, lab.docker, lab.docker_config, f"otto-repo1-{suffix}")
+        bench = Bench(tmp_path, rig.docker, rig.docker_config, f"otto-repo1-{suffix}")
         made.append(bench)
         # Without the plugin in its configuration, the docker client has no Compose, and docker-compose is found.
         # With it, builds keep their notes beside the configuration, where the account may not write.
         setting = f"BUILDX_CONFIG={sshd.home}/buildx" if version == "v2" else "DOCKER_CONFIG=/nonexistent"
         docker = f'"env", "{setting}", "docker"'
-        image = lab.image("busybox")
+        image = rig.image("busybox")
         files = {
             "lab.toml": LAB.format(sshd=sshd, docker=docker, services='"api"' if small else '"api", "api#2", "db"'),
             "docker/compose.yml": (API if small else API_TWICE_AND_DB).format(image=image),

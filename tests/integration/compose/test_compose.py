@@ -28,7 +28,7 @@ from otto_docker_sync import (
 )
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync.deadline import Cancellation, cancellation
-from tests.rig.rig import Lab as Parts
+from tests.rig.rig import Rig
 from tests.rig.telnetd import Telnetd
 
 from .conftest import Bench
@@ -135,9 +135,9 @@ class TestUp:
             compose_down("repo1", lab, project_name=f"{bench.compose_project}-b")
         assert ours.is_running()
 
-    def test_a_local_parent(self, full_bench: Bench, parts: Parts, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_a_local_parent(self, full_bench: Bench, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HOME", str(full_bench.directory))
-        monkeypatch.setenv("DOCKER_CONFIG", str(parts.docker_config))
+        monkeypatch.setenv("DOCKER_CONFIG", str(rig.docker_config))
         project = Project("repo1", [full_bench.compose_file], services=["api"])
         with Lab("local", [LocalHost()], [project]) as lab, composed("repo1", lab) as services:
             assert services["db"].oneshot("cat /srv/schema").output == "create\n"
@@ -196,7 +196,7 @@ class TestFailures:
             compose_up("repo1", bench.load())
         assert bench.containers("-a") == []
 
-    def test_out_of_time(self, full_bench: Bench, sshd: Sshd) -> None:
+    def test_a_timeout_ends_compose(self, full_bench: Bench, sshd: Sshd) -> None:
         recipe = full_bench.directory / "db/Dockerfile"
         recipe.write_text(recipe.read_text().replace("COPY", "RUN sleep 30\nCOPY"))
         start = time.monotonic()

@@ -12,7 +12,7 @@ import pytest
 
 from otto_docker_sync import DockerContainerHost, LocalHost, UnixHost
 from tests.rig.containers import Container
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 
 from .places import Place, place_in
 
@@ -22,7 +22,7 @@ ALL_KINDS = [*KINDS, "bash", "noshell"]
 
 @pytest.fixture
 def make_place(
-    lab: Lab,
+    rig: Rig,
     tmp_path: Path,
     unix_host: UnixHost,
     shared_container: Callable[[str], Container],
@@ -32,7 +32,7 @@ def make_place(
     with ExitStack() as stack:
 
         def make(kind: str) -> Place:
-            name = lab.unique("place")
+            name = rig.unique("place")
             if kind in ("local", "ssh"):
                 host = LocalHost() if kind == "local" else unix_host
                 above = tmp_path if kind == "local" else "~"

@@ -53,7 +53,7 @@ def test_a_paused_container(container: MakeContainer, container_host: MakeHost, 
     assert (local / "file").read_text() == inside(made, "/tmp/file").read_text() == "content"
 
 
-def test_what_is_mounted_at_run_time(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
+def test_directories_mounted_at_run_time(container: MakeContainer, container_host: MakeHost, local: Path) -> None:
     made = container("busybox", "--read-only", "--tmpfs", "/tm", "--volume", "/vol", "--workdir", "/tm")
     host = container_host(made)
     (local / "file").write_text("content")
@@ -114,7 +114,7 @@ def test_a_container_without_tar_keeps_all_promises(
 
 
 @pytest.mark.parametrize("kind", ["busybox", "dash", "noshell"])
-def test_who_owns_what_was_put(
+def test_the_owner_of_files_that_were_put(
     kind: str, make_place: MakePlace, shared_container: Shared, container_host: MakeHost, local: Path
 ) -> None:
     place = make_place(kind)
@@ -349,7 +349,7 @@ def test_hard_links_arrive_as_files(kind: str, make_place: MakePlace, local: Pat
     assert picture(place.root / "again") == picture(tree)
 
 
-def test_a_container_that_is_none(container_host: MakeHost, local: Path) -> None:
+def test_a_container_that_does_not_exist(container_host: MakeHost, local: Path) -> None:
     (local / "file").touch()
     host = container_host("otto-not-there")
     with pytest.raises(NoSuchContainer):
@@ -360,7 +360,7 @@ def test_a_container_that_is_none(container_host: MakeHost, local: Path) -> None
 
 @pytest.mark.parametrize("kind", ["busybox", "dash", "noshell"])
 def test_a_local_parent(
-    kind: str, shared_container: Shared, container_host: MakeHost, lab: object, local: Path
+    kind: str, shared_container: Shared, container_host: MakeHost, rig: object, local: Path
 ) -> None:
     made = shared_container(kind)
     with LocalHost(docker_command=("env", *(f"{k}={v}" for k, v in made.docker.environ.items()), "docker")) as parent:

@@ -106,7 +106,7 @@ def test_each_fetched_source_has_its_outcome_and_the_others_go_on(any_place: Pla
     }
 
 
-def test_a_destination_that_is_none(place: Place, local: Path) -> None:
+def test_a_destination_that_does_not_exist(place: Place, local: Path) -> None:
     (local / "file").write_text("new")
     (place.root / "here").write_text("old")
     for wrong in ("not-there", "here"):
@@ -210,7 +210,7 @@ def test_progress_is_told_to_the_end_and_seldom(place: Place, local: Path) -> No
     assert done == sorted(done) and len(told) < 100
 
 
-def test_what_cannot_be_tried_is_raised(place: Place, local: Path) -> None:
+def test_bad_arguments_and_missing_files_are_raised(place: Place, local: Path) -> None:
     (local / "there").touch()
     for missing in ("not-there", "there/below"):
         with pytest.raises(OttoError, match="not-there|below") as raised:
@@ -229,7 +229,7 @@ def test_what_cannot_be_tried_is_raised(place: Place, local: Path) -> None:
     assert place.host.put([], place.path).ok and place.host.get([], local).ok
 
 
-def test_no_time_at_all(place: Place, local: Path) -> None:
+def test_a_timeout_of_zero_is_an_error_result(place: Place, local: Path) -> None:
     (local / "file").touch()
     place.host.get("/not-there", local)  # or it would not even be connected
     place.host.default_timeout = 0

@@ -17,7 +17,7 @@ from otto_docker_sync import DockerContainerHost, Status, UnixHost
 from otto_docker_sync._sandbox import Sshd
 from tests.rig.account import Account
 from tests.rig.containers import Container
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 from tests.rig.telnetd import Telnetd
 
 from .places import NAMES, NOT_UTF8, Place, inside, make_tree, picture
@@ -28,16 +28,16 @@ TOOLS = "sh env mkdir mv rm find stat cat head wc readlink chmod docker".split()
 
 @pytest.fixture
 def make_bare_parent(
-    lab: Lab, account: Account, make_sshd: Callable[..., Sshd], make_unix_host: Callable[..., UnixHost]
+    rig: Rig, account: Account, make_sshd: Callable[..., Sshd], make_unix_host: Callable[..., UnixHost]
 ) -> Callable[..., UnixHost]:
     """An SSH host in whose PATH there is no tar."""
 
     def make(tools: list[str] = TOOLS, **options: str | None) -> UnixHost:
-        path = account.home / lab.unique("bin")
+        path = account.home / rig.unique("bin")
         path.mkdir()
         for tool in tools:
             (path / tool).symlink_to(shutil.which(tool) or f"/bin/{tool}")
-        environ = {"HOME": str(account.home), **lab.environ, "PATH": str(path)}
+        environ = {"HOME": str(account.home), **rig.environ, "PATH": str(path)}
         line = " ".join(shlex.quote(f"{key}={value}") for key, value in environ.items())
         return make_unix_host(make_sshd(SetEnv=line, **options))
 
@@ -45,8 +45,8 @@ def make_bare_parent(
 
 
 @pytest.fixture
-def directory(lab: Lab, account: Account) -> Path:
-    path = account.home / lab.unique("place")
+def directory(rig: Rig, account: Account) -> Path:
+    path = account.home / rig.unique("place")
     path.mkdir()
     os.chown(path, account.uid, -1)
     return path

@@ -23,7 +23,7 @@ from otto_docker_sync.deadline import Cancellation, cancellation
 from tests.rig.account import Account
 from tests.rig.containers import Container
 from tests.rig.proxy import Proxy
-from tests.rig.rig import Lab
+from tests.rig.rig import Rig
 
 from .places import AnyHost, Place, inside, picture
 
@@ -75,7 +75,7 @@ def small_disk(path: Path, size: str = "1m") -> Iterator[Path]:
 
 
 @waysets
-def test_out_of_time_in_the_middle(kind: str, make_place: MakePlace, local: Path, parent_stages: Stages) -> None:
+def test_a_transfer_times_out_midway(kind: str, make_place: MakePlace, local: Path, parent_stages: Stages) -> None:
     place = make_place(kind)
     place.host.get("/not-there", local)  # connects
     (place.root / "big").write_text("old")
@@ -96,7 +96,7 @@ def test_out_of_time_in_the_middle(kind: str, make_place: MakePlace, local: Path
 
 
 @waysets
-def test_cancelled_in_the_middle(kind: str, make_place: MakePlace, local: Path, parent_stages: Stages) -> None:
+def test_a_transfer_is_cancelled_midway(kind: str, make_place: MakePlace, local: Path, parent_stages: Stages) -> None:
     place = make_place(kind)
     call = Cancellation()
     token = cancellation.set(call)
@@ -216,7 +216,7 @@ def test_a_full_disk_of_the_caller(make_place: MakePlace, tmp_path: Path) -> Non
 
 
 def test_a_full_staging_disk(
-    lab: Lab,
+    rig: Rig,
     account: Account,
     make_sshd: Callable[..., Sshd],
     make_unix_host: Callable[..., UnixHost],
@@ -225,7 +225,7 @@ def test_a_full_staging_disk(
     local: Path,
 ) -> None:
     with small_disk(account.home / "disk") as disk:
-        environ = {**lab.environ, "PATH": os.environ["PATH"], "TMPDIR": str(disk)}
+        environ = {**rig.environ, "PATH": os.environ["PATH"], "TMPDIR": str(disk)}
         login = make_sshd(SetEnv=" ".join(shlex.quote(f"{key}={value}") for key, value in environ.items()))
         made = container("dash")
         host = container_host(made, make_unix_host(login))

@@ -23,7 +23,7 @@ MakeContainer = Callable[..., Container]
 
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
-def test_who_kills_without_a_tag_kills_nobody(shell: str) -> None:
+def test_the_tree_killer_without_a_marker_kills_nobody(shell: str) -> None:
     script = f"self=$$; kill() {{ echo \"would kill $*\"; }}; {REAP}\nreap '' '' 0 '' ''; echo $?"
     done = subprocess.run([*shell.split(), "-c", script], capture_output=True, text=True, timeout=10, check=True)
     assert done.stdout == "1\n"

@@ -47,7 +47,7 @@ def assert_gone(container: Container, result: CommandResult) -> None:
 
 
 @pytest.mark.parametrize(("kind", "name"), CASES)
-def test_it_is_gone_from_the_container_and_the_shell_keeps_its_state(
+def test_a_timed_out_run_ends_its_processes_and_the_shell_keeps_its_state(
     kind: str, name: str, container_host: MakeHost, shared_container: Callable[[str], Container]
 ) -> None:
     container = shared_container(kind)
@@ -59,7 +59,7 @@ def test_it_is_gone_from_the_container_and_the_shell_keeps_its_state(
 
 
 @pytest.mark.parametrize(("kind", "name"), [case for case in CASES if case[0] == "busybox" or "session" in case[1]])
-def test_a_oneshot_is_gone_too(
+def test_a_timed_out_oneshot_ends_its_processes(
     kind: str, name: str, container_host: MakeHost, shared_container: Callable[[str], Container]
 ) -> None:
     container = shared_container(kind)
@@ -97,7 +97,7 @@ def test_a_shell_that_ignores_everything_is_replaced_and_the_next_result_says_so
     ],
     ids=" ".join,
 )
-def test_it_works_in_containers_with_less_rights(
+def test_timed_out_processes_end_in_containers_with_less_rights(
     options: tuple[str, ...], container_host: MakeHost, container: Callable[..., Container]
 ) -> None:
     made = container("busybox", *options)
@@ -110,7 +110,7 @@ def test_it_works_in_containers_with_less_rights(
     assert host.oneshot("echo ok", timeout=5).stdout == "ok\n"
 
 
-def test_it_works_for_another_user_of_the_container(
+def test_timed_out_processes_of_another_user_of_the_container_end(
     container_host: MakeHost, shared_container: Callable[[str], Container]
 ) -> None:
     container = shared_container("busybox")
@@ -142,7 +142,7 @@ def test_twelve_timed_out_oneshots_leave_the_servers_session_slots_free(ctr: Doc
     assert ctr.parent._connections.describe()["connections"] <= 2  # type: ignore[attr-defined]
 
 
-def test_what_did_not_fit_into_the_time_of_a_list_is_skipped(ctr: DockerContainerHost) -> None:
+def test_commands_of_a_list_that_no_time_is_left_for_are_skipped(ctr: DockerContainerHost) -> None:
     results = ctr.run(["echo one", "sleep 9001", "echo three"], timeout=1)
     assert [result.status.name for result in results] == ["SUCCESS", "ERROR", "SKIPPED"]
     assert ctr.run("echo ok", timeout=5).output == "ok\n"

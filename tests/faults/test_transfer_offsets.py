@@ -13,9 +13,9 @@ from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._transfer import transfer
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import OttoError
-from tests.faults.scripted import Clock, Fault, Recording, RecordingChannel, ScriptedChannel, TestHost, asked_by
+from tests.faults.scripted import Clock, Fault, Recording, RecordingChannel, ScriptedChannel, ScriptedHost, asked_by
 
-Verb = Callable[[TestHost, Deadline], TransferResult]
+Verb = Callable[[ScriptedHost, Deadline], TransferResult]
 KINDS = ["end", "lost", "stall"]
 TIMEOUT = 5.0
 
@@ -26,7 +26,7 @@ def record(verb: Verb) -> Recording:
     def opener(argv: Sequence[str], tags: Mapping[str, str], tty: bool) -> Channel:
         return RecordingChannel(argv, recording, tty, tags)
 
-    with TestHost(opener, "/bin/dash") as host:
+    with ScriptedHost(opener, "/bin/dash") as host:
         verb(host, Deadline.after(None)).check()
     return recording
 
@@ -37,7 +37,7 @@ def replay(verb: Verb, recording: Recording, fault: Fault | None, clock: Clock) 
     def opener(argv: Sequence[str], tags: Mapping[str, str], tty: bool) -> Channel:
         return ScriptedChannel(recording, asked_by(argv, tags), tty, clock, fault)
 
-    with TestHost(opener, "/bin/dash") as host:
+    with ScriptedHost(opener, "/bin/dash") as host:
         try:
             return verb(host, Deadline.after(TIMEOUT))
         except OttoError as error:
@@ -64,7 +64,7 @@ def test_a_get_that_breaks_off(shape: str, kind: str, tmp_path: Path, clock: Clo
     (tmp_path / "to").mkdir()
     copy = tmp_path / "to" / file.relative_to(source.parent)
 
-    def verb(host: TestHost, deadline: Deadline) -> TransferResult:
+    def verb(host: ScriptedHost, deadline: Deadline) -> TransferResult:
         return transfer.get(host, source, tmp_path / "to", deadline=deadline)
 
     recording = record(verb)
@@ -87,7 +87,7 @@ def test_a_put_that_breaks_off(kind: str, tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "file").write_bytes(b"new\n" * 20)
     (tmp_path / "to").mkdir()
 
-    def verb(host: TestHost, deadline: Deadline) -> TransferResult:
+    def verb(host: ScriptedHost, deadline: Deadline) -> TransferResult:
         return transfer.put(host, tmp_path / "file", tmp_path / "to", times=True, deadline=deadline)
 
     recording = record(verb)

@@ -72,7 +72,7 @@ def test_more_tunnels_than_sessions_fit_on_one_connection(connect: Connect) -> N
     assert hop.describe()["connections"] == 1
 
 
-def test_one_in_a_hurry_through_a_hop_does_not_spoil_it_for_the_others(connect: Connect, proxy: Proxy) -> None:
+def test_a_short_deadline_through_a_hop_does_not_fail_the_other_callers(connect: Connect, proxy: Proxy) -> None:
     hop = connect(label="hop", port=proxy.port)
     carrot = connect(hop=hop)
     proxy.delay(0.1)

@@ -161,7 +161,7 @@ def test_many_threads_learn_of_one_failure(connect: Connect, make_sshd: MakeSshd
         assert proxy.connections == 1
 
 
-def test_one_who_is_in_a_hurry_does_not_spoil_it_for_the_others(connect: Connect, proxy: Proxy) -> None:
+def test_a_short_deadline_does_not_fail_the_other_callers(connect: Connect, proxy: Proxy) -> None:
     connections = connect(port=proxy.port)
     proxy.delay(0.1)
     hurried = InThread(lambda: run(connections, "echo in", timeout=0.15))

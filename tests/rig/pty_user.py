@@ -11,10 +11,10 @@ import pexpect
 import pyte
 
 
-class Person:
+class PtyUser:
     """Starts a Python program on a real terminal of 80 by 24, types, and looks at the screen.
 
-    >>> someone = Person("print(input())")
+    >>> someone = PtyUser("print(input())")
     >>> someone.type("hello\\n"); someone.see("hello")
     """
 
