@@ -21,7 +21,7 @@ with Lab.load(os.environ.get("OTTO_LAB", "lab.toml")) as lab:
     answers = {"User: ": "tester\n", "Password: ": "secret\n", r"\[y/n\]": "y\n"}
     print(host.run(ASK, expects=answers, timeout=10).output)
 
-    # A dialogue whose course only shows as it goes: in a session of its own.
+    # A dialogue that cannot be foreseen: in a session of its own.
     with host.open_session("dialogue") as session:
         session.sendline("printf 'Ready? '; read -r answer; echo \"got <$answer>\"")
         session.expect(r"Ready\? ")

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import doctest
+import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
+
+from otto_docker_sync import SSHOptions
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -69,3 +73,50 @@ def test_the_reference_has_every_public_name(pages):
 
     text = "".join(path.read_text() for path in (pages / "reference").glob("*.html"))
     assert not [name for name in otto_docker_sync.__all__ if f".{name}" not in text]
+
+
+def test_the_readme_program_runs(sshd, ctr, capsys, tmp_path, monkeypatch):
+    """The first program of the README, on this lab's machine and container."""
+    program = code_blocks(ROOT / "README.rst", "python")[0]
+    for name, actual in [('"lab1.example", "tester"', "**machine"), ('"api-1"', "container")]:
+        assert name in program
+        program = program.replace(name, actual)
+    machine = {
+        "host": sshd.host,
+        "user": sshd.user,
+        "port": sshd.port,
+        "ssh": SSHOptions(identity_file=sshd.identity_file, known_hosts=sshd.known_hosts),
+    }
+    ctr.oneshot(
+        """
+        mkdir -p /srv/api && cd /srv/api
+        echo 'echo tested' >selftest
+        echo 'printf "Really? "; read -r answer; [ "$answer" = yes ]' >setup
+        chmod +x selftest setup; : >"/a name with spaces"
+        """,
+        check=True,
+    )
+    monkeypatch.chdir(tmp_path)
+    Path("settings.toml").write_text("colour = 'green'\n")
+    try:
+        exec(program, {"machine": machine, "container": ctr.container_id})
+        said = capsys.readouterr().out
+        assert "/srv/api\ntest\n" in said and "SUCCESS 0 tested\n" in said and "a name with spaces" in said
+        assert ctr.oneshot("cat /srv/api/settings.toml").output == "colour = 'green'\n"
+    finally:
+        ctr.oneshot("rm -rf /srv '/a name with spaces'", check=True)
+
+
+def code_blocks(page: Path, language: str) -> list[str]:
+    blocks = re.findall(rf"\.\. code-block:: {language}\n\n((?:    ?.*\n|\n)+)", page.read_text())
+    assert blocks, f"{page} has no block of {language}"
+    return [textwrap.dedent(block) for block in blocks]
+
+
+def test_the_traps_name_tests_that_exist():
+    files = {
+        path.relative_to(ROOT / "tests").with_suffix("").as_posix() for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    named = set(re.findall(r"``((?:\w+/)*test_\w+)``", (ROOT / "docs" / "traps.rst").read_text()))
+    assert len(named) > 10
+    assert not {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)}
