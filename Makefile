@@ -1,6 +1,6 @@
 # make demo   see the library at work, on this machine alone
 # make test   lint, types, layers and all tests; installs what it needs (as root)
-# make lint   the first three of these
+# make lint   the first three of these, and shellcheck over what runs on remote machines
 # make docs   the documentation, in build/docs
 # make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
 # Nothing but Debian packages and .venv is left behind.
@@ -22,6 +22,7 @@ lint: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	tools/check-shell-scripts
 
 docs: $(VENV)/test.stamp
 	$(VENV)/bin/sphinx-build -W --keep-going docs build/docs

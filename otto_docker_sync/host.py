@@ -15,7 +15,7 @@ from ._channel.markers import new_nonce
 from ._shell.capture import Capture, Sink
 from ._shell.matcher import Responder
 from ._shell.oneshot import Outcome, command_text, run_oneshot
-from ._shell.scripts import sized
+from ._shell.scripts import stty_size
 from ._shell.warden import Warden, Wardens
 from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout, timeout_seconds
 from .errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
@@ -387,7 +387,7 @@ class Host(ABC):
         session = new_nonce()
         tags = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session}
         environment = LoginEnvironment(self.shell, self._environment())
-        script = f'{warden.proof}; {sized(*size)}; exec "$@"'
+        script = f'{warden.proof}; {stty_size(*size)}; exec "$@"'
         argv = [self.shell, "-c", script, self.shell, *(environment.argv or self._login_argv())]
         channel = self._open_channel(argv, tags=tags, tty=True, deadline=deadline, term=term, size=size)
         try:

@@ -16,11 +16,11 @@ Nothing here does I/O. Each byte is looked at a bounded number of times, and at 
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from .._channel.markers import DIGITS, BeginMarker, EndMarker, encode_command, new_nonce
+from .scripts import export_text, handshake_text
 
 LINE_LIMIT = 900
 """Bytes of one line of an upload: below ash's 1,022 with room for what stands around the data."""
@@ -232,19 +232,8 @@ class Prompt:
 
 def handshake(prompt: Prompt, environment: dict[str, str]) -> bytes:
     """What a new shell is told, a line each, so that one that fails takes no other with it."""
-    lines = [
-        "stty -echo 2>/dev/null",
-        # Line editors echo, complete and cut what is typed.
-        "set +o emacs +o vi 2>/dev/null",
-        # Without it, busybox takes the end of a background job for the end of its input, and leaves.
-        "set -o ignoreeof 2>/dev/null",
-        "PS2=",
-        "__otto_n=0",
-        '__otto_s() { return "$1"; }',
-        prompt.assignment,
-        *(f"export {name}={shlex.quote(value)}" for name, value in environment.items()),
-    ]
-    return b"".join(line.encode("utf-8", "surrogateescape") + b"\n" for line in lines)
+    text = f"{handshake_text()}{prompt.assignment}\n{export_text(environment)}"
+    return text.encode("utf-8", "surrogateescape")
 
 
 def quoted_lines(data: bytes) -> Iterator[bytes]:

@@ -60,13 +60,13 @@ def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture
     text = command_text(command)
     script = encode_command(text if isinstance(command, str) else f"exec {text}")
     nonce, begin, end = new_nonce(), BeginMarker(), new_nonce()
-    exports = "".join(f"export {name}={shlex.quote(value)}; " for name, value in host._environment().items())
     started_at = monotonic()
     channel = host._open_shell(["-c", loader(nonce)], tags={"OTTO_TAG": nonce}, deadline=deadline)
     capture.apart = not channel.tty
     sections = [Section(begin, (EndMarker(f"<{end}:".encode()),)) for _ in range(1 if channel.tty else 2)]
     try:
-        channel.write(oneshot_script(nonce, begin, end, script, exports, channel.tty), deadline)
+        request = oneshot_script(nonce, begin, end, script, host._environment(), merged=channel.tty)
+        channel.write(request, deadline)
         ended = _collect(channel, sections, deadline, capture)
     except DeadlineExpired:
         _end_tree(channel)

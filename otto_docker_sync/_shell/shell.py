@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 from contextlib import suppress
 from functools import partial
@@ -16,7 +15,7 @@ from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from .capture import Capture
 from .framing import Prompt, SessionFrame, handshake
 from .matcher import Matcher, Responder
-from .scripts import started_shell
+from .scripts import shell_command
 from .warden import START_TIME, State, Warden, Wardens, never_started
 
 CTRL_C, CTRL_U = b"\x03", b"\x15"
@@ -107,7 +106,7 @@ class Shell:
     def _start(cls, host: SessionSource, warden: Warden, matcher: Matcher, deadline: Deadline) -> Shell:
         nonce, begin = new_nonce(), BeginMarker()
         channel = host._open_shell(
-            ["-c", started_shell(warden.proof, SIZE, begin, shlex.quote(host.shell))],
+            ["-c", shell_command(warden.proof, SIZE, begin, host.shell)],
             tags={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce},
             tty=True,
             deadline=deadline,

@@ -12,7 +12,7 @@ from .._channel.base import Channel, ShellSource
 from .._channel.markers import BeginMarker, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ConnectionLost, OttoError
-from .scripts import leased, started_warden
+from .scripts import lease_check, warden_command
 
 TICKS = 100
 """The kernel's clock ticks in a second."""
@@ -51,7 +51,7 @@ class Warden:
 
     def __init__(self, channel: Channel, tag: str, pid: int) -> None:
         self.tag = tag
-        self.proof = leased(pid)
+        self.proof = lease_check(pid)
         self.state = State.LIVING
         self._channel = channel
         self._turn = threading.Lock()
@@ -62,7 +62,7 @@ class Warden:
         """Start the warden and wait until it answers. Raises what the host says when it cannot be started."""
         tag, begin = new_nonce(), BeginMarker()
         started = re.compile(re.escape(begin.output) + rb"\s+<(\d+)>")
-        argv = ["-c", started_warden(begin), "otto-warden", f"OTTO_HOST={tag}"]
+        argv = ["-c", warden_command(begin), "otto-warden", f"OTTO_HOST={tag}"]
         channel = host._open_shell(argv, tags={}, deadline=deadline)
         out = err = b""
         limit = deadline.at_most(START_TIME)

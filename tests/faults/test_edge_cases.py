@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otto_docker_sync._shell.scripts import REAP
+from otto_docker_sync._shell.scripts import kill_tree
 from otto_docker_sync.errors import ConfigError, SessionClosed
 from tests.rig.containers import Container
 
@@ -24,7 +24,7 @@ MakeContainer = Callable[..., Container]
 
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
 def test_the_tree_killer_without_a_marker_kills_nobody(shell: str) -> None:
-    script = f"self=$$; kill() {{ echo \"would kill $*\"; }}; {REAP}\nreap '' '' 0 '' ''; echo $?"
+    script = f"self=$$; kill() {{ echo \"would kill $*\"; }}; {kill_tree()}\nkill_tree '' '' 0 '' ''; echo $?"
     done = subprocess.run([*shell.split(), "-c", script], capture_output=True, text=True, timeout=10, check=True)
     assert done.stdout == "1\n"
 
@@ -164,3 +164,14 @@ def test_a_dead_shell_is_noticed_by_the_next_call(ctr: DockerContainerHost) -> N
     result = ctr.run("echo ok", timeout=10)
     assert result.output == "ok\n" or result.session_ended
     assert ctr.run("echo ok", timeout=10).output == "ok\n"
+
+
+def test_variables_with_short_names_belong_to_the_user(container: MakeContainer, container_host: MakeHost) -> None:
+    names = "n s c i l f w p d r line round self"
+    made = container("busybox", *(word for name in names.split() for word in ("--env", f"{name}=image")))
+    show = f"for name in {names}; do eval 'echo \"$name=$'$name'\"'; done; env | grep -c '=image$'"
+    expected = "".join(f"{name}=image\n" for name in names.split())
+    assert container_host(made).oneshot(show, timeout=20).output == f"{expected}{len(names.split())}\n"
+    ours = container_host(made, env={name: f"my {name}" for name in names.split()})
+    assert ours.oneshot(show, timeout=20).output == "".join(f"{name}=my {name}\n" for name in names.split()) + "0\n"
+    assert ours.oneshot("type kill_tree", timeout=20).failed

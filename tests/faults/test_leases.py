@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from otto_docker_sync._sandbox import Docker
-from otto_docker_sync._shell.scripts import leased
+from otto_docker_sync._shell.scripts import lease_check
 from otto_docker_sync.deadline import Deadline
 from tests.rig.account import Account
 from tests.rig.containers import Container
@@ -86,7 +86,7 @@ def test_a_shell_that_docker_starts_late_leaves_at_once(
 @pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
 def test_a_shell_leaves_when_it_can_see_that_there_is_no_lease(account: Account, shell: str) -> None:
     def stays(warden: int) -> bool:
-        argv = [*shell.split(), "-c", f"{leased(warden)}; echo on"]
+        argv = [*shell.split(), "-c", f"{lease_check(warden)}; echo on"]
         said = subprocess.run(argv, capture_output=True, text=True, check=True, user=account.uid, cwd="/").stdout
         assert said in ("on\n", f"no lease: its warden, process {warden}, is gone\n")
         return said == "on\n"

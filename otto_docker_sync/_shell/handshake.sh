@@ -1,0 +1,14 @@
+#!/bin/sh
+# What a new session's shell is told, a line each, so that one that fails takes no other with it.
+
+stty -echo 2>/dev/null
+# Line editors echo, complete and cut what is typed. Not every shell has these two.
+# shellcheck disable=SC3040
+set +o emacs +o vi 2>/dev/null
+# Without it, busybox takes the end of a background job for the end of its input, and leaves.
+set -o ignoreeof 2>/dev/null
+PS2=
+# The prompt and the frame use these two.
+# shellcheck disable=SC2034
+__otto_n=0
+__otto_s() { return "$1"; }

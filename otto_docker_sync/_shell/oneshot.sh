@@ -1,0 +1,74 @@
+#!/bin/sh
+# Runs the command that comes on stdin up to a line that is the nonce, in a shell of its own. Stdin stays open after
+# it, as the stdin lease: when it ends, because the client is gone or out of patience, a watcher kills the command's
+# whole tree.
+#
+# otto_streams  the descriptors on which the client looks for the markers: "4 5", or "4" where stdout and stderr are one
+# otto_stderr   the descriptor of the command's stderr: 2, or 1
+. ./kill_tree.sh
+: "${otto_nonce?}" "${otto_begin_first?}" "${otto_begin_second?}" "${otto_end?}"
+: "${otto_streams?}" "${otto_stderr?}" "${otto_exports?}"
+
+# Adding line after line to one long text would be quadratic, so they are collected in blocks first.
+otto_script=
+otto_block=
+otto_count=0
+while IFS= read -r otto_line; do
+    [ "$otto_line" = "$otto_nonce" ] && break
+    otto_block="$otto_block$otto_line
+"
+    otto_count=$((otto_count + 1))
+    if [ "$otto_count" = 200 ]; then
+        otto_script=$otto_script$otto_block
+        otto_block=
+        otto_count=0
+    fi
+done
+otto_script=$otto_script$otto_block
+
+# 3 is the lease, 4 and 5 the command's stdout and stderr. What this shell itself has to say goes nowhere.
+exec 3<&0 </dev/null 4>&1 5>&"$otto_stderr" 2>/dev/null
+
+{
+    while read -r line <&3; do
+        :
+    done
+    # $$ is the wrapper, here as well.
+    read -r self line </proc/self/stat
+    # The wrapper is stopped first, or it would take the death of its child for the end and kill the watcher. A child
+    # that it is just starting could be overlooked until it has stopped.
+    kill -STOP $$
+    round=0
+    while [ "$round" -lt 9999 ] && read -r line </proc/$$/stat; do
+        case ${line##*)} in
+        ' T '*) break ;;
+        esac
+        round=$((round + 1))
+    done
+    kill_tree "OTTO_TAG=$otto_nonce" "$$" 0 '' "$$"
+    kill -9 $$
+} >/dev/null 4>&- 5>&- &
+otto_watcher=$!
+exec 3<&-
+
+for otto_stream in $otto_streams; do
+    command printf '<%s%s>\n' "$otto_begin_first" "$otto_begin_second" >&"$otto_stream"
+done
+(
+    exec 2>&5 4>&- 5>&-
+    # The positional parameters hold both texts, so that neither the environment nor the command meets a variable of
+    # ours, and no variable of theirs can replace the texts.
+    set -- "$otto_exports" "$otto_script"
+    unset -f kill_tree
+    unset otto_nonce otto_begin_first otto_begin_second otto_end otto_streams otto_stderr otto_exports
+    unset otto_script otto_block otto_count otto_line otto_watcher otto_stream
+    eval "$1"
+    eval "shift 2; $2"
+)
+otto_status=$?
+kill -9 "$otto_watcher"
+wait "$otto_watcher"
+for otto_stream in $otto_streams; do
+    printf '<%s:%d>' "$otto_end" "$otto_status" >&"$otto_stream"
+done
+exit "$otto_status"
