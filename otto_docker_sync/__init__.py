@@ -46,8 +46,8 @@ from .result import (
 )
 
 if TYPE_CHECKING:
-    from ._ssh.connections import SSHOptions
-    from ._telnet.options import TelnetOptions
+    from ._ssh import SSHOptions
+    from ._telnet import TelnetOptions
     from .compose import compose_down, compose_logs, compose_ps, compose_up, composed
     from .docker_host import DockerContainerHost
     from .host import Host
@@ -66,8 +66,8 @@ _LAZY = {
     "Lab": "lab",
     "LocalHost": "local_host",
     "Project": "lab",
-    "SSHOptions": "_ssh.config",
-    "TelnetOptions": "_telnet.options",
+    "SSHOptions": "_ssh",
+    "TelnetOptions": "_telnet",
     "UnixHost": "unix_host",
     "all_hosts": "lab",
     "compose_down": "compose",

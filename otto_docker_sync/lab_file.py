@@ -16,13 +16,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from ._ssh.config import SSHOptions
-from ._telnet.options import TelnetOptions
+from ._ssh import SSHOptions
+from ._telnet import TelnetOptions
 from .errors import ConfigError
 from .host import Host
 from .local_host import LocalHost
 from .project import NAME, SERVICE, Project, nearest
-from .secret import Secret, noted
+from .secret import Secret, register_secret
 from .unix_host import UnixHost
 
 if sys.version_info >= (3, 11):
@@ -244,7 +244,7 @@ def _secret(where: str, kind: str, given: Mapping[str, Any]) -> Secret:
     if variable is not None and command is not None:
         raise ConfigError(f"{where} {kind}_env and {kind}_command: give one of the two")
     if variable is not None:
-        noted(os.environ.get(variable))
+        register_secret(os.environ.get(variable))
 
         def from_environment() -> str:
             if variable not in os.environ:

@@ -8,18 +8,25 @@ from typing import Union
 from .logs import mask
 
 Secret = Union[str, Callable[[], str], None]
-"""A secret, or what returns it when it is first needed: a call that asks a keyring, for example."""
+"""A secret, or a function that returns it when it is first needed, for example by asking a keyring."""
 
 
-def revealed(secret: Secret) -> str | None:
-    """The secret itself, which no log shows from now on."""
+def reveal(secret: Secret) -> str | None:
+    """Return the secret itself, calling what returns it. No log shows it from now on.
+
+    >>> reveal(lambda: "hunter2")
+    'hunter2'
+    """
     value = secret() if callable(secret) else secret
     mask(value)
     return value
 
 
-def noted(secret: Secret) -> Secret:
-    """The same secret. One that is known already shows in no log from now on, also before it is used."""
+def register_secret(secret: Secret) -> Secret:
+    """Keep a secret out of every log from now on, and return it.
+
+    What a function returns is not known yet: `reveal` registers it when it is first asked for.
+    """
     if isinstance(secret, str):
         mask(secret)
     return secret

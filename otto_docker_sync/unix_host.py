@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 
 from ._channel.base import SIZE, Channel
-from ._ssh.connections import Connections, SSHOptions
-from ._telnet.options import TelnetOptions
+from ._ssh import Connections, SSHOptions
+from ._telnet import TelnetChannel, TelnetOptions
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
 from .host import Host
-from .secret import Secret, noted, revealed
+from .secret import Secret, register_secret, reveal
 
 ID_FORBIDDEN = frozenset(" \t\r\n\0/")
 
@@ -74,7 +74,7 @@ class UnixHost(Host):
         self.log, self.log_stdout = log, log_stdout
         self.shell = shell
         self.default_timeout = default_timeout
-        self._password = noted(password)
+        self._password = register_secret(password)
         self._connections = Connections(self.id, host, port=port, user=user, password=password, options=self.ssh)
         self._hop: UnixHost | None = None
         self.hop = hop
@@ -110,7 +110,7 @@ class UnixHost(Host):
                 raise ConfigError(f"{self.id}: its hops go in a circle: {' -> '.join(chain)}")
             on_the_way = on_the_way.hop
         self._hop = hop
-        self._connections.reach_through(hop._connections if hop else None)
+        self._connections.set_hop(hop._connections if hop else None)
 
     def _open_channel(
         self,
@@ -125,13 +125,11 @@ class UnixHost(Host):
         if tags:
             argv = ["env", *(f"{name}={value}" for name, value in tags.items()), *argv]
         if self.term == "telnet":
-            from ._telnet.channel import TelnetChannel
-
             return TelnetChannel.open(
                 self.host,
                 self.port,
                 self.user or os.environ.get("USER", "root"),
-                revealed(self._password),
+                reveal(self._password),
                 self.telnet,
                 argv,
                 tty=tty,

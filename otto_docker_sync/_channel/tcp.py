@@ -48,6 +48,13 @@ class Stream(Protocol):
         """A descriptor that is readable when `receive` has something to tell."""
 
 
+class TunnelOpener(Protocol):
+    """A host that opens TCP connections from where it stands: a hop."""
+
+    def open_tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
+        """Connect from this host to another one. Raises `ConnectError` and its kin."""
+
+
 class SocketStream:
     """A connected socket, or the one end of a proxy command. One thread at a time receives."""
 

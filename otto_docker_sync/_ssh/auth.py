@@ -19,7 +19,7 @@ from paramiko.ssh_exception import PartialAuthentication
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import AuthenticationError, ConfigError, ConnectError, HostKeyError
-from ..secret import Secret, revealed
+from ..secret import Secret, reveal
 from .config import Target
 from .known_hosts import KnownKey, add_key, fingerprint, known_keys, name_of
 from .transport import Transport
@@ -232,7 +232,7 @@ def _load_key_asking(path: str, passphrase: Secret) -> paramiko.PKey:
     except _NeedsPassphrase:
         if passphrase is None:
             raise
-        return load_key(path, revealed(passphrase))
+        return load_key(path, reveal(passphrase))
 
 
 def load_key(path: str, passphrase: str | None) -> paramiko.PKey:
@@ -262,7 +262,7 @@ def _passwords(password: Secret) -> list[Credential]:
 
     @cache
     def text() -> str:
-        return revealed(password) or ""
+        return reveal(password) or ""
 
     def answer(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
         return ["" if echo else text() for _, echo in prompts]

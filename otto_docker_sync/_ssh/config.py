@@ -1,26 +1,22 @@
-"""How a host is reached over SSH: the caller's options, and what ``~/.ssh/config`` adds to them."""
+"""What is needed to reach a host over SSH: the caller's options, completed by ``~/.ssh/config``."""
 
 from __future__ import annotations
 
 import getpass
 import glob
 import io
-import math
 import os
 import re
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Literal, Union, cast
+from typing import cast
 
 import paramiko
 
 from ..errors import ConfigError
-from ..secret import Secret, noted
-
-StrPath = Union[str, "os.PathLike[str]"]
-HostKeyPolicy = Literal["reject", "accept-new", "ignore"]
+from .options import HostKeyPolicy, SSHOptions, StrPath
 
 CONNECT_TIMEOUT = 15.0
 KEEPALIVE_INTERVAL = 15.0
@@ -34,58 +30,6 @@ _STRICT: dict[str, HostKeyPolicy] = {
     "no": "ignore",
     "off": "ignore",
 }
-
-
-@dataclass(frozen=True)
-class SSHOptions:
-    """How to reach a host over SSH. What is None is taken from ``config_file``, else from OpenSSH's own defaults.
-
-    >>> SSHOptions(identity_file="~/.ssh/lab", host_key_policy="accept-new").allow_agent
-    True
-    """
-
-    identity_file: StrPath | None = None
-    """The private key to use. Without one, and none in the config file, the usual keys of ``~/.ssh`` are tried."""
-    passphrase: Secret = field(default=None, repr=False)
-    """What decrypts the private key, or a call that returns it."""
-    allow_agent: bool = True
-    """Whether the keys of a running ssh-agent are tried, after the private key and the password."""
-    known_hosts: StrPath | None = None
-    """The only file of known host keys, in place of the usual ones."""
-    host_key_policy: HostKeyPolicy | None = None
-    """An unknown host key: "reject" (the default), or "accept-new" to write it down. "ignore" checks nothing."""
-    config_file: StrPath | None = None
-    """An ssh_config to read in place of ``~/.ssh/config``; "" reads none."""
-    connect_timeout: float | None = None
-    """Seconds for all of connecting: TCP, key exchange and authentication. 15 by default."""
-    keepalive_interval: float | None = None
-    """Seconds of silence until the far end is asked for a sign of life; it is dead after three times that. 15 by
-    default."""
-    max_connections: int = 32
-    """Connections to open to the host when one does not carry all sessions."""
-
-    def __post_init__(self) -> None:
-        for name in ("connect_timeout", "keepalive_interval"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise ConfigError(f"{name}={value!r}: give seconds, more than 0")
-        if isinstance(self.max_connections, bool) or not isinstance(self.max_connections, int):
-            raise ConfigError(f"max_connections={self.max_connections!r}: give a whole number")
-        if self.max_connections < 1:
-            raise ConfigError(f"max_connections={self.max_connections}: at least 1 is needed")
-        if self.host_key_policy not in (None, "reject", "accept-new", "ignore"):
-            raise ConfigError(f'host_key_policy={self.host_key_policy!r}: give "reject", "accept-new" or "ignore"')
-        if not isinstance(self.allow_agent, bool):
-            raise ConfigError(f"allow_agent={self.allow_agent!r}: give True or False")
-        for name in ("identity_file", "known_hosts", "config_file"):
-            value = getattr(self, name)
-            if value is not None and not isinstance(value, (str, os.PathLike)):
-                raise ConfigError(f"{name}={value!r}: give a path")
-        if self.passphrase is not None and not (isinstance(self.passphrase, str) or callable(self.passphrase)):
-            raise ConfigError("passphrase: give a text, or a call that returns one")
-        noted(self.passphrase)
 
 
 @dataclass(frozen=True)
@@ -144,7 +88,7 @@ def resolve(host: str, port: int | None, user: str | None, options: SSHOptions) 
     )
 
 
-def identity_of(host: str, options: SSHOptions) -> bool:
+def names_identity_file(host: str, options: SSHOptions) -> bool:
     """Whether the config file names a private key for `host`."""
     return "identityfile" in _lookup(host, options.config_file)
 

@@ -18,12 +18,11 @@ from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from ..secret import Secret
 from .auth import Credentials
 from .channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
-from .config import SSHOptions, Target, identity_of, resolve
+from .config import Target, names_identity_file, resolve
 from .connect import Connection, connect
+from .options import SSHOptions
 from .pool import Pool
 from .transport import Raw, RawChannel, Transport
-
-__all__ = ["Connections", "SSHOptions"]
 
 MAX_COMMAND = 128 << 10
 """Bytes of a command: Linux takes no longer argument, and sshd drops the whole connection at 256 KiB."""
@@ -104,7 +103,7 @@ class Connections(Pool):
             raw.request("shell")
         return SSHChannel(raw, self.where, tty, lambda: self._release(connection))
 
-    def reach_through(self, hop: Connections | None) -> None:
+    def set_hop(self, hop: Connections | None) -> None:
         """Close all connections; the next goes through `hop`, which is borrowed."""
         self.close()
         self._hop = hop
@@ -271,7 +270,7 @@ class Connections(Pool):
             if jump.host in behind:
                 raise ConfigError(f"ProxyJump goes in a circle: {' -> '.join([*behind, jump.host])}")
             options = self._options
-            if identity_of(jump.host, options):
+            if names_identity_file(jump.host, options):
                 options = replace(options, identity_file=None)
             hop = hops[-1] if hops else None
             hops.append(

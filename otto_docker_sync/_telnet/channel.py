@@ -9,18 +9,14 @@ from base64 import b64encode
 from collections.abc import Sequence
 from contextlib import ExitStack
 from time import monotonic
-from typing import TYPE_CHECKING
 
 from .._channel.base import Channel, Chunk
 from .._channel.markers import new_nonce
-from .._channel.tcp import dial_tcp
+from .._channel.tcp import TunnelOpener, dial_tcp
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import AuthenticationError, ConnectError, ConnectionLost
 from .link import TelnetLink
 from .options import TelnetOptions
-
-if TYPE_CHECKING:
-    from .._ssh.connections import Connections
 
 PORT = 23
 PIECE = 49152
@@ -99,7 +95,7 @@ class TelnetChannel(Channel):
         term: str = "dumb",
         size: tuple[int, int] = (80, 24),
         deadline: Deadline,
-        hop: Connections | None = None,
+        hop: TunnelOpener | None = None,
     ) -> TelnetChannel:
         """Log in and start a program, without argv the user's login shell; without `tty` it has no terminal.
 

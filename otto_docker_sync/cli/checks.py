@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .._channel.base import Channel
-from .._ssh.connections import Connections
+from .._ssh import Connections
 from ..deadline import Deadline, DeadlineExpired
 from ..docker_host import DockerContainerHost
 from ..errors import AuthenticationError, HostKeyError, OttoError

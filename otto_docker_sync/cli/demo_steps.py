@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .._ssh.connections import SSHOptions
+from .._ssh import SSHOptions
 from ..docker_host import DockerContainerHost
 from ..unix_host import UnixHost
 

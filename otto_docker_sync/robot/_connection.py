@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Union
 
-from .._ssh.config import SSHOptions
+from .._ssh import SSHOptions
 from ..deadline import Cancellation, Timeout, cancellation
 from ..host import Host
 from ..logs import mask

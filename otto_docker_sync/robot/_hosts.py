@@ -9,7 +9,7 @@ from typing import Any
 from robot.api import logger
 from robot.api.deco import keyword
 
-from .._ssh.config import HostKeyPolicy, SSHOptions
+from .._ssh import HostKeyPolicy, SSHOptions
 from ..docker_host import DockerContainerHost
 from ..errors import ConfigError
 from ..host import Host

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from otto_docker_sync import AuthenticationError, ConfigError, ConnectError, ConnectionLost, TelnetOptions, UnixHost
-from otto_docker_sync._telnet.channel import TelnetChannel
+from otto_docker_sync._telnet import TelnetChannel
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
 from tests.rig.proxy import Proxy
 from tests.rig.telnetd import Telnetd

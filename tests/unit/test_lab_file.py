@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync._ssh.config import SSHOptions
-from otto_docker_sync._telnet.options import TelnetOptions
+from otto_docker_sync._ssh import SSHOptions
+from otto_docker_sync._telnet import TelnetOptions
 from otto_docker_sync.errors import ConfigError
 from otto_docker_sync.lab import Lab
 from otto_docker_sync.lab_file import HostTable, TelnetTable
 from otto_docker_sync.local_host import LocalHost
-from otto_docker_sync.secret import revealed
+from otto_docker_sync.secret import reveal
 from otto_docker_sync.unix_host import UnixHost
 
 Load = Callable[[str], Lab]
@@ -138,7 +138,7 @@ class TestPasswords:
     def password(self, load: Load, key: str) -> str | None:
         host = load(f'[hosts.carrot]\nhost = "192.0.2.1"\n{key}').hosts["carrot"]
         assert isinstance(host, UnixHost)
-        return revealed(host._password)
+        return reveal(host._password)
 
     def test_from_the_environment_when_needed(self, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CARROT_PASSWORD", "hunter2")
@@ -157,7 +157,7 @@ class TestPasswords:
         host = load(f'[hosts.a]\nhost = "x"\npassword_command = ["sh", "-c", "echo >>{count}; echo pw"]').hosts["a"]
         assert isinstance(host, UnixHost)
         assert not count.exists()
-        assert [revealed(host._password), revealed(host._password)] == ["pw", "pw"]
+        assert [reveal(host._password), reveal(host._password)] == ["pw", "pw"]
         assert count.read_text() == "\n"
 
     @pytest.mark.parametrize(

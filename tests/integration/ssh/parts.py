@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._sandbox import Sshd
-from otto_docker_sync._ssh.connections import Connections, SSHOptions
+from otto_docker_sync._ssh import Connections, SSHOptions
 from otto_docker_sync.deadline import Deadline
 
 

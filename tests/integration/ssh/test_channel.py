@@ -10,7 +10,7 @@ import pytest
 from paramiko.packet import Packetizer
 
 from otto_docker_sync._sandbox import Sshd
-from otto_docker_sync._ssh.connections import Connections
+from otto_docker_sync._ssh import Connections
 from otto_docker_sync.deadline import Cancellation, Deadline, DeadlineExpired, cancellation
 from otto_docker_sync.errors import ConfigError, ConnectError
 from tests.integration.ssh.parts import InThread, drain, read_until, run

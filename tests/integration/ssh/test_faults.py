@@ -16,8 +16,8 @@ import pytest
 from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.processes import with_descendants
+from otto_docker_sync._ssh import Connections
 from otto_docker_sync._ssh import link as ssh_link
-from otto_docker_sync._ssh.connections import Connections
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
 from otto_docker_sync.errors import ConnectError, ConnectionLost, ForkError
 from tests.integration.ssh.parts import InThread, drain, read_until, run
@@ -206,7 +206,7 @@ class TestClose:
         options = connections._options
         code = f"""
 import os, signal, sys
-from otto_docker_sync._ssh.connections import Connections, SSHOptions
+from otto_docker_sync._ssh import Connections, SSHOptions
 from otto_docker_sync.deadline import Deadline
 options = SSHOptions(identity_file={str(options.identity_file)!r}, known_hosts={str(options.known_hosts)!r},
                      config_file="", allow_agent=False)

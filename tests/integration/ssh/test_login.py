@@ -15,7 +15,7 @@ import pytest
 
 from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.sshd import free_port, make_key
-from otto_docker_sync._ssh.connections import Connections, SSHOptions
+from otto_docker_sync._ssh import Connections, SSHOptions
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import AuthenticationError, ConfigError, ConnectError, ConnectionLost, HostKeyError
 from tests.integration.ssh.parts import InThread, run, ssh_agent
