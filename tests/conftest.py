@@ -23,13 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from otto_docker_sync._sandbox import Docker, Sshd, Workspace
+from otto_docker_sync._sandbox import Docker, create_workspace, destroy_workspace
 from tests.rig.account import Account
 from tests.rig.compose import Compose, install_compose
 from tests.rig.containers import Container
 from tests.rig.guard import Snapshot, Watched, leftovers
 from tests.rig.proxy import Proxy
 from tests.rig.rig import WORKSPACE, Rig
+from tests.rig.sshd import Sshd
 from tests.rig.telnetd import Telnetd
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Make the workspace in the process that was started first, and destroy it when that one ends, however it does."""
     if os.environ.get("PYTEST_XDIST_WORKER"):
         return
-    workspace = Workspace.create()
+    workspace = create_workspace()
     outer = os.environ.get(WORKSPACE)  # a pytest run inside a test has a rig of its own
     os.environ[WORKSPACE] = str(workspace.path)
 
@@ -54,7 +55,7 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[WORKSPACE]
         else:
             os.environ[WORKSPACE] = outer
-        workspace.destroy()
+        destroy_workspace(workspace)
 
     def terminated(number: int, frame: object) -> None:
         raise KeyboardInterrupt

@@ -18,7 +18,7 @@ from xml.sax.saxutils import escape
 import pexpect
 import pyte
 
-from otto_docker_sync._sandbox import Docker, Sshd, Workspace, docker_for, import_image
+from otto_docker_sync._sandbox import Docker, Sshd, Workspace, docker_for, import_busybox, temporary_workspace
 
 IMAGES = Path(__file__).parent.parent / "docs" / "images"
 OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
@@ -75,7 +75,7 @@ services = ["web", "db"]
 
 def main(names: list[str]) -> None:
     IMAGES.mkdir(exist_ok=True)
-    with Workspace.create() as workspace:
+    with temporary_workspace() as workspace:
         docker = docker_for(workspace)
         with stack(workspace, docker) as directory:
             for name in names or SHOTS:
@@ -87,7 +87,7 @@ def stack(workspace: Workspace, docker: Docker) -> Iterator[Path]:
     """A directory with a lab file whose parts are real."""
     directory = workspace.directory("shots")
     sshd = Sshd(workspace, environ=docker.environ)
-    (directory / "compose.yml").write_text(COMPOSE.format(image=import_image(docker, workspace, "busybox")))
+    (directory / "compose.yml").write_text(COMPOSE.format(image=import_busybox(docker, workspace)))
     (directory / "lab.toml").write_text(
         LAB.format(port=sshd.port, key=sshd.identity_file, known_hosts=sshd.known_hosts)
     )

@@ -1,14 +1,26 @@
-"""Throwaway real parts on this machine: a docker daemon, an sshd, images made of its own files.
+"""Throwaway real parts on this machine: a docker daemon, an sshd, an image made of its own busybox.
 
-For ``otto-docker demo`` and for the tests of the library; no part of its interface. Linux only. All that a run starts
-belongs to its `Workspace`, and goes with it.
+``otto-docker demo`` runs on them, and the library's tests build their rig from them. Not part of the public interface.
+Linux only. Everything that is started belongs to a `Workspace` and is removed with it.
 """
 
 from __future__ import annotations
 
 from .dockerd import Docker, docker_for
-from .images import KINDS, import_image
+from .images import import_busybox
+from .lifecycle import create_workspace, destroy_workspace, temporary_workspace
+from .processes import SandboxError
 from .sshd import Sshd
-from .workspace import SandboxError, Workspace
+from .workspace import Workspace
 
-__all__ = ["KINDS", "Docker", "SandboxError", "Sshd", "Workspace", "docker_for", "import_image"]
+__all__ = [
+    "Docker",
+    "SandboxError",
+    "Sshd",
+    "Workspace",
+    "create_workspace",
+    "destroy_workspace",
+    "docker_for",
+    "import_busybox",
+    "temporary_workspace",
+]

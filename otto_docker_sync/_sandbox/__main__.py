@@ -1,7 +1,7 @@
-"""``python -m otto_docker_sync._sandbox``: remove what killed runs have left on this machine."""
+"""``python -m otto_docker_sync._sandbox``: remove what killed runs left behind on this machine."""
 
 from __future__ import annotations
 
-from .workspace import Workspace
+from .lifecycle import sweep_workspaces
 
-Workspace.sweep()
+sweep_workspaces()

@@ -1,11 +1,10 @@
-"""The machine's docker daemon when it runs, else one of our own that touches nothing of the machine's."""
+"""The machine's docker daemon if it runs, else one of our own that changes nothing on the machine."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from .processes import SandboxError, program, start_daemon, stop_daemon, wait_ready
 from .workspace import LABEL, Workspace
@@ -45,7 +44,7 @@ class Docker:
         return done.stdout.decode(errors="replace").strip()
 
     def run(self, *args: str, stdin: bytes | None = None, timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
-        """Run a docker command, whatever comes of it."""
+        """Run a docker command. A failure is in the result, not raised."""
         return subprocess.run(
             [program("docker", "docker.io"), *args],
             input=b"" if stdin is None else stdin,
@@ -56,42 +55,42 @@ class Docker:
         )
 
     def answers(self) -> bool:
-        """Whether there is a client, and a daemon that talks to it."""
+        """Whether a docker client is installed and reaches its daemon."""
         try:
             return self.run("version", "--format", "{{.Server.Version}}", timeout=20).returncode == 0
         except subprocess.TimeoutExpired:
             return False
 
-    @property
-    def socket(self) -> Path | None:
-        """The daemon's unix socket; None when it is reached in another way."""
-        address = self.environ.get("DOCKER_HOST", os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
-        return Path(address.removeprefix("unix://")) if address.startswith("unix://") else None
 
-
-def docker_for(workspace: Workspace, *, private: bool = False) -> Docker:
-    """The docker daemon of this machine; where none runs, or with `private`, one of the workspace's own."""
+def docker_for(workspace: Workspace) -> Docker:
+    """The docker daemon of this machine, or the workspace's own where none runs."""
     machine = Docker({name: os.environ[name] for name in SETTINGS if name in os.environ})
-    if not private and machine.answers():
-        return machine
-    own = _own(workspace)
-    if not own.answers():
-        _start(workspace, own)
-    return own
+    return machine if machine.answers() else private_docker(workspace)
 
 
-def _own(workspace: Workspace) -> Docker:
+def private_docker(workspace: Workspace) -> Docker:
+    """The workspace's own docker daemon; started when it does not run."""
+    docker = _private_client(workspace)
+    if not docker.answers():
+        _start(workspace, docker)
+    return docker
+
+
+def _private_client(workspace: Workspace) -> Docker:
     return Docker({"DOCKER_HOST": f"unix://{workspace.path}/dockerd/docker.sock"})
 
 
-def _start(workspace: Workspace, own: Docker) -> None:
+def _start(workspace: Workspace, docker: Docker) -> None:
     if os.geteuid():
-        raise SandboxError("no docker daemon runs here that this user may use, and only root can start one")
+        raise SandboxError(
+            "no docker daemon on this machine answers to this user, and only root can start one:"
+            " start docker, join the group docker, or run this as root"
+        )
     base = workspace.directory("dockerd", 0o711)
     config = base / "containerd.toml"
     config.write_text(CONTAINERD_CONFIG.format(base))
     environ = workspace.environ()
-    # A containerd of our own: dockerd would take the machine's, alive or not, if its socket is there.
+    # With a containerd of our own: dockerd would use the machine's where its socket file exists, even a dead one.
     log = base / "containerd.log"
     containerd = start_daemon([program("containerd", "containerd"), "--config", str(config)], log, environ)
     (base / "containerd.pid").write_text(str(containerd))
@@ -104,13 +103,13 @@ def _start(workspace: Workspace, own: Docker) -> None:
     dockerd = start_daemon(
         [
             program("dockerd", "docker.io"),
-            f"--host={own.environ['DOCKER_HOST']}",
+            f"--host={docker.environ['DOCKER_HOST']}",
             f"--containerd={base}/containerd.sock",
             f"--data-root={base}/data",
             f"--exec-root={base}/run",
             f"--pidfile={base}/dockerd.pid",
             f"--config-file={settings}",
-            # The packet filter, forwarding and docker0 of this machine stay as they are; --bridge=none would remove it.
+            # The machine's packet filter, forwarding and docker0 stay as they are. --bridge=none would remove docker0.
             f"--bridge={workspace.bridge}",
             "--iptables=false",
             "--ip6tables=false",
@@ -119,13 +118,13 @@ def _start(workspace: Workspace, own: Docker) -> None:
         log,
         environ,
     )
-    wait_ready("dockerd", dockerd, lambda: (base / "docker.sock").exists() and own.answers(), log)
+    wait_ready("dockerd", dockerd, lambda: (base / "docker.sock").exists() and docker.answers(), log)
 
 
 def empty_docker(workspace: Workspace) -> None:
-    """Remove the workspace's containers, networks and images, and stop the daemon that it owns."""
+    """Remove the workspace's containers, networks and images, and stop the docker daemon that it owns."""
     base = workspace.path / "dockerd"
-    docker = _own(workspace) if base.exists() else Docker()
+    docker = _private_client(workspace) if base.exists() else Docker()
     owned = [] if base.exists() else ["--filter", f"label={LABEL}={workspace.path.name}"]
     try:
         if docker.answers():
@@ -138,7 +137,7 @@ def empty_docker(workspace: Workspace) -> None:
                 if found:
                     docker.run(*remove, *found)
     except (SandboxError, subprocess.TimeoutExpired):
-        pass  # no client, or a daemon that hangs: what is ours is killed below
+        pass  # no client, or a daemon that hangs: the daemon is killed below
     for name in ("dockerd.pid", "containerd.pid"):
         if (base / name).exists() and workspace.owns(pid := int((base / name).read_text())):
             stop_daemon(pid)

@@ -1,4 +1,4 @@
-"""Daemons of our own, and the processes of this machine as /proc shows them."""
+"""Starting and stopping daemons, and the processes of this machine as /proc shows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SandboxError(Exception):
 
 
 def program(name: str, package: str) -> str:
-    """The path of a program of this machine; the error says which Debian package has it."""
+    """The path of an installed program. Raises `SandboxError`, which names the Debian `package`, when it is missing."""
     path = shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin:/usr/local/sbin")
     if path is None:
         raise SandboxError(f"no {name} on this machine: apt-get install {package}")
@@ -24,7 +24,7 @@ def program(name: str, package: str) -> str:
 
 
 def start_daemon(argv: list[str], log: Path, environ: Mapping[str, str]) -> int:
-    """Start a process in a session of its own that holds no stream of ours, and return its pid."""
+    """Start a daemon and return its pid. It gets its own session, and none of our streams."""
     output = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     return os.posix_spawn(
         argv[0],
@@ -40,7 +40,10 @@ def start_daemon(argv: list[str], log: Path, environ: Mapping[str, str]) -> int:
 
 
 def wait_ready(what: str, pid: int, ready: Callable[[], bool], log: Path, seconds: float = 60) -> None:
-    """Return once `ready` says so. Raises `SandboxError`, with the end of the log, when the daemon dies or is late."""
+    """Wait until `ready` returns True.
+
+    Raises `SandboxError`, with the last lines of `log`, when the daemon dies or `seconds` pass.
+    """
     end = time.monotonic() + seconds
     while not ready():
         if not alive(pid):
@@ -55,7 +58,7 @@ def wait_ready(what: str, pid: int, ready: Callable[[], bool], log: Path, second
 
 
 def stop_daemon(pid: int, seconds: float = 15) -> None:
-    """Ask a daemon to end, kill it if it does not, and see it gone."""
+    """Stop a daemon with SIGTERM, after `seconds` with SIGKILL, and wait until it is gone."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -73,10 +76,11 @@ def stop_daemon(pid: int, seconds: float = 15) -> None:
 
 
 def reap(pid: int) -> None:
+    """Collect the exit status of an ended child, so that it does not stay as a zombie."""
     try:
         os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
-        pass  # somebody else's child
+        pass  # not our child
 
 
 def alive(pid: int) -> bool:
@@ -86,7 +90,7 @@ def alive(pid: int) -> bool:
 
 
 def stat_fields(pid: int | str) -> tuple[str, int]:
-    """State and parent of a process, ("", 0) when there is none."""
+    """The state letter and the parent of a process; ("", 0) when it does not exist."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except OSError:
@@ -96,11 +100,12 @@ def stat_fields(pid: int | str) -> tuple[str, int]:
 
 
 def pids() -> Iterable[int]:
+    """All processes of this machine."""
     return (int(name) for name in os.listdir("/proc") if name.isdigit())
 
 
 def owner(pid: int) -> int | None:
-    """The user that a process runs as, None when it is gone."""
+    """The user id that a process runs as; None when the process is gone."""
     try:
         return os.stat(f"/proc/{pid}").st_uid
     except OSError:
@@ -108,7 +113,7 @@ def owner(pid: int) -> int | None:
 
 
 def with_descendants(found: set[int]) -> set[int]:
-    """These processes and all that come from them, but for this one and for zombies."""
+    """These processes and all their descendants, without zombies and without the calling process."""
     parents = {pid: stat_fields(pid) for pid in pids()}
     everyone = {pid for pid in found if parents.get(pid, ("", 0))[0] not in ("", "Z", "X")}
     grown = True
@@ -120,7 +125,7 @@ def with_descendants(found: set[int]) -> set[int]:
 
 
 def kill_all(find: Callable[[], set[int]], seconds: float = 10) -> None:
-    """Kill what `find` finds until it finds nothing more."""
+    """Kill the processes that `find` returns, until it returns none: a process may start another before it dies."""
     end = time.monotonic() + seconds
     while (found := find()) and time.monotonic() < end:
         for pid in found:

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-from .processes import SandboxError, alive, kill_all, program, start_daemon, stop_daemon, wait_ready, with_descendants
+from .processes import SandboxError, program, start_daemon, wait_ready
 from .workspace import Workspace
 
 SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-server", "/usr/lib/ssh/sftp-server")
@@ -19,9 +19,9 @@ SFTP_SERVERS = ("/usr/lib/openssh/sftp-server", "/usr/libexec/openssh/sftp-serve
 class Sshd:
     """A real sshd with fresh keys and stock limits, into which one user may log in with one key.
 
-    ``host``, ``port``, ``user``, ``identity_file`` and ``known_hosts`` are what a client needs. Logins have ``home`` as
-    their home directory, empty at first, and the environment of `environ`. `options` go to its configuration, one
-    line each; ``{"Subsystem": None}`` leaves one out. Owned by the workspace; `stop` ends it earlier.
+    ``host``, ``port``, ``user``, ``identity_file`` and ``known_hosts`` are what a client needs. Logins get the
+    environment `environ`, and ``home`` as their home directory, which is empty at first. `options` are lines of its
+    configuration; ``{"Subsystem": None}`` leaves one out. The workspace owns it and stops it.
 
     >>> sshd = Sshd(workspace, user="root", environ=docker.environ, options={"MaxSessions": "1"})
     """
@@ -31,6 +31,7 @@ class Sshd:
     def __init__(
         self,
         workspace: Workspace,
+        *,
         user: str | None = None,
         environ: Mapping[str, str] = {},
         options: Mapping[str, str | None] = {},
@@ -80,50 +81,33 @@ class Sshd:
 
     @property
     def host_key(self) -> str:
-        """Its public host key, "type base64"."""
+        """The public host key, "type base64"."""
         return " ".join(self._host_key.with_suffix(".pub").read_text().split()[:2])
 
-    def also_known_on(self, port: int) -> None:
-        """Let known_hosts hold its key for another port too, say that of a proxy."""
-        with self.known_hosts.open("a") as file:
-            file.write(f"[{self.host}]:{port} {self.host_key}\n")
-
     def start(self) -> None:
-        """Listen, again after a `stop` on the same port."""
+        """Listen on a free port; when it has listened before, on the same one."""
         if os.geteuid() == 0:
             Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # OpenSSH's privilege separation wants it
         config = self.directory / "sshd_config"
-        wanted = self.port
+        known_port = self.port
         while True:
-            port = wanted or free_port()
+            port = known_port or free_port()
             config.write_text("".join(f"{key} {value}\n" for key, value in {"Port": port, **self._settings}.items()))
             command = [program("sshd", "openssh-server"), "-D", "-e", "-f", str(config)]
             self.pid = start_daemon(command, self.log, self._workspace.environ())
             try:
                 wait_ready("sshd", self.pid, lambda port=port: _listens(self.pid, port), self.log)  # type: ignore[misc]
             except SandboxError:
-                if wanted or "in use" not in self.log.read_text():
+                if known_port or "in use" not in self.log.read_text():
                     raise
-                continue  # somebody else took that port meanwhile
+                continue  # another process took the port after `free_port` had released it
             self.port = port
             break
         self.known_hosts.write_text(f"[{self.host}]:{self.port} {self.host_key}\n")
 
-    def stop(self) -> None:
-        """End the listener, every login that came through it and all that these run. Twice is once."""
-        if alive(self.pid):
-            everything = with_descendants({self.pid})
-            stop_daemon(self.pid)
-            kill_all(lambda: with_descendants(everything))
-
-    def logins(self) -> set[int]:
-        """The sshd process of every connection there is now."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children")
-        return {int(pid) for pid in children.read_text().split()} if children.exists() else set()
-
 
 def make_key(path: Path, *args: str) -> Path:
-    """Make a key pair; without further arguments an ed25519 one, unencrypted."""
+    """Make a key pair with ssh-keygen and return `path`. Without `args` it is an unencrypted ed25519 key."""
     command = [program("ssh-keygen", "openssh-client"), "-q", "-f", str(path), *(args or ("-t", "ed25519", "-N", ""))]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -132,7 +116,7 @@ def make_key(path: Path, *args: str) -> Path:
 
 
 def free_port() -> int:
-    """A loopback port on which nobody listens now."""
+    """A loopback port that is free at this moment; another process may take it before the caller does."""
     with socket.socket() as probe:
         probe.bind((Sshd.host, 0))
         port: int = probe.getsockname()[1]
@@ -140,7 +124,10 @@ def free_port() -> int:
 
 
 def _listens(pid: int, port: int) -> bool:
-    """Whether this process, not a quicker one, has the port; asked without a connection, which sshd would count."""
+    """Whether this process listens on the port, and not another that was quicker.
+
+    Looked up in /proc, because sshd would count a connection among its unauthenticated ones.
+    """
     address = f"0100007F:{port:04X}"
     rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     inodes = {f"socket:[{row[9]}]" for row in rows if row[1] == address and row[3] == "0A"}

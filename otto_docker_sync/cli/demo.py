@@ -19,7 +19,15 @@ from rich.rule import Rule
 from rich.syntax import Syntax
 from rich.text import Text
 
-from .._sandbox import SandboxError, Sshd, Workspace, docker_for, import_image
+from .._sandbox import (
+    SandboxError,
+    Sshd,
+    Workspace,
+    create_workspace,
+    destroy_workspace,
+    docker_for,
+    import_busybox,
+)
 from ..errors import OttoError
 from . import demo_steps
 
@@ -47,7 +55,7 @@ def _run(workspace: Workspace, show: Show) -> None:
     with show.doing("sshd on a free loopback port, with fresh keys"):
         sshd = Sshd(workspace, environ=docker.environ)
     with show.doing("image of this machine's busybox"):
-        image = import_image(docker, workspace, "busybox")
+        image = import_busybox(docker, workspace)
     with show.doing("container"):
         container = docker(
             "run", "--detach", "--init", "--network=none", "--hostname=box", "--label", workspace.label, image
@@ -109,14 +117,14 @@ def _body(function: Callable[..., Any]) -> str:
 @contextlib.contextmanager
 def _workspace(show: Show) -> Iterator[Workspace]:
     """Owns everything that the demo starts. Ctrl-C during the removal does not leave half of it."""
-    workspace = Workspace.create()
+    workspace = create_workspace()
     try:
         yield workspace
     finally:
         old = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             with show.doing("removing it all"):
-                workspace.destroy()
+                destroy_workspace(workspace)
         finally:
             signal.signal(signal.SIGINT, old)
 

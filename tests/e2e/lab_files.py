@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from otto_docker_sync._sandbox import Sshd
+from tests.rig.sshd import Sshd
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

@@ -16,12 +16,13 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from otto_docker_sync._sandbox import Docker, Sshd
+from otto_docker_sync._sandbox import Docker
 from otto_docker_sync._sandbox.processes import pids
 from tests.rig.account import Account
 from tests.rig.compose import Compose
 from tests.rig.containers import Container, arguments
 from tests.rig.rig import Rig
+from tests.rig.sshd import Sshd
 from tests.rig.telnetd import Telnetd
 
 OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync.errors import ConnectError, OttoError
 from tests.rig.containers import Container
+from tests.rig.sshd import Sshd
 
 from .helpers import Call, running, until
 

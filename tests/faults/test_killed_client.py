@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from otto_docker_sync._sandbox import Sshd
 from tests.rig.account import Account
 from tests.rig.containers import Container
+from tests.rig.sshd import Sshd
 
 from .helpers import on_this_machine, running, until
 

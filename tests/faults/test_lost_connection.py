@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.processes import with_descendants
 from otto_docker_sync.errors import ForkError, OttoError
 from tests.rig.containers import Container, arguments
 from tests.rig.proxy import Proxy
+from tests.rig.sshd import Sshd
 
 from .helpers import Call, running, until
 

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otto_docker_sync._sandbox import Docker, Sshd, Workspace, docker_for, import_image
+from otto_docker_sync._sandbox import Docker, Workspace, import_busybox, temporary_workspace
+from otto_docker_sync._sandbox.dockerd import private_docker
 from otto_docker_sync._sandbox.processes import alive, start_daemon, stop_daemon, wait_ready
 from otto_docker_sync.errors import ContainerNotRunning, DockerUnavailable
 from tests.rig.containers import Container
 from tests.rig.rig import Rig
+from tests.rig.sshd import Sshd
 
 from .helpers import Call, running, until
 
@@ -27,7 +29,7 @@ class Daemon:
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
-        self.docker: Docker = docker_for(workspace, private=True)
+        self.docker: Docker = private_docker(workspace)
         self._base = workspace.path / "dockerd"
         self._command = [part.decode() for part in self._proc("cmdline").split(b"\0")[:-1]]
         environ = (part.decode().partition("=") for part in self._proc("environ").split(b"\0")[:-1])
@@ -57,13 +59,13 @@ class Daemon:
 
 @pytest.fixture(scope="module")
 def daemon() -> Iterator[Daemon]:
-    with Workspace.create() as workspace:
+    with temporary_workspace() as workspace:
         yield Daemon(workspace)
 
 
 @pytest.fixture(scope="module")
 def image(daemon: Daemon) -> str:
-    return import_image(daemon.docker, daemon.workspace, "busybox")
+    return import_busybox(daemon.docker, daemon.workspace)
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from otto_docker_sync._sandbox import Sshd
 from tests.rig.containers import Container
 from tests.rig.proxy import Proxy
 from tests.rig.pty_user import PtyUser
+from tests.rig.sshd import Sshd
 from tests.rig.telnetd import Telnetd
 
 PROGRAM = """

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from otto_docker_sync._sandbox import Docker, Sshd
+from otto_docker_sync._sandbox import Docker
 from tests.conftest import SHELL_KINDS
 from tests.rig.account import Account
 from tests.rig.compose import Compose
@@ -24,6 +24,7 @@ from tests.rig.containers import Container
 from tests.rig.guard import Snapshot, Watched, leftovers
 from tests.rig.proxy import Proxy
 from tests.rig.rig import Rig
+from tests.rig.sshd import Sshd
 from tests.rig.telnetd import Telnetd
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from otto_docker_sync._sandbox import Docker, SandboxError, Workspace
 
 @dataclass(frozen=True)
 class Account:
-    """An ordinary user, who may use docker and log in with `password`; goes with the workspace."""
+    """An ordinary user who may use docker and log in with `password`. Removed with the workspace."""
 
     name: str
     uid: int
@@ -30,8 +30,7 @@ class Account:
         name = f"otto-{worker}-{suffix}"
         password = secrets.token_hex(8)
         home = workspace.directory(f"home-{worker}")
-        socket = docker.socket
-        groups = [] if socket is None else ["--groups", grp.getgrgid(socket.stat().st_gid).gr_name]
+        groups = ["--groups", group] if (group := _docker_group(docker)) else []
         hashed = _command("openssl", "passwd", "-6", "-stdin", stdin=password).strip()
         _command(
             *("useradd", "--no-create-home", "--home-dir", str(home), "--shell", "/bin/bash"),
@@ -41,6 +40,14 @@ class Account:
         os.chown(home, entry.pw_uid, entry.pw_gid)
         home.chmod(0o700)
         return cls(name, entry.pw_uid, password, home)
+
+
+def _docker_group(docker: Docker) -> str | None:
+    """The group that may use the daemon's unix socket; None when the daemon is reached another way."""
+    address = docker.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    if not address.startswith("unix://"):
+        return None
+    return grp.getgrgid(Path(address.removeprefix("unix://")).stat().st_gid).gr_name
 
 
 def _command(*argv: str, stdin: str = "") -> str:

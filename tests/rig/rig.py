@@ -1,4 +1,4 @@
-"""One test run's parts of this machine, shared by all of its worker processes."""
+"""The rig: the real parts on this machine that one test run owns, shared by its worker processes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from otto_docker_sync._sandbox import Docker, Sshd, Workspace, docker_for, import_image
+from otto_docker_sync._sandbox import Docker, Workspace, docker_for
+from otto_docker_sync._sandbox.dockerd import private_docker
+from otto_docker_sync._sandbox.images import import_image
+from tests.rig.sshd import Sshd
 
 from .account import Account
 from .containers import Container
+from .images import ROOTS
 
 Value = TypeVar("Value")
 
@@ -23,10 +27,10 @@ PRIVATE = "OTTO_TEST_PRIVATE_DOCKERD"
 
 
 class Rig:
-    """One worker's view of the test run's parts.
+    """The rig as one worker process sees it.
 
-    The workspace is made and destroyed by the process that was started first; what is shared is made by the worker
-    that asks first, while the others wait.
+    The process that pytest was started as makes the workspace and destroys it. What the workers share is made by the
+    first one that asks; the others wait.
     """
 
     def __init__(self, worker: str) -> None:
@@ -35,11 +39,11 @@ class Rig:
         self._count = itertools.count(1)
 
     def unique(self, name: str) -> str:
-        """A name that this worker has not used."""
+        """A name that this worker has not used yet."""
         return f"{name}-{next(self._count)}"
 
     def once(self, name: str, make: Callable[[], Value]) -> Value:
-        """What `make` returned (JSON) in the worker that came first."""
+        """The value of `make`, which only the first worker to ask calls. It passes through JSON."""
         known = self.workspace.path / f"{name}.json"
         with open(self.workspace.path / f"{name}.lock", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -51,15 +55,15 @@ class Rig:
 
     @cached_property
     def docker(self) -> Docker:
-        """The docker daemon: that of this machine where one runs, else one of our own. Clients started here use it."""
-        private = bool(os.environ.get(PRIVATE))
-        docker = Docker(self.once("docker", lambda: docker_for(self.workspace, private=private).environ))
+        """The docker daemon of this machine, or our own where none runs; docker clients started here use it too."""
+        find = private_docker if os.environ.get(PRIVATE) else docker_for
+        docker = Docker(self.once("docker", lambda: find(self.workspace).environ))
         os.environ.update(docker.environ)
         return docker
 
     def image(self, kind: str) -> str:
         """The tag of one of the images: busybox, dash, bash, noshell."""
-        return self.once(f"image-{kind}", lambda: import_image(self.docker, self.workspace, kind))
+        return self.once(f"image-{kind}", lambda: import_image(self.docker, self.workspace, kind, ROOTS[kind]()))
 
     @cached_property
     def account(self) -> Account:
@@ -67,14 +71,14 @@ class Rig:
         return Account.create(self.workspace, self.worker, self.docker)
 
     def container(self, kind: str, *run_args: str, command: tuple[str, ...] = ()) -> Container:
-        """Start a container; without a network unless asked for one, and without a command it sleeps."""
+        """Start a container. It sleeps unless `command` is given, and has no network unless `run_args` ask for one."""
         network = () if any(arg.startswith("--net") for arg in run_args) else ("--network", "none")
         options = ("--stop-signal", "KILL", "--label", self.workspace.label, *network, *run_args)
         container_id = self.docker("run", "--detach", *options, self.image(kind), *command)
         return Container(self.docker, container_id, kind)
 
     def sshd(self, name: str, options: dict[str, str | None], user: str | None = None) -> Sshd:
-        """Start an sshd of this worker's, for its account or another user."""
+        """Start an sshd for this worker's account, or for another user."""
         return Sshd(
             self.workspace,
             user=user or self.account.name,
@@ -85,10 +89,10 @@ class Rig:
 
     @cached_property
     def environ(self) -> dict[str, str]:
-        """What a login's docker client needs."""
+        """The environment that a login's docker client needs."""
         return {**self.docker.environ, "DOCKER_CONFIG": str(self.docker_config)}
 
     @property
     def docker_config(self) -> Path:
-        """The docker client's configuration, and its plugins."""
+        """The directory of the docker client's configuration and plugins."""
         return self.workspace.directory("docker-config")

@@ -24,13 +24,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from otto_docker_sync import CommandResult, ConnectError, DockerContainerHost, OttoError, SSHOptions, UnixHost
-from otto_docker_sync._sandbox import Sshd, Workspace
+from otto_docker_sync._sandbox import temporary_workspace
 from otto_docker_sync._sandbox.processes import owner, pids, stat_fields, with_descendants
 from otto_docker_sync.host import Host
 from tests.rig.containers import Container, arguments
 from tests.rig.memory import free_size
 from tests.rig.proxy import Proxy
 from tests.rig.rig import WORKSPACE, Rig
+from tests.rig.sshd import Sshd
 
 HANG = 90.0
 """Seconds after which a call counts as hung; the longest that any is given is a third of that."""
@@ -363,7 +364,7 @@ def main() -> int:
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}, {chosen.threads} threads, {chosen.minutes:g} minutes", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-    with Workspace.create() as workspace:
+    with temporary_workspace() as workspace:
         os.environ[WORKSPACE] = str(workspace.path)
         return 0 if soak(chosen.minutes, chosen.threads, chosen.seed) else 1
 

@@ -15,9 +15,10 @@ from typing import IO, Any
 import pytest
 
 from otto_docker_sync import Lab, UnixHost
-from otto_docker_sync._sandbox import Docker, Sshd
+from otto_docker_sync._sandbox import Docker
 from tests.rig.compose import Compose
 from tests.rig.rig import Rig
+from tests.rig.sshd import Sshd
 
 LAB = """
 name = "bench"

@@ -26,9 +26,9 @@ from otto_docker_sync import (
     compose_up,
     composed,
 )
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync.deadline import Cancellation, cancellation
 from tests.rig.rig import Rig
+from tests.rig.sshd import Sshd
 from tests.rig.telnetd import Telnetd
 
 from .conftest import Bench

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._ssh import Connections
 from tests.integration.ssh.parts import options_for
+from tests.rig.sshd import Sshd
 
 
 @pytest.fixture

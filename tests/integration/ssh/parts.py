@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from otto_docker_sync._channel.base import Channel
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._ssh import Connections, SSHOptions
 from otto_docker_sync.deadline import Deadline
+from tests.rig.sshd import Sshd
 
 
 class Ended(NamedTuple):

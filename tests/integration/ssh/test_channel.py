@@ -9,11 +9,11 @@ from collections.abc import Callable
 import pytest
 from paramiko.packet import Packetizer
 
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._ssh import Connections
 from otto_docker_sync.deadline import Cancellation, Deadline, DeadlineExpired, cancellation
 from otto_docker_sync.errors import ConfigError, ConnectError
 from tests.integration.ssh.parts import InThread, drain, read_until, run
+from tests.rig.sshd import Sshd
 
 Connect = Callable[..., Connections]
 

@@ -14,7 +14,6 @@ from collections.abc import Callable
 import pytest
 
 from otto_docker_sync._channel.base import Channel
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.processes import with_descendants
 from otto_docker_sync._ssh import Connections
 from otto_docker_sync._ssh import link as ssh_link
@@ -23,6 +22,7 @@ from otto_docker_sync.errors import ConnectError, ConnectionLost, ForkError
 from tests.integration.ssh.parts import InThread, drain, read_until, run
 from tests.rig.containers import arguments
 from tests.rig.proxy import Proxy
+from tests.rig.sshd import Sshd
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.sshd import free_port, make_key
 from otto_docker_sync._ssh import Connections
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
 from otto_docker_sync.errors import AuthenticationError, ConfigError, ConnectError, ConnectionLost, HostKeyError
 from tests.integration.ssh.parts import InThread, drain, read_until, run
 from tests.rig.proxy import Proxy
+from tests.rig.sshd import Sshd
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._sandbox.sshd import free_port, make_key
 from otto_docker_sync._ssh import Connections, SSHOptions
 from otto_docker_sync.deadline import Deadline
@@ -21,6 +20,7 @@ from otto_docker_sync.errors import AuthenticationError, ConfigError, ConnectErr
 from tests.integration.ssh.parts import InThread, run, ssh_agent
 from tests.rig.account import Account
 from tests.rig.proxy import Proxy
+from tests.rig.sshd import Sshd
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]

@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from otto_docker_sync._channel.base import Channel
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync._ssh import Connections
 from otto_docker_sync._ssh import pool as ssh_pool
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import AuthenticationError, ConnectError
 from tests.integration.ssh.parts import InThread, drain, read_until, run
 from tests.rig.proxy import Proxy
+from tests.rig.sshd import Sshd
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]

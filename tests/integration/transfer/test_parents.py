@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import DockerContainerHost, Status, UnixHost
-from otto_docker_sync._sandbox import Sshd
 from tests.rig.account import Account
 from tests.rig.containers import Container
 from tests.rig.rig import Rig
+from tests.rig.sshd import Sshd
 from tests.rig.telnetd import Telnetd
 
 from .places import NAMES, NOT_UTF8, Place, inside, make_tree, picture

@@ -18,12 +18,12 @@ from typing import Any
 import pytest
 
 from otto_docker_sync import DockerContainerHost, FileProgress, LocalHost, Status, UnixHost
-from otto_docker_sync._sandbox import Sshd
 from otto_docker_sync.deadline import Cancellation, cancellation
 from tests.rig.account import Account
 from tests.rig.containers import Container
 from tests.rig.proxy import Proxy
 from tests.rig.rig import Rig
+from tests.rig.sshd import Sshd
 
 from .places import AnyHost, Place, inside, picture
 
