@@ -11,76 +11,110 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .errors import (
-    AuthenticationError,
-    CommandFailed,
-    ComposeError,
-    ConfigError,
-    ConnectError,
-    ConnectionLost,
-    ContainerNotRunning,
-    DockerUnavailable,
-    ExpectTimeout,
-    ForkError,
-    HostKeyError,
-    LocalFileError,
-    NoSuchContainer,
-    OttoError,
-    ReservationError,
-    ReservationLost,
-    SessionBusy,
-    SessionClosed,
-    ShellNotFound,
-    TransferFailed,
-    UnsupportedParentError,
-)
-from .result import (
-    CommandResult,
-    ExpectMatch,
-    FileProgress,
-    FileResult,
-    RunResult,
-    ShellCommand,
-    Status,
-    TransferResult,
-)
-
 if TYPE_CHECKING:
     from ._ssh import SSHOptions
+    from ._stack.stack import StackContainer
     from ._telnet import TelnetOptions
     from .compose import compose_down, compose_logs, compose_ps, compose_up, composed
     from .docker_host import DockerContainerHost
+    from .errors import (
+        AuthenticationError,
+        CommandFailed,
+        CommandTimedOut,
+        ComposeError,
+        ConfigError,
+        ConnectError,
+        ConnectionLost,
+        ContainerNotRunning,
+        DockerUnavailable,
+        ExpectTimeout,
+        ForkError,
+        HostKeyError,
+        LocalFileError,
+        NoSuchContainer,
+        OttoError,
+        ReservationError,
+        ReservationLost,
+        SessionBusy,
+        SessionClosed,
+        ShellNotFound,
+        TransferFailed,
+        UnknownHost,
+        UnsupportedParentError,
+    )
     from .host import Host
     from .lab import Lab, Project, all_hosts
     from .local_host import LocalHost
+    from .result import (
+        CommandResult,
+        ExpectMatch,
+        FileProgress,
+        FileResult,
+        RunResult,
+        ShellCommand,
+        Status,
+        TransferResult,
+    )
     from .session import HostSession
     from .unix_host import UnixHost
 
 __version__ = "0.1.0"
 
-# Imported when first used, so that importing the package stays cheap.
-_LAZY = {
-    "DockerContainerHost": "docker_host",
-    "Host": "host",
-    "HostSession": "session",
-    "Lab": "lab",
-    "LocalHost": "local_host",
-    "Project": "lab",
-    "SSHOptions": "_ssh",
-    "TelnetOptions": "_telnet",
-    "UnixHost": "unix_host",
-    "all_hosts": "lab",
-    "compose_down": "compose",
-    "compose_logs": "compose",
-    "compose_ps": "compose",
-    "compose_up": "compose",
-    "composed": "compose",
+# The modules of the public names. Each is imported when one of its names is first used, so that importing the package,
+# which the command line and the pytest plugin do, stays cheap.
+_MODULES = {
+    "_ssh": ("SSHOptions",),
+    "_stack.stack": ("StackContainer",),
+    "_telnet": ("TelnetOptions",),
+    "compose": ("compose_down", "compose_logs", "compose_ps", "compose_up", "composed"),
+    "docker_host": ("DockerContainerHost",),
+    "errors": (
+        "AuthenticationError",
+        "CommandFailed",
+        "CommandTimedOut",
+        "ComposeError",
+        "ConfigError",
+        "ConnectError",
+        "ConnectionLost",
+        "ContainerNotRunning",
+        "DockerUnavailable",
+        "ExpectTimeout",
+        "ForkError",
+        "HostKeyError",
+        "LocalFileError",
+        "NoSuchContainer",
+        "OttoError",
+        "ReservationError",
+        "ReservationLost",
+        "SessionBusy",
+        "SessionClosed",
+        "ShellNotFound",
+        "TransferFailed",
+        "UnknownHost",
+        "UnsupportedParentError",
+    ),
+    "host": ("Host",),
+    "lab": ("Lab", "Project", "all_hosts"),
+    "local_host": ("LocalHost",),
+    "result": (
+        "CommandResult",
+        "ExpectMatch",
+        "FileProgress",
+        "FileResult",
+        "RunResult",
+        "ShellCommand",
+        "Status",
+        "TransferResult",
+    ),
+    "session": ("HostSession",),
+    "unix_host": ("UnixHost",),
 }
 
 __all__ = [
     "AuthenticationError",
     "CommandFailed",
     "CommandResult",
+    "CommandTimedOut",
     "ComposeError",
     "ConfigError",
     "ConnectError",
@@ -110,11 +144,13 @@ __all__ = [
     "SessionClosed",
     "ShellCommand",
     "ShellNotFound",
+    "StackContainer",
     "Status",
     "TelnetOptions",
     "TransferFailed",
     "TransferResult",
     "UnixHost",
+    "UnknownHost",
     "UnsupportedParentError",
     "all_hosts",
     "compose_down",
@@ -126,8 +162,13 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{_LAZY[name]}", __name__), name)
-    globals()[name] = value
-    return value
+    for module, names in _MODULES.items():
+        if name in names:
+            value = getattr(import_module(f".{module}", __name__), name)
+            globals()[name] = value  # so that this function is asked once for each name
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *(name for name in globals() if name.startswith("__"))})

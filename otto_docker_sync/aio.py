@@ -1,4 +1,4 @@
-"""The verbs for asyncio: each runs the blocking one in a thread of its own and awaits its end."""
+"""The verbs for asyncio: each runs the blocking verb in a thread of its own, and awaits its end."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ R = TypeVar("R")
 async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run a blocking call in a new thread and await it; context variables go with it.
 
-    Other than with ``asyncio.to_thread`` there is no pool, so calls that wait never keep others from starting, and a
-    cancelled await ends the waits of its call, then waits for the call to clean up before `CancelledError` goes on.
+    Unlike ``asyncio.to_thread``, it has no pool of threads, so a call that waits never keeps another from starting.
+    When the await is cancelled, the call is told to stop; the await waits until the call has cleaned up, and only then
+    raises `CancelledError`.
 
     >>> await in_thread(lab.run_all, "uname -r")
     """
@@ -47,27 +48,28 @@ async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
         with suppress(RuntimeError):  # the loop was closed, so nobody waits any more
             loop.call_soon_threadsafe(ended.set)
 
-    # A daemon, so that a loop that was dropped half-way never keeps the interpreter from ending.
+    # A daemon thread: a loop that was dropped while a call runs must not keep the interpreter from ending.
     thread = Thread(target=work, name=f"otto-aio-{getattr(call, '__name__', 'call')}", daemon=True)
     thread.start()
     cancelled: asyncio.CancelledError | None = None
+    # A cancelled await may not return yet: the call still uses the session, and would disturb the next call.
     while not ended.is_set():
         try:
             await ended.wait()
         except asyncio.CancelledError as error:
             cancelled = error
             stop.cancel()
-        except BaseException:  # the coroutine is being closed and must not await again
+        except BaseException:  # the coroutine is being closed (GeneratorExit), and must not await again
             stop.cancel()
             raise
-    thread.join()  # it has nothing left to do
+    thread.join()  # at once: setting the event was the last thing it did
     if cancelled is not None:
         raise cancelled
     return outcome.result()
 
 
 def _shim(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Make the async twin of a blocking method: its name, its arguments, its documentation."""
+    """Return the async twin of a blocking method, with its name, arguments and documentation."""
 
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         blocking: Callable[P, R] = getattr(self._blocking, verb.__name__)

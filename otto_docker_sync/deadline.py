@@ -1,28 +1,31 @@
-"""One monotonic deadline a public call, passed down to every wait of it."""
+"""One deadline for each public call, passed down to every wait of that call.
+
+A deadline is an absolute moment of the monotonic clock, so that a call with several waits (connect, open, run) takes no
+longer than its timeout in all, and a change of the wall clock does not move it. A deadline also carries the ways in
+which its call can be cancelled.
+"""
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from datetime import timedelta
 from time import monotonic
-from typing import Union
 
-from .errors import ConfigError
-
-Timeout = Union[float, timedelta, None]
-"""What a public ``timeout=`` takes: seconds, a ``timedelta``, or None to wait for ever."""
+from .arguments import Timeout as Timeout
+from .arguments import timeout_seconds as timeout_seconds
 
 
 class DeadlineExpired(Exception):
-    """A wait ended because its deadline did, or because its call was cancelled. Never reaches a user."""
+    """A wait ended because its deadline passed, or because its call was cancelled. Never reaches a user."""
 
 
 class Cancellation:
-    """Set once, from any thread, it ends every wait of the calls that carry it. `reason` says why, in a result."""
+    """Ends every wait of the calls that carry it. Can be cancelled once, from any thread.
+
+    `reason` says in the results of these calls why they ended.
+    """
 
     def __init__(self, reason: str = "cancelled") -> None:
         self.reason = reason
@@ -31,15 +34,20 @@ class Cancellation:
         self.cancelled = False
 
     def cancel(self) -> None:
+        """End the waits. Returns at once; the calls then clean up in their own threads."""
         with self._lock:
             self.cancelled = True
             wakers = list(self._wakers)
+        # Outside of the lock, because a waker may take locks of its own, whose holders may be about to call `waking`.
         for wake in wakers:
             wake()
 
     @contextmanager
     def waking(self, wake: Callable[[], object]) -> Iterator[None]:
-        """Call `wake` when cancelled, from now to the end of the block."""
+        """Call `wake` if the cancellation comes inside the block.
+
+        Whoever waits must look at `cancelled` after it has entered the block: a cancellation from before wakes nobody.
+        """
         with self._lock:
             self._wakers.append(wake)
         try:
@@ -54,7 +62,7 @@ cancellation: ContextVar[Cancellation | None] = ContextVar("cancellation", defau
 
 
 class Deadline:
-    """The moment at which a call must be back; None is never.
+    """The moment at which a call must be back; None means never.
 
     >>> Deadline.after(2.5).remaining() <= 2.5
     True
@@ -68,10 +76,12 @@ class Deadline:
 
     @classmethod
     def after(cls, timeout: Timeout) -> Deadline:
-        """Start the clock of a public call. Raises `ConfigError` for what is no time: negative, NaN, a bool, a text."""
+        """Start the clock of a public call. Raises `ConfigError` for a timeout that is not valid."""
         seconds = timeout_seconds(timeout)
-        around = cancellation.get()
-        return cls(None if seconds is None else monotonic() + seconds, *([around] if around else []))
+        at = None if seconds is None else monotonic() + seconds
+        # An awaited verb, and a command of the command line, can be cancelled from outside of the call.
+        surrounding = cancellation.get()
+        return cls(at) if surrounding is None else cls(at, surrounding)
 
     def at_most(self, seconds: float) -> Deadline:
         """The earlier of this deadline and `seconds` from now; cancelled with this one."""
@@ -79,7 +89,7 @@ class Deadline:
         return Deadline(at if self._at is None else min(at, self._at), *self._cancellations)
 
     def also(self, another: Cancellation) -> Deadline:
-        """The same moment, which `another` can cancel, too."""
+        """Return the same moment, which `another` can cancel too."""
         return Deadline(self._at, *self._cancellations, another)
 
     @staticmethod
@@ -90,20 +100,21 @@ class Deadline:
     @property
     def cancelled(self) -> str:
         """Why the call was cancelled; empty when it was not."""
-        return next((each.reason for each in self._cancellations if each.cancelled), "")
+        return next((item.reason for item in self._cancellations if item.cancelled), "")
 
     @property
     def expired(self) -> bool:
+        """Whether no time is left, or the call was cancelled."""
         return self.remaining() == 0.0
 
     def remaining(self) -> float | None:
-        """Seconds left, never negative; None is for ever."""
+        """Return the seconds left, never negative; None means forever."""
         if self.cancelled:
             return 0.0
         return None if self._at is None else max(0.0, self._at - monotonic())
 
     def acquire(self, lock: threading.Lock | threading.RLock) -> bool:
-        """Wait for a lock; whether it came in time. A cancellation does not end the wait."""
+        """Wait for a lock, and return whether it was free in time. A cancellation does not end the wait."""
         remaining = self.remaining()
         return lock.acquire(timeout=-1 if remaining is None else remaining)
 
@@ -116,17 +127,6 @@ class Deadline:
     def waking(self, wake: Callable[[], object]) -> Iterator[None]:
         """Call `wake` if the call is cancelled inside the block, so that a wait in it looks at the deadline again."""
         with ExitStack() as stack:
-            for each in self._cancellations:
-                stack.enter_context(each.waking(wake))
+            for item in self._cancellations:
+                stack.enter_context(item.waking(wake))
             yield
-
-
-def timeout_seconds(timeout: Timeout) -> float | None:
-    """Check a public ``timeout=`` and return it in seconds; infinity is None."""
-    if isinstance(timeout, timedelta):
-        timeout = timeout.total_seconds()
-    if timeout is None:
-        return None
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
-        raise ConfigError(f"timeout={timeout!r}: give seconds (0 or more), a timedelta, or None to wait for ever")
-    return None if math.isinf(timeout) else float(timeout)

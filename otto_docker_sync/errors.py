@@ -2,21 +2,91 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from .result import CommandResult, TransferResult
 
 
 class OttoError(Exception):
     """The root of all errors of this library.
 
-    The text says what was tried, on which host, what came back and what to do about it.
+    The text says what was tried, on which host, what came back and what to do about it. Values that were given to
+    `otto_docker_sync.logs.mask` are hidden in it. Errors can be pickled and copied, so they come back whole from a
+    ``ProcessPoolExecutor``.
+
+    >>> try:
+    ...     host.run("make", check=True)
+    ... except OttoError as error:
+    ...     print(error)
     """
+
+    def __str__(self) -> str:
+        from .logs import masked  # the words of errors need no logging until one is shown
+
+        return masked(super().__str__())
+
+    def __repr__(self) -> str:
+        return f"{_public_class(type(self)).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The default calls the class with `args`, which fails for errors that take more than a message. Here the
+        # attributes travel as state, and no constructor runs on the other side.
+        return _rebuild, (_public_class(type(self)), self.args), dict(vars(self))
+
+
+def _rebuild(kind: type[OttoError], args: tuple[Any, ...]) -> OttoError:
+    error = kind.__new__(kind, *args)
+    error.args = args
+    return error
+
+
+class _PexpectTwin:
+    """Makes ``except pexpect.TIMEOUT`` (or ``EOF``) catch an error of ours, without an import of pexpect by us.
+
+    An ``except`` clause looks at the real bases of a class, so no hook can answer it. Instead the error is created as
+    a subclass that also has pexpect's class as a base, when pexpect has been imported: nobody can name its classes
+    before.
+    """
+
+    _pexpect_name = ""
+
+    def __new__(cls, message: str = "", *_: Any, **__: Any) -> Self:
+        pexpect = sys.modules.get("pexpect")
+        twin = getattr(pexpect, cls._pexpect_name, None)
+        if twin is not None and not issubclass(cls, twin):
+            cls = _class_with(cls, twin)  # type: ignore[arg-type]
+        # Only the message: OSError would take a second argument for the text of an errno.
+        return super().__new__(cls, message)  # type: ignore[call-arg]
+
+    @property
+    def value(self) -> str:
+        """The message, under pexpect's name; pexpect's own ``str`` reads it."""
+        return str(self.args[0])  # type: ignore[attr-defined]
+
+
+@cache
+def _class_with(ours: Any, twin: type[Exception]) -> Any:
+    names = {"__module__": ours.__module__, "__doc__": ours.__doc__, "__qualname__": ours.__qualname__}
+    return type(ours.__name__, (ours, twin), {**names, "_public_class": ours})
+
+
+def _public_class(kind: type[OttoError]) -> type[OttoError]:
+    """The class that a user can import: the one without pexpect's base."""
+    found: type[OttoError] = kind.__dict__.get("_public_class", kind)
+    return found
 
 
 class ConfigError(OttoError, ValueError):
     """An argument, a lab file or a setting is wrong."""
+
+
+class UnknownHost(ConfigError, LookupError):
+    """The lab has no host of this id. The text names the nearest ids."""
 
 
 class ConnectError(OttoError, ConnectionError):
@@ -32,15 +102,17 @@ class HostKeyError(ConnectError):
 
 
 class ConnectionLost(OttoError, ConnectionError):
-    """An established connection ended, or its far end stopped to answer."""
+    """An established connection ended, or its remote end stopped answering."""
 
 
-class SessionClosed(OttoError, EOFError):
+class SessionClosed(_PexpectTwin, OttoError, EOFError):
     """The shell of a session ended while something was still expected of it.
 
-    ``before`` is the text that arrived and was not consumed; ``retcode`` the shell's exit status,
-    None when nobody knows it.
+    ``before`` is the text that arrived and was not consumed; ``retcode`` the shell's exit status, None when nobody
+    knows it. ``except pexpect.EOF`` catches this error too.
     """
+
+    _pexpect_name = "EOF"
 
     def __init__(self, message: str, before: str = "", retcode: int | None = None) -> None:
         super().__init__(message)
@@ -49,11 +121,17 @@ class SessionClosed(OttoError, EOFError):
 
 
 class SessionBusy(OttoError, TimeoutError):
-    """Another thread kept the session for longer than this call was ready to wait."""
+    """Another thread used the session for longer than this call was ready to wait."""
 
 
-class ExpectTimeout(OttoError, TimeoutError):
-    """The expected text did not arrive in time. ``before`` is what did; it stays for the next call."""
+class ExpectTimeout(_PexpectTwin, OttoError, TimeoutError):
+    """The expected text did not arrive in time.
+
+    ``before`` is the text that did arrive; it stays for the next call. ``except pexpect.TIMEOUT`` catches this error
+    too.
+    """
+
+    _pexpect_name = "TIMEOUT"
 
     def __init__(self, message: str, before: str = "") -> None:
         super().__init__(message)
@@ -61,7 +139,7 @@ class ExpectTimeout(OttoError, TimeoutError):
 
 
 class ContainerNotRunning(OttoError):
-    """The container exists and cannot run anything now: stopped, paused, restarting, or not yet started."""
+    """The container exists but cannot run anything now: stopped, paused, restarting, or not yet started."""
 
 
 class NoSuchContainer(OttoError, LookupError):
@@ -96,8 +174,12 @@ class CommandFailed(OttoError):
         self.result = result
 
 
+class CommandTimedOut(CommandFailed, TimeoutError):
+    """A checked command was still running at its timeout, and was ended. ``result`` holds its output so far."""
+
+
 class LocalFileError(OttoError, FileNotFoundError):
-    """A file to be sent is not there, on this machine."""
+    """A local file that is to be sent does not exist on this machine."""
 
 
 class TransferFailed(OttoError):

@@ -18,7 +18,7 @@ from ._stack.compose_files import ComposeDirectory
 from ._stack.stack import Stack, StackContainer, docker_command
 from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout, cancellation, timeout_seconds
 from .docker_host import DockerContainerHost
-from .errors import ComposeError, ConfigError, SessionBusy
+from .errors import ComposeError, ConfigError, SessionBusy, UnknownHost
 from .host import Host
 from .project import Project as Project
 from .project import compose_project_name, nearest
@@ -35,10 +35,6 @@ MAX_PARALLEL = 16
 
 _active: list[Lab] = []
 _active_lock = threading.Lock()
-
-
-class UnknownHost(ConfigError, LookupError):
-    """The lab has no host of this id."""
 
 
 class Lab:

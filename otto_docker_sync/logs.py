@@ -1,24 +1,28 @@
 """How hosts log: standard loggers, silent until somebody configures them, and never with a secret in them.
 
-Text is masked before a record of it exists, so no handler, ours or an application's, ever sees a secret. Records of
-hosts carry ``otto_host`` (the id), ``otto_kind`` (``"command"``, ``"output"``, ``"outcome"`` or ``"event"``) and
+Text is masked before a log record is made of it, so no handler, ours or an application's, ever sees a secret. Records
+of hosts carry ``otto_host`` (the id), ``otto_kind`` (``"command"``, ``"output"``, ``"outcome"`` or ``"event"``) and
 ``otto_stdout`` (whether stdout may show it).
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
+import shlex
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+from .arguments import check_path
+
 PACKAGE = "otto_docker_sync"
 HIDDEN = "***"
 LONG_LINE = 65536
-"""Characters of one line after which its beginning is logged without waiting for its end."""
+"""Characters of a line without an end that are logged as one record, so that memory stays bounded."""
 
 logging.getLogger(PACKAGE).addHandler(logging.NullHandler())
 
@@ -27,7 +31,10 @@ _secrets: tuple[str, ...] = ()
 
 
 def mask(*secrets: str | None) -> None:
-    """Keep these values out of every log of the library, from now on. Empty ones are ignored.
+    """Keep these values out of every log, error and ``repr`` of the library, from now on.
+
+    They are hidden in the usual quotings as well: of a shell, of Python's ``repr``, of JSON. None and empty strings are
+    ignored. What a command prints still stands as it is in its result.
 
     >>> mask(os.environ["API_TOKEN"])
     """
@@ -37,8 +44,19 @@ def mask(*secrets: str | None) -> None:
         for secret in secrets:
             text = (secret or "").strip("\r\n")
             if text:
-                known |= {text, text.replace("\n", "\r\n")}  # as it is, and as a terminal shows it
+                known |= _spellings(text)
+        # A new tuple, so that readers need no lock.
         _secrets = tuple(sorted(known))
+
+
+def _spellings(text: str) -> set[str]:
+    """The forms in which `text` may appear in a message or an output."""
+    on_terminal = text.replace("\n", "\r\n")
+    # Without the quotes around it: they may be a few words away, as in the repr of a whole command.
+    in_shell = {shlex.quote(text)[1:-1], text.replace("'", r"'\''")} if "'" in text else set()
+    plain = {text, on_terminal, json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], *in_shell}
+    # A repr escapes the single quotes where the whole text has both kinds.
+    return plain | {repr(form)[1:-1] for form in plain} | {repr(form + "'\"")[1:-4] for form in plain}
 
 
 def masked(text: str) -> str:
@@ -56,23 +74,28 @@ def masked(text: str) -> str:
 class Masker:
     """Hides secrets in a text that arrives in pieces, wherever the borders of the pieces fall.
 
-    What may be the beginning of a secret is kept back until the next piece tells, which is never more than the longest
-    secret. All that any secret covers is hidden, also where two of them overlap.
+    A piece may end with the beginning of a secret. Such an end is kept back until the next piece shows what it is; it
+    is never longer than the longest secret. Where two secrets overlap, everything that one of them covers is hidden.
     """
 
     def __init__(self) -> None:
         self._text = ""
-        self._hidden = 0  # so many characters at the start of the text belong to what has been hidden already
+        # Characters at the start of the text that are part of a secret which has been replaced already.
+        self._hidden = 0
 
     def feed(self, piece: str) -> str:
-        """Take the next piece and return all that is safe to show by now."""
+        """Take the next piece, and return the text that is now safe to show."""
         self._text += piece
         if not _secrets:
             return self._show(len(self._text), [])
         return self._show(len(self._text) - self._undecided(), list(self._found()))
 
     def flush(self, whole: bool = False) -> str:
-        """Return the rest. Unless the text is `whole`, the beginning of a secret at its end is hidden too."""
+        """Return the rest.
+
+        Unless the text is `whole`, the beginning of a secret at its end is hidden too: the output of a command may have
+        been cut off in the middle of a password.
+        """
         end = len(self._text)
         found = list(self._found())
         if not whole and (undecided := self._undecided()):
@@ -87,7 +110,7 @@ class Masker:
                 at = self._text.find(secret, at + 1)
 
     def _undecided(self) -> int:
-        """The length of the longest end of the text that a secret begins with."""
+        """Return the length of the longest end of the text that may be the beginning of a secret."""
         longest = 0
         for secret in _secrets:
             at = self._text.find(secret[0], max(0, len(self._text) - len(secret) + 1))
@@ -154,7 +177,7 @@ class HostLog:
 
 
 class CommandLog:
-    """Where the output of one command is logged, by whole lines. One thread at a time.
+    """Logs the output of one command, by whole lines. For one thread at a time.
 
     >>> call = log.command("make")
     >>> call.output("cc -c"); call.output(" main.c\\n"); call.end("exit status 0 in 1.2 s")
@@ -168,12 +191,12 @@ class CommandLog:
         self._length = 0
 
     def output(self, text: str) -> None:
-        """Take the next piece of the output, cut anywhere."""
+        """Take the next piece of the output. It may be cut anywhere."""
         if self._wanted and self._host_log._logger.isEnabledFor(logging.DEBUG):
             self._add(self._masker.feed(text))
 
     def end(self, outcome: str = "") -> None:
-        """Log what is left of the output, then the outcome of the command."""
+        """Log the rest of the output, then how the command ended."""
         self._add(self._masker.flush())
         self._log_lines()
         if outcome and self._wanted:
@@ -198,20 +221,27 @@ class CommandLog:
 
 
 def _handle_off_stdout(logger: logging.Logger, record: logging.LogRecord) -> None:
-    """What ``logger.handle(record)`` does, without the handlers that write to stdout: an application's own as well."""
+    """Do what ``logger.handle(record)`` does, but leave out every handler that writes to stdout.
+
+    The handlers of the application as well: ``log_stdout=False`` is a promise about stdout, not about our handlers. So
+    the walk up the tree of loggers is done here, as `logging.Logger.callHandlers` does it.
+    """
     if logger.disabled or not logger.filter(record):
         return
-    above: logging.Logger | None = logger
-    while above:
-        for handler in above.handlers:
+    ancestor: logging.Logger | None = logger
+    while ancestor:
+        for handler in ancestor.handlers:
             stream = getattr(handler, "stream", None) or getattr(getattr(handler, "console", None), "file", None)
             if record.levelno >= handler.level and stream not in (sys.stdout, sys.__stdout__):
                 handler.handle(record)
-        above = above.parent if above.propagate else None
+        ancestor = ancestor.parent if ancestor.propagate else None
 
 
 class LineFormatter(logging.Formatter):
-    """One line of a log file for each line of text: time, host, ``$`` for a command, ``|`` for output, ``*`` else."""
+    """Formats each line of text as one line: time, host, a mark, text.
+
+    The mark is ``$`` for a command, ``|`` for output, ``*`` for anything else.
+    """
 
     default_msec_format = "%s.%03d"
 
@@ -225,8 +255,8 @@ class LineFormatter(logging.Formatter):
         return "\n".join(start + line for line in text.split("\n"))
 
 
-class HostFiles(logging.Handler):
-    """Writes the records of each host to a file of its own, ``<directory>/<host id>.log``, opened when first needed."""
+class PerHostFileHandler(logging.Handler):
+    """Writes the records of each host to a file of its own: ``<directory>/<host id>.log``, opened when first needed."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -239,7 +269,7 @@ class HostFiles(logging.Handler):
             return
         name = re.sub(r"[^\w.#@-]|^\.", "_", host_id) + ".log"
         if name == "all.log":
-            name = "all_.log"  # the name of the file of all hosts is taken
+            name = "all_.log"  # all.log holds the records of all hosts
         if name not in self._files:
             self._files[name] = _log_file(self._directory / name)
         self._files[name].handle(record)
@@ -251,8 +281,12 @@ class HostFiles(logging.Handler):
         super().close()
 
 
-class Handlers:
-    """The handlers that one `configure` added. ``close`` takes them away again; also a context manager."""
+class LoggingSetup:
+    """The handlers that one call of `configure` added. It owns them; `close` removes them. A context manager.
+
+    >>> setup = configure("logs")
+    >>> setup.close()
+    """
 
     def __init__(self, handlers: list[logging.Handler], level: int) -> None:
         self._logger = logging.getLogger(PACKAGE)
@@ -263,7 +297,7 @@ class Handlers:
             self._logger.addHandler(handler)
 
     def close(self) -> None:
-        """Remove the handlers and close their files. Twice is once."""
+        """Remove the handlers, close their files, and restore the level of the logger. Idempotent."""
         if self._handlers:
             self._logger.setLevel(self._level)
         for handler in self._handlers:
@@ -271,7 +305,7 @@ class Handlers:
             handler.close()
         self._handlers = []
 
-    def __enter__(self) -> Handlers:
+    def __enter__(self) -> LoggingSetup:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -280,23 +314,30 @@ class Handlers:
 
 def configure(
     log_dir: str | os.PathLike[str] | None = None, *, stdout: bool = False, level: int = logging.DEBUG
-) -> Handlers:
-    """Write logs: to ``<log_dir>/all.log`` and ``<log_dir>/<host id>.log``, and to stdout if asked to.
+) -> LoggingSetup:
+    """Write the logs of all hosts.
 
-    At level INFO commands and events are logged, at DEBUG also the output of the commands.
+    - ``log_dir``: a directory for ``all.log`` and one ``<host id>.log`` for each host; it is created if needed. None,
+      the default: no files
+    - ``stdout``: True to write to stdout as well; False by default
+    - ``level``: at ``logging.INFO`` commands and events are logged; at ``logging.DEBUG``, the default, also the output
+      of the commands
+
+    Returns a `LoggingSetup`, whose ``close`` ends it. Raises `ConfigError` when `log_dir` is not a path, ``OSError``
+    when it cannot be created.
 
     >>> with configure("logs", stdout=True):
     ...     host.run("uname -a")
     """
     handlers: list[logging.Handler] = []
     if log_dir is not None:
-        directory = Path(log_dir).expanduser()
+        directory = check_path("log_dir", log_dir)
         directory.mkdir(parents=True, exist_ok=True)
-        handlers += [_log_file(directory / "all.log"), HostFiles(directory)]
+        handlers += [_log_file(directory / "all.log"), PerHostFileHandler(directory)]
     if stdout:
         handlers.append(logging.StreamHandler(sys.stdout))
         handlers[-1].setFormatter(LineFormatter())
-    return Handlers(handlers, level)
+    return LoggingSetup(handlers, level)
 
 
 def _log_file(path: Path) -> logging.FileHandler:

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from otto_docker_sync import logs
 from otto_docker_sync._sandbox import Docker, create_workspace, destroy_workspace
 from tests.rig.account import Account
 from tests.rig.compose import Compose, install_compose
@@ -82,6 +83,14 @@ def own_temporary_directory(tmp_path_factory: pytest.TempPathFactory) -> Iterato
         patch.setenv("TMPDIR", directory)
         patch.setattr(tempfile, "tempdir", directory)
         yield
+
+
+@pytest.fixture(autouse=True)
+def secrets_end_with_the_test() -> Iterator[None]:
+    """What one test masks must not be hidden in the messages that the next one looks at."""
+    before = logs._secrets
+    yield
+    logs._secrets = before
 
 
 @pytest.fixture(autouse=True)

@@ -22,11 +22,11 @@ from .hosts import HostId, complete_hosts, describe, kind
 from .state import State
 
 GLOBAL_OPTIONS = ("--lab", "--json", "--dry-run", "--verbose", "-v", "--log-dir")
-WORDS_TO_COME: dict[str, Any] = {"allow_interspersed_args": False}
+PASS_THROUGH: dict[str, Any] = {"allow_interspersed_args": False}
 """Options after the first word are not ours: they belong to the command that is to run."""
 
 
-class Commands(typer.core.TyperGroup):
+class CommandGroup(typer.core.TyperGroup):
     """All commands. An error that reaches this point becomes one message and status 255."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -59,7 +59,7 @@ class Command(typer.core.TyperCommand):
 
 
 app = typer.Typer(
-    cls=Commands,
+    cls=CommandGroup,
     rich_markup_mode="rich" if sys.stdout.isatty() else None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -142,7 +142,7 @@ Timeout = Annotated[
 ]
 
 
-@app.command(cls=Command, options_metavar="[OPTIONS] HOST CMD...", context_settings=WORDS_TO_COME)
+@app.command(cls=Command, options_metavar="[OPTIONS] HOST CMD...", context_settings=PASS_THROUGH)
 def run(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout = None) -> int:
     """Run a command in a shell with a terminal.
 
@@ -155,7 +155,7 @@ def run(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout = Non
     text = as_shell_text(command)
     target = state.lab.get(host)
     if state.dry_run:
-        return state.would(f"run on {target.id} ({describe(target)}): {text}", host=target.id, command=text)
+        return state.report_dry_run(f"run on {target.id} ({describe(target)}): {text}", host=target.id, command=text)
     show = None if state.json else state.write
     with target.open_session("otto-docker") as session:
 
@@ -167,7 +167,7 @@ def run(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout = Non
     return _report(state, result)
 
 
-@app.command(cls=Command, options_metavar="[OPTIONS] HOST CMD...", context_settings=WORDS_TO_COME)
+@app.command(cls=Command, options_metavar="[OPTIONS] HOST CMD...", context_settings=PASS_THROUGH)
 def oneshot(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout = None) -> int:
     """Run a command in a fresh process, without a terminal.
 
@@ -180,7 +180,7 @@ def oneshot(ctx: typer.Context, host: HostId, command: Words, timeout: Timeout =
     text = as_shell_text(command)
     target = state.lab.get(host)
     if state.dry_run:
-        return state.would(f"run on {target.id} ({describe(target)}): {text}", host=target.id, command=text)
+        return state.report_dry_run(f"run on {target.id} ({describe(target)}): {text}", host=target.id, command=text)
     together = _same_place(sys.stdout, sys.stderr)
     show = state.write if together and not state.json else None
     result = state.call(lambda: target.oneshot(text, timeout=timeout, on_output=show))
@@ -205,7 +205,7 @@ def interact(
     state: State = ctx.obj
     target = state.lab.get(host)
     if state.dry_run:
-        return state.would(f"log in to {target.id} ({describe(target)})", host=target.id)
+        return state.report_dry_run(f"log in to {target.id} ({describe(target)})", host=target.id)
     state.tell(f"{target.id}: Ctrl-] leaves", "dim")
     return target.interact(transcript=record) or 0
 
@@ -239,7 +239,8 @@ def doctor(
     state: State = ctx.obj
     chosen = [state.lab.get(name) for name in hosts] if hosts else list(state.lab.hosts.values())
     if state.dry_run:
-        return state.would(f"examine {', '.join(host.id for host in chosen)}", hosts=[host.id for host in chosen])
+        ids = [host.id for host in chosen]
+        return state.report_dry_run(f"examine {', '.join(ids)}", hosts=ids)
     from .doctor import examine_all
 
     return examine_all(state, chosen, timeout)
@@ -255,7 +256,7 @@ def demo(ctx: typer.Context) -> int:
     """
     state: State = ctx.obj
     if state.dry_run:
-        return state.would(
+        return state.report_dry_run(
             "start an sshd, a docker daemon if none runs, and a container; run commands; remove them all"
         )
     from .demo import play

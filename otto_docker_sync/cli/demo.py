@@ -39,7 +39,7 @@ def play(console: Console) -> int:
     show = Show(console)
     begin = time.monotonic()
     try:
-        with _leaving_on(signal.SIGTERM, signal.SIGHUP), _workspace(show) as workspace, _directory(workspace.path):
+        with _exit_on_signals(signal.SIGTERM, signal.SIGHUP), _workspace(show) as workspace, _directory(workspace.path):
             show.text(f"  all that is started belongs to {workspace.path}, and goes with it", "dim")
             _run(workspace, show)
     except SandboxError as error:
@@ -141,7 +141,7 @@ def _directory(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _leaving_on(*signals: signal.Signals) -> Iterator[None]:
+def _exit_on_signals(*signals: signal.Signals) -> Iterator[None]:
     """Let these signals end the program as Ctrl-C does: with everything cleaned up."""
     old = {number: signal.signal(number, lambda number, _: sys.exit(128 + number)) for number in signals}
     try:

@@ -37,7 +37,7 @@ def put(
     bits = None if mode is None else _mode(mode)
     target = state.lab.get(host)
     if state.dry_run:
-        return state.would(f"put {', '.join(sources)} into {directory} on {target.id}", host=target.id)
+        return state.report_dry_run(f"put {', '.join(sources)} into {directory} on {target.id}", host=target.id)
     with _bars(state) as progress:
         result = state.call(lambda: target.put(sources, directory, mode=bits, progress=progress))
     return _report(state, result)
@@ -59,7 +59,7 @@ def get(
     sources, directory = _split(paths)
     target = state.lab.get(host)
     if state.dry_run:
-        return state.would(f"get {', '.join(sources)} from {target.id} into {directory}", host=target.id)
+        return state.report_dry_run(f"get {', '.join(sources)} from {target.id} into {directory}", host=target.id)
     with _bars(state) as progress:
         result = state.call(lambda: target.get(sources, directory, progress=progress))
     return _report(state, result)

@@ -53,7 +53,7 @@ def up(
     chosen = state.lab.project(project)
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
-        return state.would(f"start the stack of {chosen.name} on {parent.id}", project=chosen.name)
+        return state.report_dry_run(f"start the stack of {chosen.name} on {parent.id}", project=chosen.name)
     with state.busy(f"starting the stack of {chosen.name} on {parent.id}"):
         hosts = state.call(
             lambda: compose.compose_up(
@@ -90,7 +90,7 @@ def down(
     chosen = state.lab.project(project)
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
-        return state.would(f"stop the stack of {chosen.name} on {parent.id}", project=chosen.name)
+        return state.report_dry_run(f"stop the stack of {chosen.name} on {parent.id}", project=chosen.name)
     with state.busy(f"stopping the stack of {chosen.name} on {parent.id}"):
         state.call(
             lambda: compose.compose_down(
@@ -120,9 +120,10 @@ def ps(
         named = state.lab.get(host)
         parents = [named.parent if isinstance(named, DockerContainerHost) else named]
     else:
-        parents = [one for one in state.lab.hosts.values() if getattr(one, "docker_capable", False)]
+        parents = [known for known in state.lab.hosts.values() if getattr(known, "docker_capable", False)]
     if state.dry_run:
-        return state.would(f"ask docker on {', '.join(parent.id for parent in parents)}", hosts=[p.id for p in parents])
+        ids = [parent.id for parent in parents]
+        return state.report_dry_run(f"ask docker on {', '.join(ids)}", hosts=ids)
     rows: list[dict[str, Any]] = []
     status = 0
     for parent in parents:
@@ -168,7 +169,7 @@ def logs(
     chosen = state.lab.project(project)
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
-        return state.would(f"show the logs of {chosen.name} on {parent.id}", project=chosen.name)
+        return state.report_dry_run(f"show the logs of {chosen.name} on {parent.id}", project=chosen.name)
 
     def show() -> None:
         written = compose.compose_logs(

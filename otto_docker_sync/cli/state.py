@@ -52,16 +52,16 @@ class State:
     interrupted: bool = False
     out: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
     err: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False))
-    _handlers: list[logs.Handlers] = field(default_factory=list)
+    _log_setups: list[logs.LoggingSetup] = field(default_factory=list)
 
     def start_logs(self) -> None:
         if self.log_dir is not None:
-            self._handlers.append(logs.configure(self.log_dir))
+            self._log_setups.append(logs.configure(self.log_dir))
         if self.verbose:
             to_stderr = logging.StreamHandler(sys.stderr)
             to_stderr.setLevel(logging.INFO if self.verbose == 1 else logging.DEBUG)
             to_stderr.setFormatter(logs.LineFormatter())
-            self._handlers.append(logs.Handlers([to_stderr], logging.DEBUG))
+            self._log_setups.append(logs.LoggingSetup([to_stderr], logging.DEBUG))
 
     @cached_property
     def lab(self) -> Lab:
@@ -72,9 +72,9 @@ class State:
     def close(self) -> None:
         if "lab" in vars(self):
             self.lab.close()
-        for handlers in reversed(self._handlers):
+        for handlers in reversed(self._log_setups):
             handlers.close()
-        self._handlers.clear()
+        self._log_setups.clear()
 
     # Speaking
 
@@ -89,7 +89,7 @@ class State:
         """Show on a terminal that something is being done; nothing in a pipe."""
         return self.err.status(Text(text)) if self.err.is_terminal and not self.json else nullcontext()
 
-    def would(self, text: str, **details: Any) -> int:
+    def report_dry_run(self, text: str, **details: Any) -> int:
         """Say what a dry run would have done."""
         if self.json:
             self.print_json({"dry_run": True, "would": text, **details})

@@ -124,6 +124,9 @@ assert_type(results[0:1], Sequence[CommandResult])
 assert_type([one.ok for one in results], list[bool])
 assert_type(results.check().only, CommandResult)
 assert_type(results.status, Status)
+assert_type(results.output, str)
+if result and results:
+    print("both are ok")
 
 # Sessions
 
@@ -201,7 +204,8 @@ with Lab.load("lab.toml") as lab:
     services: Mapping[str, DockerContainerHost] = compose_up(project, lab, on=machine, project_name="x", build=False)
     with composed("repo1", lab, own=True) as stack:
         assert_type(stack["api"].oneshot("id"), CommandResult)
-    print(compose_ps(machine), compose_logs("repo1", lab, service="api", tail=10))
+    assert_type(compose_ps(machine), list[otto.StackContainer])
+    print(compose_logs("repo1", lab, service="api", tail=10))
     compose_down("repo1", lab, stop_timeout=1)
     for host in all_hosts():
         print(host)
@@ -225,11 +229,14 @@ for error in (
     otto.ReservationLost(),
     otto.SessionBusy(),
     otto.ShellNotFound(),
+    otto.UnknownHost(),
     otto.UnsupportedParentError(),
 ):
     print(error)
 try:
     api.run("false", check=True)
+except otto.CommandTimedOut as too_slow:
+    assert_type(too_slow.result, CommandResult)
 except CommandFailed as failed:
     assert_type(failed.result, CommandResult)
 except TransferFailed as not_copied:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -99,6 +101,16 @@ def test_text_that_cannot_be_a_secret_is_shown_at_once() -> None:
 def test_a_secret_of_several_lines_is_hidden_as_a_terminal_shows_it_too() -> None:
     mask("line one\nline two\n")
     assert masked("<line one\r\nline two>") == masked("<line one\nline two>") == f"<{HIDDEN}>"
+
+
+@pytest.mark.parametrize("secret", ["it's \"q\" \\ \u00fc\n2", "it's", "a'b\\'c", "tab\there"])
+def test_a_secret_is_hidden_in_every_quoting(secret: str) -> None:
+    mask(secret)
+    by_hand = "'" + secret.replace("'", r"'\''") + "'"
+    quoted = [shlex.quote(secret), shlex.join(["login", secret]), by_hand, json.dumps(secret), secret]
+    for text in [*quoted, *map(repr, quoted), repr(f"'\"{secret}")]:
+        assert HIDDEN in masked(text)
+        assert not any(part in masked(text) for part in ("it", "here", "ü", "a'b"))
 
 
 def test_nothing_is_masked_for_an_empty_secret() -> None:

@@ -63,11 +63,30 @@ class TestCommandResult:
         assert "line 900" not in text
         assert len(text) < 2000
 
-    def test_its_repr_leaves_the_raw_bytes_out(self) -> None:
-        assert "output_bytes" not in repr(dataclasses.replace(GOOD, output_bytes=b"\x00" * 10))
+    @pytest.mark.parametrize(("result", "ok"), [(GOOD, True), (BAD, False), (LOST, False), (SKIPPED, False)])
+    def test_it_is_true_when_it_is_ok(self, result: CommandResult, ok: bool) -> None:
+        assert bool(result) is ok
+
+    def test_its_repr_is_one_short_line_that_says_how_it_ended(self) -> None:
+        long = dataclasses.replace(BAD, command="make\n" * 1000, output="noise\n" * 1000 + "no rule\n\n")
+        assert repr(long).startswith("<CommandResult carrot: 'make make")
+        assert repr(long).endswith("exit status 2, last line 'no rule'>")
+        assert len(repr(long)) < 250
+        assert repr(LOST) == "<CommandResult carrot: 'make': timed out after 5 s>"
 
 
 class TestRunResult:
+    def test_it_is_true_when_all_are_ok(self) -> None:
+        assert RunResult([GOOD, GOOD]) and RunResult([])
+        assert not RunResult([GOOD, BAD])
+
+    def test_its_output_is_that_of_all(self) -> None:
+        assert RunResult([BAD, GOOD, BAD]).output == "one\ntwo\none\ntwo\n"
+
+    def test_its_repr_is_one_short_line(self) -> None:
+        assert repr(RunResult([GOOD] * 100 + [BAD])).startswith("<RunResult 100 success, 1 failed; first: <CommandRes")
+        assert len(repr(RunResult([GOOD] * 100 + [BAD]))) < 250
+
     def test_it_is_a_sequence(self) -> None:
         result = RunResult([GOOD, BAD])
         assert (len(result), result[0], result[-1], list(result)) == (2, GOOD, BAD, [GOOD, BAD])
@@ -115,6 +134,15 @@ class TestExpectMatch:
 
 
 class TestTransferResult:
+    def test_it_is_true_when_all_arrived(self) -> None:
+        assert TransferResult({"/a": self.good}) and self.good
+        assert not TransferResult({"/a": self.good, "/b": self.bad}) and not self.bad
+
+    def test_its_repr_is_one_short_line(self) -> None:
+        files = {f"/{number}": self.good for number in range(100)}
+        assert repr(TransferResult(files, "carrot")) == "<TransferResult carrot: 100 of 100 transferred>"
+        assert "no such file" in repr(TransferResult({"/b": self.bad}, "carrot"))
+
     good = FileResult("/a", "/tmp/a", Status.SUCCESS, 5)
     bad = FileResult("/b", "/tmp/b", Status.FAILED, message="no such file")
 

@@ -1,0 +1,129 @@
+"""Checks of what users pass: each returns the value, or raises `ConfigError` that names the argument and the fix.
+
+A check runs when the argument is given, not when it is first used: a wrong type found later, in another thread or after
+a connection was made, is much harder to trace back.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Union
+
+from .errors import ConfigError
+
+Timeout = Union[float, timedelta, None]
+"""What a public ``timeout=`` takes: seconds, a ``timedelta``, or None to wait forever."""
+
+MAX_PORT = 65535
+SHOWN_LENGTH = 200
+"""Characters of a wrong value that a message shows."""
+
+
+def timeout_seconds(timeout: Timeout, what: str = "timeout") -> float | None:
+    """Check a timeout, and return it in seconds; infinity is None.
+
+    >>> timeout_seconds(timedelta(minutes=2))
+    120.0
+    """
+    if isinstance(timeout, timedelta):
+        timeout = timeout.total_seconds()
+    if timeout is None:
+        return None
+    # bool is an int: run("ls", True) is a mistake, not a timeout of one second.
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
+        raise _refusal(what, timeout, "pass seconds (0 or more), a timedelta, or None to wait forever")
+    return None if math.isinf(timeout) else float(timeout)
+
+
+def check_seconds(what: str, value: Any) -> float:
+    """Check a number of seconds that must be more than 0.
+
+    >>> check_seconds("interval", 0.5)
+    0.5
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise _refusal(what, value, "pass seconds, more than 0")
+    return float(seconds)
+
+
+def check_count(what: str, value: Any, minimum: int = 0) -> int:
+    """Check a whole number of at least `minimum`.
+
+    >>> check_count("max_parallel", 4, minimum=1)
+    4
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise _refusal(what, value, f"pass a whole number, {minimum} or more")
+    return value
+
+
+def check_port(what: str, value: Any) -> int:
+    """Check a TCP port.
+
+    >>> check_port("port", 22)
+    22
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= MAX_PORT:
+        raise _refusal(what, value, f"pass a number from 1 to {MAX_PORT}")
+    return value
+
+
+def check_flag(what: str, value: Any) -> bool:
+    """Check a True or False.
+
+    >>> check_flag("allow_agent", False)
+    False
+    """
+    if not isinstance(value, bool):
+        raise _refusal(what, value, "pass True or False")
+    return value
+
+
+def check_text(what: str, value: Any, advice: str = "pass a string", *, may_be_empty: bool = False) -> str:
+    """Check a string that a program can be given: not empty, and without a NUL character.
+
+    >>> check_text("shell", "bash")
+    'bash'
+    """
+    if not isinstance(value, str) or "\0" in value or not (value or may_be_empty):
+        raise _refusal(what, value, advice)
+    return value
+
+
+def check_path(what: str, value: Any) -> Path:
+    """Check a path of this machine, and expand ``~`` and environment variables in it.
+
+    >>> check_path("log_dir", "~/logs").is_absolute()
+    True
+    """
+    try:
+        text = os.fspath(value)
+    except TypeError:
+        text = None
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise _refusal(what, value, "pass a path, as a str or an os.PathLike")
+    return Path(os.path.expandvars(text)).expanduser()
+
+
+def check_choice(what: str, value: Any, choices: Iterable[str]) -> str:
+    """Check that a string is one of `choices`.
+
+    >>> check_choice("term", "ssh", ("ssh", "telnet"))
+    'ssh'
+    """
+    known = list(choices)
+    if value not in known:
+        raise _refusal(what, value, f"pass {' or '.join(repr(choice) for choice in known)}")
+    return str(value)
+
+
+def _refusal(what: str, value: Any, advice: str) -> ConfigError:
+    shown = repr(value)
+    if len(shown) > SHOWN_LENGTH:
+        shown = shown[: SHOWN_LENGTH - 1] + "…"
+    return ConfigError(f"{what}={shown}: {advice}")
