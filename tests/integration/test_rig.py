@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import signal
 import socket
 import subprocess
@@ -137,6 +138,20 @@ def test_a_proxy_drops_after_so_many_bytes(proxy: Proxy) -> None:
         assert len(client.recv(4, socket.MSG_WAITALL)) == 4
         with pytest.raises(ConnectionResetError):
             client.recv(1)
+
+
+def test_a_proxy_that_ends_a_connection_goes_on_reading_from_the_client(proxy: Proxy) -> None:
+    with socket.create_connection((proxy.host, proxy.port), 5) as client:
+        assert client.recv(100).startswith(b"SSH-2.0-")
+        proxy.drop_after(4, reset=False)
+        client.sendall(b"SSH-2.0-somebody\r\n")
+        ended = select.poll()
+        ended.register(client, select.POLLRDHUP)
+        assert ended.poll(5000)
+        for _ in range(3):  # a closed socket answers the first with a reset, at which what is unread is lost
+            client.sendall(b"too late")
+        assert len(client.recv(100)) == 4
+        assert client.recv(1) == b""
 
 
 def test_a_proxy_refuses(proxy: Proxy) -> None:

@@ -13,7 +13,7 @@ BLOCK = 65536
 
 
 class Proxy:
-    """Stands between a client and a port of this machine, on `port`, in a thread of its own.
+    """Stands between a client and a port of this machine, on `port`, in its own thread.
 
     >>> with Proxy(sshd.port) as proxy:
     ...     proxy.stall()
@@ -24,11 +24,13 @@ class Proxy:
     def __init__(self, target_port: int) -> None:
         self.target_port = target_port
         self.connections = 0
-        """How many there have been in all."""
+        """How many connections were accepted so far."""
         self._selector = selectors.DefaultSelector()
         self._lock = threading.Lock()
         self._block = memoryview(bytearray(BLOCK))
-        self._ends: dict[socket.socket, socket.socket] = {}
+        self._peers: dict[socket.socket, socket.socket] = {}
+        self._ended: set[socket.socket] = set()
+        """Got an end of file from us; what they still send is thrown away until they close."""
         self._waiting: list[tuple[float, int, socket.socket, bytes]] = []
         self._count = 0
         self._stalled = False
@@ -46,44 +48,45 @@ class Proxy:
         self._thread.start()
 
     def stall(self) -> None:
-        """Take no more bytes from anybody, and hold the connections open: a peer that is alive and says nothing."""
-        self._tell(stalled=True)
+        """Pass no more bytes on, and keep the connections open: a peer that is alive and says nothing."""
+        self._set(stalled=True)
 
     def resume(self) -> None:
-        """End a stall; nothing was lost."""
-        self._tell(stalled=False)
+        """End a `stall`. Nothing was lost."""
+        self._set(stalled=False)
 
     def delay(self, seconds: float) -> None:
-        """Hand each block on this much later, in each direction."""
-        self._tell(delay=seconds)
+        """Pass each block on this much later, in each direction."""
+        self._set(delay=seconds)
 
     def drop(self) -> None:
-        """Reset every connection there is now."""
+        """Reset all present connections."""
         with self._lock:
-            for end in list(self._ends):
+            for end in list(self._peers):
                 self._end(end, reset=True)
 
     def drop_after(self, size: int, *, reset: bool = True) -> None:
-        """Reset the connections once this many further bytes have come from the target.
+        """Reset the connections after `size` more bytes from the target.
 
-        A reset discards what is still under way to the client; without it, all of that arrives, then the end.
+        A reset discards what is still on its way to the client. With ``reset=False`` all of that arrives, then the
+        end of file.
         """
-        self._tell(budget=size, resetting=reset)
+        self._set(budget=size, resetting=reset)
 
     def refuse(self) -> None:
         """Reset every new connection at once."""
-        self._tell(refusing=True)
+        self._set(refusing=True)
 
     def accept(self) -> None:
         """End a `refuse`."""
-        self._tell(refusing=False)
+        self._set(refusing=False)
 
     def close(self) -> None:
-        """End the thread and the connections. Twice is once."""
+        """End the thread and the connections. Idempotent."""
         if not self._closed:
-            self._tell(closed=True)
+            self._set(closed=True)
             self._thread.join(10)
-            for end in (self._listener, self._wake_in, self._wake_out, *self._ends):
+            for end in (self._listener, self._wake_in, self._wake_out, *self._peers, *self._ended):
                 end.close()
             self._selector.close()
 
@@ -93,12 +96,12 @@ class Proxy:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
-    def _tell(self, **state: object) -> None:
+    def _set(self, **state: object) -> None:
         with self._lock:
             for name, value in state.items():
                 setattr(self, f"_{name}", value)
             if "stalled" in state:
-                for end in self._ends:
+                for end in self._peers:
                     self._watch(end)
         self._wake_in.send(b".")
 
@@ -117,7 +120,9 @@ class Proxy:
                         self._accept_one()
                     elif end is self._wake_out:
                         end.recv(BLOCK)
-                    elif end in self._ends and not self._stalled:
+                    elif end in self._ended:
+                        self._discard(end)
+                    elif end in self._peers and not self._stalled:
                         self._take(end)
                 while self._waiting and not self._stalled and self._waiting[0][0] <= time.monotonic():
                     _, _, end, data = heapq.heappop(self._waiting)
@@ -136,7 +141,7 @@ class Proxy:
             return
         for end, other in ((near, far), (far, near)):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._ends[end] = other
+            self._peers[end] = other
             self._watch(end)
 
     def _watch(self, end: socket.socket) -> None:
@@ -147,6 +152,7 @@ class Proxy:
             self._selector.register(end, selectors.EVENT_READ)
 
     def _take(self, end: socket.socket) -> None:
+        """Read a block, and let it wait for its time."""
         try:
             data = bytes(self._block[: end.recv_into(self._block)])
             from_target = bool(data) and end.getpeername()[1] == self.target_port
@@ -157,17 +163,17 @@ class Proxy:
             data, self._budget = data[: self._budget], self._budget - len(data)
         if (not data and self._budget is None) or data:
             self._count += 1
-            heapq.heappush(self._waiting, (time.monotonic() + self._delay, self._count, self._ends[end], data))
+            heapq.heappush(self._waiting, (time.monotonic() + self._delay, self._count, self._peers[end], data))
         if self._budget is not None and self._budget <= 0:
             for _, _, other, rest in sorted(self._waiting):
                 self._give(other, rest)
             self._waiting.clear()
             self._budget = None
-            for other in list(self._ends):
+            for other in list(self._peers):
                 self._end(other, reset=self._resetting)
 
     def _give(self, end: socket.socket, data: bytes) -> None:
-        if end not in self._ends:
+        if end not in self._peers:
             return
         try:
             if data:
@@ -177,15 +183,37 @@ class Proxy:
         except OSError:
             self._end(end, reset=True)
 
+    def _discard(self, end: socket.socket) -> None:
+        """Read what an ended connection still sends; close it when the peer has."""
+        try:
+            more = end.recv_into(self._block)
+        except OSError:
+            more = 0
+        if not more:
+            self._ended.remove(end)
+            self._selector.unregister(end)
+            end.close()
+
     def _end(self, end: socket.socket, *, reset: bool) -> None:
-        for one in (end, self._ends.get(end)):
-            if one is not None and self._ends.pop(one, None) is not None:
-                if one in self._selector.get_map():
-                    self._selector.unregister(one)
-                if reset:
-                    _reset(one)
-                else:
-                    one.close()
+        """End a connection on both sides."""
+        for side in (end, self._peers.get(end)):
+            if side is None or self._peers.pop(side, None) is None:
+                continue
+            watched = side in self._selector.get_map()
+            if reset:
+                if watched:
+                    self._selector.unregister(side)
+                _reset(side)
+                continue
+            # Not closed: the kernel answers what arrives at a closed socket with a reset, and a peer that is reset
+            # may lose what it has not read.
+            try:
+                side.shutdown(socket.SHUT_WR)
+            except OSError:
+                pass  # the peer was quicker; `_discard` sees it
+            self._ended.add(side)
+            if not watched:
+                self._selector.register(side, selectors.EVENT_READ)
 
 
 def _reset(end: socket.socket) -> None:
