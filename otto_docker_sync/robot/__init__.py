@@ -8,7 +8,7 @@ from robot.api.deco import library
 
 from .. import __version__
 from ._files import FileKeywords
-from ._logging import OtherThreads
+from ._logging import BackgroundLogHandler
 from ._shell import ShellKeywords
 from ._stacks import StackKeywords
 
@@ -56,16 +56,16 @@ class OttoDockerLibrary(ShellKeywords, FileKeywords, StackKeywords):
     def __init__(self) -> None:
         super().__init__()
         self.ROBOT_LIBRARY_LISTENER = self
-        self._other_threads = OtherThreads()
-        self._other_threads.start()
+        self._background_log = BackgroundLogHandler()
+        self._background_log.start()
 
     def end_keyword(self, data: Any, result: Any) -> None:
         """Called by Robot Framework at the end of every keyword, ours or not."""
-        self._other_threads.flush()
+        self._background_log.flush()
 
     def close(self) -> None:
         """Called by Robot Framework at the end of the run."""
         try:
             self._close_everything()
         finally:
-            self._other_threads.stop()
+            self._background_log.stop()

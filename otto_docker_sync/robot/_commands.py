@@ -12,8 +12,8 @@ from robot.api.deco import keyword
 from ..host import Host
 from ..result import Command, CommandResult, RunResult, Status
 from ..session import HostSession
-from ._connection import HostRef, SecretText, StartedCommand, revealed, seconds
 from ._hosts import HostKeywords
+from ._open_host import HostRef, SecretText, StartedCommand, reveal, seconds
 
 Outputs = Union[str, int, None, tuple[Any, ...]]
 
@@ -44,7 +44,7 @@ class CommandKeywords(HostKeywords):
         | ${stdout} =      | Execute Command | hostname |
         | ${stdout}        | ${rc} = | Execute Command | ls /nowhere | return_rc=True |
         """
-        script = _with_sudo(command, revealed(sudo_password)) if sudo else command
+        script = _with_sudo(command, reveal(sudo_password)) if sudo else command
         result = self._host(host).oneshot(script, timeout)
         return _outputs(result, return_stdout, return_stderr, return_rc)
 
@@ -62,7 +62,7 @@ class CommandKeywords(HostKeywords):
         | Run Command   | ping -c 10 gateway    |
         | ${stdout} =   | Read Command Output   | timeout=30 s |
         """
-        script = _with_sudo(command, revealed(sudo_password)) if sudo else command
+        script = _with_sudo(command, reveal(sudo_password)) if sudo else command
         target = self._host(host)
         self._connection(host).started.append(StartedCommand(target, script, command))
 
@@ -247,7 +247,7 @@ def _with_sudo(command: str, password: str | None) -> str:
 
 
 def _answer(text: Any) -> str:
-    return f"{revealed(text)}\n"
+    return f"{reveal(text)}\n"
 
 
 def _explain(result: CommandResult) -> str:

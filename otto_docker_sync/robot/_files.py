@@ -15,8 +15,8 @@ from robot.api import logger
 from robot.api.deco import keyword
 
 from ..host import Host
-from ._connection import HostRef
 from ._hosts import HostKeywords
+from ._open_host import HostRef
 
 FOLLOWED_BY_SLASH = ("/", os.sep)
 LIST = """

@@ -15,21 +15,21 @@ from ..errors import ConfigError
 from ..host import Host
 from ..lab import Lab
 from ..unix_host import UnixHost
-from ._connection import Connection, HostRef, SecretText, revealed
+from ._open_host import HostRef, OpenHost, SecretText, reveal
 
 
 class HostKeywords:
     """Keywords about hosts as a whole; also the base of the other groups of keywords, which find their hosts by it."""
 
     def __init__(self) -> None:
-        self._connections: list[Connection] = []
-        self._current: Connection | None = None
+        self._connections: list[OpenHost] = []
+        self._current: OpenHost | None = None
         self._labs: list[Lab] = []
         self._defaults: dict[str, Any] = {}
 
     # What the other keywords use
 
-    def _connection(self, host: HostRef = None) -> Connection:
+    def _connection(self, host: HostRef = None) -> OpenHost:
         """The connection that ``host=`` means."""
         if host is None:
             if self._current is None:
@@ -57,8 +57,8 @@ class HostKeywords:
             raise ConfigError(f"{connection.address}: not logged in: use `Login` or `Login With Public Key` first")
         return connection.host
 
-    def _add(self, alias: str | None, address: str, **settings: Any) -> Connection:
-        connection = Connection(len(self._connections) + 1, alias, address, **{**self._defaults, **settings})
+    def _add(self, alias: str | None, address: str, **settings: Any) -> OpenHost:
+        connection = OpenHost(len(self._connections) + 1, alias, address, **{**self._defaults, **settings})
         self._connections.append(connection)
         return connection
 
@@ -121,10 +121,10 @@ class HostKeywords:
     ) -> int:
         """Name a machine to be reached over SSH, make it the current host, and return its index.
 
-        `Login` or `Login With Public Key` connects. Other than with SSHLibrary a host key that ``known_hosts`` does
+        `Login` or `Login With Public Key` connects. Unlike SSHLibrary, a host key that ``known_hosts`` does
         not hold is refused, unless ``host_key_policy`` is ``accept-new`` or ``ignore``.
 
-        | Open Connection | lab-17.example.net | alias=lab |
+        | Open OpenHost | lab-17.example.net | alias=lab |
         | Login           | tester             | ${PASSWORD} |
         """
         ssh = SSHOptions(known_hosts=known_hosts, host_key_policy=host_key_policy)
@@ -148,7 +148,7 @@ class HostKeywords:
 
         | Login | tester | ${PASSWORD} |
         """
-        self._log_in(host, username, jumphost_index_or_alias, revealed(password), {"allow_agent": allow_agent})
+        self._log_in(host, username, jumphost_index_or_alias, reveal(password), {"allow_agent": allow_agent})
 
     @keyword
     def login_with_public_key(
@@ -164,7 +164,7 @@ class HostKeywords:
 
         | Login With Public Key | tester | ~/.ssh/id_ed25519 |
         """
-        ssh = {"identity_file": keyfile, "passphrase": revealed(password) or None, "allow_agent": allow_agent}
+        ssh = {"identity_file": keyfile, "passphrase": reveal(password) or None, "allow_agent": allow_agent}
         self._log_in(host, username, jumphost_index_or_alias, None, ssh)
 
     def _log_in(self, host: HostRef, user: str | None, hop: HostRef, password: str | None, ssh: dict[str, Any]) -> None:
@@ -194,7 +194,7 @@ class HostKeywords:
     def switch_connection(self, index_or_alias: HostRef) -> int | None:
         """Make another open host the current one, and return the index of the one before.
 
-        | ${before} = | Switch Connection | lab |
+        | ${before} = | Switch OpenHost | lab |
         """
         before = self._current
         self._current = self._connection(index_or_alias)
@@ -225,16 +225,16 @@ class HostKeywords:
         self._close_everything()
 
     @keyword
-    def get_connection(self, host: HostRef = None) -> Connection:
+    def get_connection(self, host: HostRef = None) -> OpenHost:
         """Return what is known of an open host: its index, alias, address, port, timeout, newline, prompt and host.
 
-        | ${lab} =        | Get Connection | lab |
+        | ${lab} =        | Get OpenHost | lab |
         | Should Be Equal | ${lab.timeout} | ${{datetime.timedelta(seconds=3)}} |
         """
         return self._connection(host)
 
     @keyword
-    def get_connections(self) -> list[Connection]:
+    def get_connections(self) -> list[OpenHost]:
         """Return all open hosts, see `Get Connection`."""
         return list(self._connections)
 

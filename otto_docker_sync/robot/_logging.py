@@ -10,16 +10,16 @@ from robot.api import logger
 
 from ..logs import PACKAGE
 
-MOST = 10_000
+MAX_RECORDS = 10_000
 """So many records are kept for one keyword; of more, the last."""
 
 
-class OtherThreads(logging.Handler):
+class BackgroundLogHandler(logging.Handler):
     """Keeps the library's records of other threads until the main thread hands them to Robot Framework."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._records: deque[logging.LogRecord] = deque(maxlen=MOST)
+        self._records: deque[logging.LogRecord] = deque(maxlen=MAX_RECORDS)
         self.setFormatter(logging.Formatter("%(asctime)s %(threadName)s: %(message)s"))
 
     def start(self) -> None:

@@ -13,7 +13,7 @@ from ..errors import ConfigError, ExpectTimeout, SessionClosed
 from ..host import DEFAULT_SESSION
 from ..logs import masked
 from ._commands import CommandKeywords
-from ._connection import HostRef, SecretText, revealed, seconds
+from ._open_host import HostRef, SecretText, reveal, seconds
 
 ANYTHING = re.compile(r"(?s).+")
 SLICE = 0.1
@@ -34,7 +34,7 @@ class ShellKeywords(CommandKeywords):
         | Read Until | Password:   |
         | Write      | ${PASSWORD} |
         """
-        line = f"{revealed(text)}{self._connection(host).newline}"
+        line = f"{reveal(text)}{self._connection(host).newline}"
         self._shell(host, session).send(line)
         return line if isinstance(text, str) else masked(line)
 
@@ -44,7 +44,7 @@ class ShellKeywords(CommandKeywords):
 
         | Write Bare | y |
         """
-        self._shell(host, session).send(str(revealed(text)))
+        self._shell(host, session).send(str(reveal(text)))
 
     @keyword
     def write_until_expected_output(
@@ -63,7 +63,7 @@ class ShellKeywords(CommandKeywords):
         shell = self._shell(host, session)
         end = time.monotonic() + timeout.total_seconds()
         while True:
-            shell.send(str(revealed(text)))
+            shell.send(str(reveal(text)))
             wait = min(retry_interval.total_seconds(), max(0.0, end - time.monotonic()))
             try:
                 shell.expect(re.escape(expected), timeout=wait)

@@ -10,8 +10,8 @@ from ..compose import compose_down, compose_up
 from ..docker_host import DockerContainerHost
 from ..errors import ConfigError
 from ..lab import Lab
-from ._connection import HostRef
 from ._hosts import HostKeywords
+from ._open_host import HostRef
 
 
 class StackKeywords(HostKeywords):

@@ -30,7 +30,7 @@ HostRef = Union[Host, str, int, None]
 SecretText = Union[Secret, str]
 
 
-def revealed(text: SecretText | None) -> str | None:
+def reveal(text: SecretText | None) -> str | None:
     """The text of an argument that may be a Secret, whose value then never shows in a log."""
     if isinstance(text, Secret):
         value = str(text.value)
@@ -75,7 +75,7 @@ class StartedCommand:
 
 
 @dataclass
-class Connection:
+class OpenHost:
     """One host that the suite has opened: `Get Connection` returns it."""
 
     index: int
