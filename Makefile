@@ -3,6 +3,7 @@
 # make lint   the first three of these, and shellcheck over what runs on remote machines
 # make docs   the documentation, in build/docs
 # make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
+# make sshlibrary SUITES=<folder>   SSHLibrary's own acceptance suites, with SSHLibrary and with ours (as root)
 # Nothing but Debian packages and .venv is left behind.
 
 PYTHON ?= python3
@@ -10,7 +11,7 @@ VENV ?= .venv
 PYTEST_ARGS ?= -n 2 --dist worksteal
 export PYTHON
 
-.PHONY: demo test lint docs soak clean
+.PHONY: demo test lint docs soak sshlibrary clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/otto-docker demo
@@ -29,6 +30,9 @@ docs: $(VENV)/test.stamp
 
 soak: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tests.soak $(SOAK_ARGS)
+
+sshlibrary: $(VENV)/test.stamp
+	$(VENV)/bin/python tools/sshlibrary.py $(SUITES)
 
 $(VENV)/%.stamp: setup.cfg tools/setup tools/debian-packages.txt
 	tools/setup $* $(VENV)
