@@ -2,6 +2,7 @@
 # make test   lint, types, layers and all tests; installs what it needs (as root)
 # make lint   the first three of these, and shellcheck over what runs on remote machines
 # make docs   the documentation, in build/docs
+# make transcripts   what docs/protocols.rst shows, recorded anew (as root)
 # make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
 # make sshlibrary SUITES=<folder>   SSHLibrary's own acceptance suites, with SSHLibrary and with ours (as root)
 # Nothing but Debian packages and .venv is left behind.
@@ -11,7 +12,7 @@ VENV ?= .venv
 PYTEST_ARGS ?= -n 2 --dist worksteal
 export PYTHON
 
-.PHONY: demo test lint docs soak sshlibrary clean
+.PHONY: demo test lint docs transcripts soak sshlibrary clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/otto-docker demo
@@ -27,6 +28,9 @@ lint: $(VENV)/test.stamp
 
 docs: $(VENV)/test.stamp
 	$(VENV)/bin/sphinx-build -W --keep-going docs build/docs
+
+transcripts: $(VENV)/test.stamp
+	OTTO_WRITE_TRANSCRIPTS=1 $(VENV)/bin/python -m pytest tests/integration/test_transcripts.py
 
 soak: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tests.soak $(SOAK_ARGS)
