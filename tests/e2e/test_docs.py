@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import SSHOptions
+from otto_docker_sync._shell.warden import State
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -120,3 +121,17 @@ def test_the_traps_name_tests_that_exist():
     named = set(re.findall(r"``((?:\w+/)*test_\w+)``", (ROOT / "docs" / "traps.rst").read_text()))
     assert len(named) > 10
     assert not {name for name in named if not any(f"/{file}".endswith(f"/{name}") for file in files)}
+
+
+def test_the_protocols_page_has_every_word():
+    """What scripts say, the orders and states of a warden."""
+    page = (ROOT / "docs" / "protocols.rst").read_text()
+    said = set()
+    for script in (ROOT / "otto_docker_sync" / "_transfer").glob("*.sh"):
+        said |= set(re.findall(r"^ *say '?(\w+)", script.read_text(), re.MULTILINE))
+    orders = re.findall(r"^# ID (\w+)", (ROOT / "otto_docker_sync" / "_shell" / "warden.sh").read_text(), re.MULTILINE)
+    states = [state.name for state in State]
+    assert len(said) > 10 and len(orders) == 4
+    assert not [word for word in said if not re.search(rf"^``{word}[ `]", page, re.MULTILINE)]
+    assert not [word for word in orders if f"``ID {word}" not in page]
+    assert not [name for name in states if not re.search(rf"^{name} ", page, re.MULTILINE)]

@@ -23,7 +23,9 @@ WRITE = "OTTO_WRITE_TRANSCRIPTS"
 def channel_name(argv: Sequence[str]) -> str:
     if "otto-warden" in argv:
         return "warden"
-    return "session" if "-it" in argv else "oneshot"
+    if "-it" in argv:
+        return "session"
+    return "oneshot" if "-e" in argv else "script"
 
 
 @pytest.fixture
@@ -34,11 +36,11 @@ def check(
     # A handshake that a busy machine has not answered yet would be repeated.
     monkeypatch.setattr(shell, "HANDSHAKE_TIME", 30.0)
     transcript = Transcript()
-    transcript.record(unix_host, monkeypatch, channel_name)
 
     def start(name: str) -> Transcript:
         nonlocal path
         path = TRANSCRIPTS / f"{name}.txt"
+        transcript.record(unix_host, monkeypatch, channel_name)
         return transcript
 
     path = Path()
@@ -79,3 +81,21 @@ def test_a_command_that_times_out(check, ctr):
     assert ctr.run("sleep 60", timeout=1).timed_out
     transcript.call('run("pwd")')
     ctr.run("pwd")
+
+
+def test_a_put(check, ctr, tmp_path):
+    (tmp_path / "app.conf").write_text("colour = green\n")
+    transcript = check("put")
+    transcript.call('put("app.conf", "/tmp")')
+    ctr.put(tmp_path / "app.conf", "/tmp")
+    transcript.stop()
+    ctr.oneshot("rm /tmp/app.conf", check=True)
+
+
+def test_a_get(check, ctr, tmp_path):
+    ctr.oneshot("mkdir /tmp/tree; echo colour = green >/tmp/tree/app.conf", check=True)
+    transcript = check("get")
+    transcript.call('get(["/tmp/tree/app.conf", "/tmp/tree", "/nothing"], ".")')
+    ctr.get(["/tmp/tree/app.conf", "/tmp/tree", "/nothing"], tmp_path)
+    transcript.stop()
+    ctr.oneshot("rm -r /tmp/tree", check=True)

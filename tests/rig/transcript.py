@@ -24,6 +24,7 @@ from otto_docker_sync.deadline import Deadline
 NONCE = re.compile(r"[0-9a-f]{16}")
 FRAME_END = re.compile(rb"<[0-9a-f]{16}:[0-9a-f]{16}:\d+>")
 PROMPT = re.compile(rb"([$#] |<[0-9a-f]{32}:\d+:u?\d+>)\Z")
+TAR = re.compile(rb"[^\n]*\0(.|\n)*\0")
 SETTLE_TIME = 20.0
 """Time limit, in seconds, for a shell to show the prompt that must come."""
 
@@ -40,6 +41,8 @@ STABLE = [
     (r"(run OTTO_RUN=\S+) \d+ \d+", r"\1 SHELL-PID SINCE"),
     (r"(shell OTTO_SESSION=\S+) \d+", r"\1 SHELL-PID"),
     (r"(?m)^    <(\{\d+\}):\d{3,}>$", r"    <\1:NOW>"),
+    # When a file was changed.
+    (r"(\} file \d+ \d+ \d+) \d+", r"\1 MTIME"),
 ]
 """What every run makes anew, besides nonces, and what a transcript shows instead."""
 
@@ -63,12 +66,15 @@ class Transcript:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
         self.open_channels: list[RecordedChannel] = []
+        self.stopped = False
 
     def record(self, host: Any, monkeypatch: Any, name: Callable[[Sequence[str]], str]) -> None:
         """Record the channels that `host` opens from now on. `name` returns a channel's name for its argv."""
-        original = host._open_channel
+        original: Callable[..., Channel] = host._open_channel
 
         def open_channel(argv: Sequence[str], **options: Any) -> Channel:
+            if self.stopped:
+                return original(argv, **options)
             self.settle()
             channel = RecordedChannel(original(argv, **options), name(argv), self)
             self.entries.append(Entry(channel.name, "started as", _shown_argv(argv).encode()))
@@ -86,6 +92,10 @@ class Transcript:
         """Leave out what has been recorded so far."""
         self.settle()
         self.entries.clear()
+
+    def stop(self) -> None:
+        """Record no more channels."""
+        self.stopped = True
 
     def add(self, channel: str, speaker: str, data: bytes) -> None:
         """Write down bytes of a channel, with those before them if the other side said nothing meanwhile."""
@@ -181,7 +191,8 @@ def _long_scripts() -> list[tuple[str, str]]:
 
 def _quote(data: bytes) -> str:
     """The bytes as indented lines of text, control characters visible."""
-    text = _elide(data.decode("utf-8", "replace")).removesuffix("\n").replace("\r", "\\r")
+    text = TAR.sub(b"[tar stream]\n", data).decode("utf-8", "replace")
+    text = _elide(text).removesuffix("\n").replace("\r", "\\r")
     text = re.sub(r"[\x00-\x09\x0b-\x1f\x7f]", lambda match: f"^{chr(ord(match[0]) ^ 64)}", text)
     return "".join(f"    {line}".rstrip() + "\n" for line in text.split("\n"))
 
@@ -196,6 +207,7 @@ class RecordedChannel(Channel):
         self._transcript = transcript
         self._read_ahead: list[Chunk] = []
         self._addressed = False
+        self._stdin_ended = False
         self._ended = False
         self._closed = False
 
@@ -234,7 +246,9 @@ class RecordedChannel(Channel):
         return taken
 
     def write_eof(self) -> None:
-        self._transcript.add(self.name, "client", b"(end of stdin)")
+        if not self._stdin_ended:
+            self._transcript.add(self.name, "client", b"(end of stdin)")
+        self._stdin_ended = True
         self._channel.write_eof()
 
     def resize(self, columns: int, rows: int) -> None:
