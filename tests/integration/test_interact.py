@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults.helpers import until
 from tests.rig.containers import Container
 from tests.rig.proxy import Proxy
 from tests.rig.pty_user import PtyUser
@@ -50,6 +51,9 @@ if spec.get("run"):
 host.close()
 print(f"\\nAFTER status={status} error={error} same={same}", flush=True)
 """
+
+UNTIL_RESIZED = "until stty size | grep '^30 '; do sleep 0.1; done; echo resized to $(stty size)\r"
+"""Typed after a resize, because docker passes the new size on after the keys that follow it, if it is busy."""
 
 Start = Callable[..., PtyUser]
 
@@ -93,8 +97,8 @@ def test_a_machine(start: Start, spec: Callable[..., str], kind: str) -> None:
     someone.see("24 80")
     someone.see("islinux")
     someone.resize(100, 30)
-    someone.type("stty size\r")
-    someone.see("30 100")
+    someone.type(UNTIL_RESIZED)
+    someone.see("resized to 30 100")
     someone.type("sh -c 'trap exit INT; echo on$((40+1)); while :; do sleep 0.1; done'\r")
     someone.see("on41")
     someone.type("\x03")
@@ -112,8 +116,8 @@ def test_a_container(
     someone.see("24 80")
     someone.see("islinux")
     someone.resize(100, 30)
-    someone.type("stty size\r")
-    someone.see("30 100")
+    someone.type(UNTIL_RESIZED)
+    someone.see("resized to 30 100")
     someone.type("sh -c 'trap exit INT; echo on$((40+1)); while :; do sleep 0.1; done'\r")
     someone.see("on41")
     someone.type("\x03")
@@ -139,7 +143,8 @@ def test_a_container_with_nothing_but_a_shell(
 def test_full_screen_programs_in_a_container(
     start: Start, spec: Callable[..., str], container: Callable[..., Container]
 ) -> None:
-    someone = start(spec("ssh", container=container("busybox")))
+    made = container("busybox")
+    someone = start(spec("ssh", container=made))
     someone.type("seq 1 100 | sed 's/$/ é/' >/tmp/n; busybox less /tmp/n\r")
     assert someone.see("23 é")[0] == "1 é"
     someone.type("G")
@@ -149,6 +154,8 @@ def test_full_screen_programs_in_a_container(
     someone.type("clear; busybox vi /tmp/n\r")
     someone.see(lambda rows: rows[0] == "1 é" and rows[22] == "23 é")
     someone.resize(70, 12)
+    terminals = "for tty in /dev/pts/[0-9]*; do stty size <$tty; done"
+    until(lambda: "12 70" in made.exec("sh", "-c", terminals), 15, "the terminal has its new size")
     someone.type("\x0c")
     someone.see(lambda rows: rows[0] == "1 é" and rows[10] == "11 é")
     someone.type("dd")

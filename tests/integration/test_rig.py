@@ -170,9 +170,12 @@ def test_telnetd_asks_for_a_login(telnetd: Telnetd) -> None:
             seen += client.recv(1000)
 
 
-def test_compose_has_both_versions(sshd: Sshd, compose: Compose) -> None:
+def test_compose_has_both_versions_and_none(sshd: Sshd, compose: Compose) -> None:
     assert "v2." in ssh(sshd, "docker compose version").stdout
-    assert "version 1." in ssh(sshd, "docker-compose version").stdout
+    assert "version 1." in ssh(sshd, f"PATH={compose.v1}:/usr/bin:/bin docker-compose version").stdout
+    for directory in (compose.v1, compose.none):
+        answer = ssh(sshd, f"PATH={directory}:/bin; docker compose version || docker ps --quiet")
+        assert "v2." not in answer.stdout and answer.returncode == 0
 
 
 def test_a_part_is_made_once_however_many_ask(rig: Rig) -> None:

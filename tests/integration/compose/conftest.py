@@ -187,9 +187,8 @@ def make_bench(
         monkeypatch.setenv("OTTO_COMPOSE_TEST", "value of ours")
         bench = Bench(tmp_path, rig.docker, rig.docker_config, f"otto-repo1-{suffix}")
         made.append(bench)
-        # Without the plugin in its configuration, the docker client has no Compose, and docker-compose is found.
-        # With it, builds keep their notes beside the configuration, where the account may not write.
-        setting = f"BUILDX_CONFIG={sshd.home}/buildx" if version == "v2" else "DOCKER_CONFIG=/nonexistent"
+        # Version 2 keeps notes on its builds beside the client's configuration, where the account may not write.
+        setting = f"PATH={compose.v1}:/usr/bin:/bin" if version == "v1" else f"BUILDX_CONFIG={sshd.home}/buildx"
         docker = f'"env", "{setting}", "docker"'
         image = rig.image("busybox")
         files = {

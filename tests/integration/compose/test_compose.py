@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import logging
 import re
-import shutil
 import threading
 import time
 from pathlib import Path
@@ -27,6 +26,7 @@ from otto_docker_sync import (
     composed,
 )
 from otto_docker_sync.deadline import Cancellation, cancellation
+from tests.rig.compose import Compose
 from tests.rig.rig import Rig
 from tests.rig.sshd import Sshd
 from tests.rig.telnetd import Telnetd
@@ -255,12 +255,9 @@ class TestFailures:
             compose_down("repo1", lab, stop_timeout=-1)
         assert bench.containers("-a") == []
 
-    def test_a_parent_without_docker_or_compose(self, bench: Bench, sshd: Sshd) -> None:
+    def test_a_parent_without_docker_or_compose(self, bench: Bench, sshd: Sshd, compose: Compose) -> None:
         lab = bench.load()
-        programs = Path(sshd.home) / "programs"
-        programs.mkdir()
-        (programs / "docker").symlink_to(str(shutil.which("docker")))
-        bare = ("env", "DOCKER_CONFIG=/nonexistent", f"PATH={programs}", "docker")
+        bare = ("env", f"PATH={compose.none}", "docker")
         for command, error in ((bare, ComposeError), (("/no/such/docker",), DockerUnavailable)):
             parent = lab.add(UnixHost(sshd.host, id=error.__name__, docker_command=command, **bench.login(lab)))
             with pytest.raises(error, match="no Docker Compose|no docker client"):
