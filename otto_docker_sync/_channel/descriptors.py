@@ -1,4 +1,4 @@
-"""Descriptors that one thread waits for, while any thread may wake it or close them."""
+"""File descriptors that one thread waits for. Any thread may wake it, or close the descriptors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ Selector = selectors.PollSelector if sys.platform == "linux" else selectors.Sele
 
 
 class Descriptors:
-    """What a channel owns in ``owned``, closed by `close` as soon as no thread uses it any more.
+    """The descriptors that a channel owns, in ``owned``. `close` closes them as soon as no thread uses them.
+
+    Without that, a thread could read from a number that the system has just given to another file.
 
     >>> with descriptors.using(deadline) as usable:
     ...     ready = usable and descriptors.wait(deadline.remaining(), [fd])
@@ -32,9 +34,9 @@ class Descriptors:
 
     @contextmanager
     def using(self, deadline: Deadline | None = None) -> Iterator[bool]:
-        """Keep all open during the block, whoever closes, and wake when the deadline's call is cancelled.
+        """Keep all descriptors open during the block, even if another thread calls `close`.
 
-        Gives False when they are closed already.
+        A `wait` in the block ends when the call of `deadline` is cancelled. Yields False if they are closed already.
         """
         with self._lock:
             usable = not self.closed
@@ -48,7 +50,7 @@ class Descriptors:
                 self._release_when_idle()
 
     def wait(self, timeout: float | None, readers: Sequence[int], writers: Sequence[int] = ()) -> list[int]:
-        """Return those that are ready; none when time is over, or when another thread woke us."""
+        """Return the descriptors that are ready; none after `timeout` seconds, or when another thread woke this one."""
         ready = select(timeout, [self._woken, *readers], writers)
         if self._woken not in ready:
             return ready
@@ -57,17 +59,21 @@ class Descriptors:
         return []
 
     def pause(self, timeout: float | None, writers: Sequence[int] = ()) -> None:
-        """Wait until one can be written, time is over, or all is closed. May end early, and takes no `wait`'s wake."""
+        """Wait until one of `writers` can be written, `timeout` seconds are over, or `close` was called.
+
+        It may end early. It leaves a wake-up to the thread that is in `wait`.
+        """
         select(timeout, [self._woken], writers)
 
     def wake(self) -> None:
-        """End a wait of another thread."""
-        with self._lock:  # a late waker must not write to a descriptor that is somebody else's by now
+        """End the `wait` of another thread."""
+        # Under the lock, because after `close` the number may belong to another file.
+        with self._lock:
             if not self.closed:
                 self._ring()
 
     def close(self) -> None:
-        """Wake whoever waits, and close all when nobody uses it. Does not wait; twice is once."""
+        """Wake the threads that wait, and close everything when no thread uses it. Does not wait. Idempotent."""
         with self._lock:
             if not self.closed:
                 self.closed = True
@@ -84,7 +90,7 @@ class Descriptors:
 
 
 def select(timeout: float | None, readers: Sequence[int], writers: Sequence[int] = ()) -> list[int]:
-    """Those of the descriptors that are ready before `timeout` seconds are over; None waits for ever."""
+    """Return the descriptors that are ready before `timeout` seconds are over; None waits forever."""
     with Selector() as selector:
         for fd in readers:
             selector.register(fd, selectors.EVENT_READ)
@@ -94,7 +100,7 @@ def select(timeout: float | None, readers: Sequence[int], writers: Sequence[int]
 
 
 def pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:
-    """The ends of a new pipe, each owned by its stack."""
+    """Return the two ends of a new pipe; each is closed by its stack."""
     read_end, write_end = os.pipe()
     reader.callback(os.close, read_end)
     writer.callback(os.close, write_end)

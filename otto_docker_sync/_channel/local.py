@@ -1,4 +1,4 @@
-"""Processes of this machine as channels: pipes, or a terminal of their own."""
+"""Processes of this machine as channels, on pipes or on a terminal of their own."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ from .base import Channel, Chunk
 from .descriptors import Descriptors, pipe, select
 
 READ_LIMIT = 1 << 20
-LOOK_AGAIN = 0.02
-"""Seconds between two looks at a process, where the system has no handle to wait for its end with."""
+"""Bytes that one read returns at most, about."""
 
-# Popen makes the child the leader of a new session without code of ours between fork and exec (unsafe where there are
-# threads). A session leader that opens a terminal, as the second shell does, gets it as its controlling one.
-# A program that is not there is told of as a remote shell does: on stderr, with status 127.
+POLL_INTERVAL = 0.02
+"""Seconds between two checks whether a process has ended, where the system cannot tell us when it does."""
+
+# The shell in front does what a `preexec_fn` would do, which is not safe in a program with threads. Popen makes the
+# shell the leader of a new session; when a session leader opens a terminal, it becomes its controlling terminal. So
+# WITH_TTY opens the terminal again. The shell also reports a missing program as a remote shell does: on stderr, with
+# status 127.
 WITH_PIPES = 'exec "$@"'
 WITH_TTY = 'exec <>"$0" >&0 2>&0; exec "$@"'
 
 _leaving: set[subprocess.Popen[bytes]] = set()
-"""Processes whose channel was closed before they ended."""
+"""Processes that still ran when their channel was closed. Somebody has to wait for them, or they become zombies."""
 
 
 class LocalChannel(Channel):
     """A program of this machine.
 
-    It owns the process's pipes or terminal. `close` does as sshd does: the terminal hangs up, or stdin ends, and the
-    process is left to itself. It is collected when the next channel opens, or by `reap`.
+    It owns the process's pipes or terminal. `close` does what sshd does: the terminal hangs up, or stdin ends, and
+    nothing else happens to the process. Its exit is collected when the next channel opens, or by `reap`.
 
     >>> channel = LocalChannel(["uname", "-n"])
     >>> channel.read(Deadline.after(1)).out
@@ -105,15 +108,15 @@ class LocalChannel(Channel):
                     return os.write(self._stdin, data)
                 except BlockingIOError:
                     return 0
-                except OSError:  # nobody reads any more; the output tells why
-                    pass
+                except OSError:
+                    pass  # the process reads no more; its output and status say why
         return len(data)
 
     def write_eof(self) -> None:
         with self._descriptors.using() as usable:
             if usable and self._writing and not self.tty:
                 self._writing = False
-                # The number stays ours until all is closed, so that nobody is given it meanwhile.
+                # Not simply closed: the number must stay ours, because `using` and `close` still know it.
                 with open(os.devnull) as nothing:
                     os.dup2(nothing.fileno(), self._stdin, inheritable=False)
 
@@ -128,7 +131,7 @@ class LocalChannel(Channel):
             while (status := self._process.poll()) is None and usable and not self._descriptors.closed:
                 deadline.check()
                 handle = handle or _end_of(self._process, undo)
-                self._descriptors.wait((deadline if handle else deadline.at_most(LOOK_AGAIN)).remaining(), handle)
+                self._descriptors.wait((deadline if handle else deadline.at_most(POLL_INTERVAL)).remaining(), handle)
         return status if status is None or status >= 0 else 128 - status
 
     def pause(self, deadline: Deadline) -> None:
@@ -144,7 +147,7 @@ class LocalChannel(Channel):
             self.close()
 
     def _drain(self, fd: int) -> bytes:
-        """All that is there; at the end of the stream nothing, and it is not read again."""
+        """Return everything that can be read now. At the end of the stream, take `fd` out of those that are read."""
         data, piece = bytearray(), memoryview(bytearray(65536))
         try:
             while len(data) < READ_LIMIT:
@@ -156,15 +159,15 @@ class LocalChannel(Channel):
                 return bytes(data)
         except BlockingIOError:
             return bytes(data)
-        except OSError:  # EIO: nobody has the terminal open any more
-            pass
+        except OSError:
+            pass  # EIO: no process has the terminal open any more
         if not data:
             self._reading.remove(fd)
         return bytes(data)
 
 
 def reap(deadline: Deadline) -> None:
-    """Collect the processes that closed channels left behind; until `deadline`, wait for those that still run.
+    """Collect the exits of processes whose channels were closed. Waits until `deadline` for those that still run.
 
     >>> reap(Deadline.grace(0.5))
     """
@@ -173,7 +176,7 @@ def reap(deadline: Deadline) -> None:
             handle: list[int] = []
             while process.poll() is None and not deadline.expired:
                 handle = handle or _end_of(process, undo)
-                select((deadline if handle else deadline.at_most(LOOK_AGAIN)).remaining(), handle)
+                select((deadline if handle else deadline.at_most(POLL_INTERVAL)).remaining(), handle)
         if process.returncode is not None:
             _leaving.discard(process)
 
@@ -194,7 +197,7 @@ def _leave(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end_of(process: subprocess.Popen[bytes], undo: ExitStack) -> list[int]:
-    """A descriptor that becomes readable when the process ends, where the system has such a thing."""
+    """Return a descriptor that becomes readable when the process ends; nothing where the system has none."""
     if sys.platform == "linux":
         with suppress(OSError):
             handle = os.pidfd_open(process.pid)

@@ -1,4 +1,4 @@
-"""TCP connections to a host, made and used under a deadline."""
+"""TCP connections, opened and used under a deadline."""
 
 from __future__ import annotations
 
@@ -17,51 +17,53 @@ from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError
 
 PATIENCE = 45.0
+"""Seconds without an answer to sent bytes, after which the kernel ends a connection; a caller may choose another."""
 
 
 class Dropped(ConnectError):
-    """The far end took the connection, and ended it before it said a word."""
+    """The server accepted the connection, and closed it before it sent anything."""
 
 
 class Stream(Protocol):
-    """The bytes below an SSH connection."""
+    """A two-way stream of bytes, below an SSH or telnet connection: a socket, a proxy command, or a tunnel."""
 
     def receive(self, size: int, timeout: float) -> bytes | None:
-        """What arrives within `timeout`; None is nothing, empty is the end."""
+        """Return what arrives within `timeout` seconds: None is nothing, empty bytes are the end of the stream."""
 
     def send(self, data: bytes, timeout: float) -> int:
-        """Send what can be sent within `timeout`, and return how much."""
+        """Send what can be sent within `timeout` seconds, and return the number of bytes."""
 
     def shutdown(self) -> None:
-        """End both directions, and with them a `receive` in another thread."""
+        """End both directions. A `receive` in another thread returns."""
 
     def close(self) -> None:
-        """Let go of the descriptors; nobody uses the stream any more."""
+        """Close the descriptors. The caller makes sure that no thread uses the stream."""
 
     def forget(self) -> None:
-        """In a forked child: let go of the copies of descriptors, and touch nothing that the parent shares."""
+        """In a forked child: close the copies of the descriptors, and do nothing that the parent would notice."""
 
     def reason(self) -> str:
-        """Why the stream ended, as far as it knows."""
+        """Return why the stream ended, if that is known."""
 
     def fileno(self) -> int:
-        """A descriptor that is readable when `receive` has something to tell."""
+        """Return a descriptor that is readable when `receive` would return something."""
 
 
 class TunnelOpener(Protocol):
-    """A host that opens TCP connections from where it stands: a hop."""
+    """A hop: it opens TCP connections from its own place in the network."""
 
     def open_tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
-        """Connect from this host to another one. Raises `ConnectError` and its kin."""
+        """Connect from this host to another one. Raises `ConnectError` and its subclasses."""
 
 
 class SocketStream:
-    """A connected socket, or the one end of a proxy command. One thread at a time receives."""
+    """A connected socket; or our end of a proxy command, which it then owns. One thread at a time may receive."""
 
     def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes] | None = None) -> None:
         self._socket = sock
         self._process = process
-        # Bytes that are shrunk to what arrived would leave memory in shreds, of which none fits the next ones.
+        # One buffer for all reads. A new one for each, cut down to what arrived, fragments the memory, and the process
+        # grows.
         self._arriving = memoryview(b"")
         sock.setblocking(False)
         self._readable, self._writable = select.poll(), select.poll()
@@ -89,7 +91,7 @@ class SocketStream:
         return 0
 
     def shutdown(self) -> None:
-        with suppress(OSError):  # the far end may have been first
+        with suppress(OSError):  # the other side may have been first
             self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
@@ -103,7 +105,7 @@ class SocketStream:
         self._socket.close()
 
     def reason(self) -> str:
-        return "the far end closed the connection"
+        return "the remote side closed the connection"
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -114,8 +116,9 @@ def dial_tcp(
 ) -> Stream:
     """Connect to the first address of `host` that answers.
 
-    `patience` is how long sent bytes may go without an answer of the far end's kernel. Raises `ConnectError` (where
-    the far end drops the connection at once, `Dropped`), or `DeadlineExpired` with what was waited for.
+    `where` names the target in errors, `daemon` the program that should listen there. `patience` is how many seconds
+    the remote kernel may leave sent bytes without an answer. Raises `Dropped` if the server closes the connection at
+    once, `ConnectError` if there is none, or `DeadlineExpired` with what was waited for.
     """
     addresses = _resolve(host, port, where, deadline)
     failures = []
@@ -129,7 +132,7 @@ def dial_tcp(
                 raise
             failures.append(f"{address[0]}: no answer")
         except ConnectionResetError as error:
-            raise Dropped(f"{where} ends a connection at once: {error.strerror}") from None
+            raise Dropped(f"{where} closed the connection at once: {error.strerror}") from None
         except OSError as error:
             failures.append(f"{address[0]}: {error.strerror or error}")
         else:
@@ -165,21 +168,25 @@ def _connect(sock: socket.socket, address: object, deadline: Deadline) -> socket
 
 
 def _wake(waker: socket.socket) -> None:
-    with suppress(OSError):  # the connection may be there by now
+    with suppress(OSError):  # `_connect` may have ended already, and closed it
         waker.send(b"x")
 
 
 def _tune(sock: socket.socket, patience: float) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux has it
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # only Linux has it
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * patience))
 
 
 def _resolve(
     host: str, port: int, where: str, deadline: Deadline
 ) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
-    """The addresses of a name. The resolver knows no time-out, so it is left behind where the deadline ends first."""
+    """Return the addresses of a name.
+
+    The system's resolver has no timeout. So it runs in a thread of its own, which is abandoned if the deadline ends
+    first.
+    """
     found: list[object] = []
     done = threading.Event()
 
@@ -204,7 +211,7 @@ def _resolve(
 
 
 def dial_command(command: str) -> Stream:
-    """Start a ProxyCommand and talk to it."""
+    """Start a ProxyCommand, and return a stream to its stdin and stdout."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(

@@ -209,7 +209,7 @@ class TunnelStream:
         transport = self._raw.transport
         if transport.link.ended:
             return f"the connection to its hop {self._hop} was lost: {transport.why}"
-        return f"the far end closed the connection (through {self._hop})"
+        return f"the remote side closed the connection (through {self._hop})"
 
     def fileno(self) -> int:
         number: int = self._raw.fileno()

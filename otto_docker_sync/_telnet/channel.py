@@ -1,4 +1,4 @@
-"""Processes of a machine reached over telnet, each behind a login of its own."""
+"""Processes of a machine that is reached over telnet. Each has a login of its own."""
 
 from __future__ import annotations
 
@@ -20,20 +20,28 @@ from .options import TelnetOptions
 
 PORT = 23
 PIECE = 49152
+"""Bytes that are written at a time."""
+
 SHORT = 1024
-"""Bytes of input that are not worth starting programs for."""
+"""Bytes of input up to which base64 is not used: it means starting two programs on the host."""
+
 SCREEN = 4096
+"""Bytes of what the host shows that a prompt is searched in."""
+
 QUIET = 1.0
-"""Seconds without output after which a prompt of a shell is believed, though nobody has logged in."""
+"""Seconds without output after which a shell prompt is accepted even if the host asked for no login."""
+
 LONG_QUIET = 5.0
-"""Seconds after which a shell is assumed behind a prompt that is none we know: longer than a login delays failure."""
+"""Seconds without output, after the password was sent, after which a shell is assumed although its prompt is unknown.
+Longer than a login program waits before it reports a wrong password."""
+
 TYPE_AGAIN = 3.0
-"""Seconds after which the first command is typed again: hosts may throw away what was typed while they logged in."""
+"""Seconds after which the first command is typed again: a host may discard what was typed during the login."""
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07]*\x07|[\r\0]")
 
-# Marks begin with a byte that nobody types. printf puts them together, so the echo of the line that prints one never
-# looks like it. The first command works in any login shell, csh and fish included: it becomes a plain sh, which reads
-# the rest as data, free of prompts, line editors and their limits.
+# Markers begin with a byte that nobody types. printf puts them together, so the echo of the line that prints a marker
+# never looks like it. The first command works in any login shell, csh and fish too. It replaces the login shell by a
+# plain sh, which reads the rest as data: so there are no prompts, no line editor, and none of their limits.
 BOOT = (
     'exec /bin/sh -c \'stty sane -echo; printf "\\036%s%s\\036" {first} {second}; '
     "while IFS= read -r l; do case $l in {nonce}.) break;; {nonce}*) s=$s${{l#{nonce}}};; esac; done; "
@@ -42,16 +50,17 @@ BOOT = (
 BEGIN = r"printf '\036%s\r\0%s%s\036' {first} {second} $b"
 END = r"printf '\036%s:%d\036' {nonce}"
 
-# The program's stdin comes as lines of text, up to a line with a dot: so it has an end, and may hold what a terminal
-# takes for its own. printf makes bytes of a line; behind ``=N`` come N lines for base64 (head takes no more than these:
-# a terminal is read by lines). The input also ends when the line hangs up, of which nobody here dies. The output goes
-# through a pipe, for programs behave otherwise on a terminal.
+# The program's stdin is sent as lines of text, up to a line with a dot. So it has an end, and can contain bytes that a
+# terminal would act on. printf turns a line into bytes. After a line ``=N`` come N lines for base64; head reads exactly
+# these, because a terminal is read line by line. The input also ends when the connection hangs up; HUP is ignored, so
+# that the program sees the end of its input instead of being killed. The output goes through a pipe, because programs
+# behave differently on a terminal.
 WITH_PIPES = r"""stty -opost; trap '' HUP; exec 3>&1 2>/dev/null; command -v base64 && command -v head && b=64
 {begin}
 {{ while IFS= read -r l; do case $l in .) break;; =*) head -n "${{l#=}}" | base64 -d;; *) printf "$l";; esac; done; }} |
 {{ r=$({{ {{ (exec {command} 2>&1 3>&- 4>&-); echo $? >&4; }} | cat >&3 4>&-; }} 4>&1); {end} $r >&3; }}
 """
-# The terminal's signals are for the program; this shell stays to tell its status.
+# Signals from the terminal are for the program; this shell survives them, to report the program's status.
 WITH_TTY = r"""stty sane; TERM={term}; export TERM; trap : INT QUIT; exec 2>/dev/null; {begin}
 (exec {command} 2>&1); {end} $?
 """
@@ -60,9 +69,9 @@ PRINTABLE = [chr(byte) if chr(byte).isalnum() and byte < 128 else f"\\{byte:03o}
 
 
 class TelnetChannel(Channel):
-    """A process behind a telnet login of its own, which `close` hangs up. Made by `open`.
+    """A process on a telnet connection of its own. Made by `open`; `close` hangs up.
 
-    stdout and stderr are one. One thread may read while another writes; close it from any thread.
+    stdout and stderr arrive together. One thread may read while another writes. Any thread may close it.
     """
 
     tty = True
@@ -97,10 +106,11 @@ class TelnetChannel(Channel):
         deadline: Deadline,
         hop: TunnelOpener | None = None,
     ) -> TelnetChannel:
-        """Log in and start a program, without argv the user's login shell; without `tty` it has no terminal.
+        """Log in and start a program. An empty `argv` is the user's login shell.
 
-        Raises `AuthenticationError`, `ConnectError`, or `DeadlineExpired` when `deadline` comes before
-        `TelnetOptions.connect_timeout` is over.
+        Only with `tty` the program has a terminal, of type `term` and of `size` (columns, rows). Raises
+        `AuthenticationError`, `ConnectError`, or `DeadlineExpired` if `deadline` comes before the end of
+        ``TelnetOptions.connect_timeout``.
         """
         where = f"{user}@{host}:{port or PORT} (telnet)"
         limit = deadline.at_most(options.connect_timeout)
@@ -137,7 +147,8 @@ class TelnetChannel(Channel):
             term=shlex.quote(term),
         )
         login.command(os.fsencode(script))
-        # A bare CR shows whether the host adds a NUL to it, as telnet demands of text and not all do.
+        # Telnet requires a NUL after a bare CR in text, but not every host adds it. The marker contains a CR, and shows
+        # what this host does.
         begin = login.wait_for(rb"\036%s\r\0(\0?)%s(64)?\036" % (first.encode(), second.encode()), deadline)
         label = f"{shlex.join(argv)[:80]!r} of {login.where}"
         return cls(login.link, label, end, tty, begin, login.rest)
@@ -163,7 +174,7 @@ class TelnetChannel(Channel):
         return Chunk()
 
     def _output(self, data: bytes) -> bytes:
-        """The program's own output; what may be the beginning of the end mark waits for the rest of it."""
+        """Return the program's own output. What may be the start of the end marker is held back until more arrives."""
         if self._nul_after_cr:
             if self._after_cr and data.startswith(b"\0"):
                 data = data[1:]
@@ -221,7 +232,7 @@ class TelnetChannel(Channel):
 
 
 class Login:
-    """The dialogue that leads from a new connection to a plain shell. ``rest`` is what came behind the last mark."""
+    """The dialogue from a new connection to a plain shell. ``rest`` is what arrived after the last marker."""
 
     def __init__(self, link: TelnetLink, where: str, user: str, password: str | None, options: TelnetOptions) -> None:
         self.link = link
@@ -235,7 +246,7 @@ class Login:
         self._booted_at: float | None = None
 
     def run(self, deadline: Deadline) -> None:
-        """Answer prompts until the shell has proven to be there."""
+        """Answer prompts until the shell has printed a marker."""
         first, second = new_nonce(), new_nonce()
         boot = BOOT.format(first=first, second=second, nonce=self._nonce).encode()
         proof = f"\036{first}{second}\036".encode()
@@ -254,7 +265,7 @@ class Login:
         self.rest = self.rest.partition(proof)[2]
 
     def command(self, script: bytes) -> None:
-        """Give the shell its script, as lines that no terminal cuts or changes."""
+        """Send the shell its script, as lines that no terminal cuts or changes."""
         text = "".join(PRINTABLE[byte] for byte in script)
         lines = [f"{self._nonce}{text[at : at + 900]}\n" for at in range(0, len(text), 900)]
         self.link.send("".join([*lines, f"{self._nonce}.\n"]).encode())
@@ -266,11 +277,11 @@ class Login:
         return match
 
     def last_lines(self) -> str:
-        """The end of what the host has shown since the last answer."""
+        """Return the end of what the host has shown since the last answer."""
         return self._screen().strip()[-200:]
 
     def _receive(self, deadline: Deadline, patience: float | None = None) -> bool:
-        """Take in more of what the host shows; False when it was quiet."""
+        """Read more of what the host shows. Returns False if it showed nothing for `patience` seconds."""
         try:
             data = self.link.receive(deadline if patience is None else deadline.at_most(patience))
         except DeadlineExpired:
@@ -283,7 +294,7 @@ class Login:
         return True
 
     def _answer(self) -> bool:
-        """Answer the prompt that is shown, if it is one for a name or a password; True at the shell's."""
+        """Answer a prompt for a name or a password. Returns True at the prompt of a shell."""
         name_asked = self._at(self._options.login_prompt)
         if self._at(self._options.password_prompt) or (name_asked and self._named):
             if self._trusted or name_asked:
@@ -309,7 +320,7 @@ class Login:
 
 
 def as_lines(data: bytes, with_base64: bool) -> bytes:
-    """Bytes as the lines of text that become these bytes again, none too long for a terminal."""
+    """Encode bytes as lines of text that no terminal cuts; the shell at the other end decodes them."""
     if with_base64 and len(data) > SHORT:
         pieces = [b64encode(data[at : at + 2400]).decode() for at in range(0, len(data), 2400)]
         return "\n".join([f"={len(pieces)}", *pieces, ""]).encode()

@@ -1,4 +1,4 @@
-"""The telnet protocol on a connection: options are settled here, data goes through."""
+"""The telnet protocol on a connection: it negotiates the options, and passes the data on."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ READ_SIZE = 65536
 class TelnetLink:
     """A connection to a telnet server. It owns `stream`, closed by ``descriptors.close()``.
 
-    One thread may receive while another sends. The protocol is telnetlib3's, of which only the part without asyncio
-    is used: it is fed what arrives and tells what to answer.
+    One thread may receive while another sends. telnetlib3 speaks the protocol. Of it, only the part without asyncio is
+    used: it takes the bytes that arrive, and writes its answers to us.
     """
 
     def __init__(self, stream: Stream, term: str, size: tuple[int, int]) -> None:
@@ -38,18 +38,19 @@ class TelnetLink:
         self._unsent = bytearray()
         self._sending = threading.Lock()
         self._options = telopt
-        core = TelnetWriter(self, None, client=True)  # type: ignore[arg-type]  # we are all it asks of a transport
+        core = TelnetWriter(self, None, client=True)  # type: ignore[arg-type]  # the methods below are all it calls
         core.compression = False
         core.always_wont |= {telopt.LINEMODE, telopt.NEW_ENVIRON, telopt.XDISPLOC, telopt.CHARSET}
         core.set_ext_send_callback(telopt.TTYPE, lambda: term)
         core.set_ext_send_callback(telopt.NAWS, lambda: self._size[::-1])
-        # BINARY is 0, and busybox's telnetd drops a NUL that ends what it reads: so this must not come last.
+        # The option BINARY is the byte 0, and busybox's telnetd drops a NUL at the end of what it reads. So another
+        # request must come after it.
         core.iac(telopt.WILL, telopt.BINARY)
         core.iac(telopt.DO, telopt.BINARY)
         core.iac(telopt.DO, telopt.SGA)
         self._core = core
 
-    # What the protocol core asks of a transport
+    # The transport of the protocol core
 
     def write(self, data: bytes) -> None:
         with self._sending:
@@ -64,7 +65,7 @@ class TelnetLink:
     # For the channel
 
     def receive(self, deadline: Deadline) -> bytes:
-        """Wait for data and return what is there; empty is the end. Raises DeadlineExpired."""
+        """Wait for data, and return what is there; empty bytes are the end. Raises `DeadlineExpired`."""
         while True:
             self.flush()
             try:
@@ -79,7 +80,7 @@ class TelnetLink:
                 if data:
                     return data
                 continue
-            # Whether a tunnel takes more bytes can only be found out by trying.
+            # No event says when a tunnel accepts more bytes: it has to be tried again.
             limit = deadline.at_most(WRITE_POLL) if self._unsent else deadline
             if not self.descriptors.wait(limit.remaining(), [self._stream.fileno()]):
                 if self.descriptors.closed:
@@ -87,14 +88,14 @@ class TelnetLink:
                 deadline.check()
 
     def send(self, data: bytes) -> None:
-        """Send data as soon as the server takes it."""
+        """Send data, or keep it until the server accepts it."""
         data = data.replace(b"\xff", b"\xff\xff")
         self.write(data if self._core.outbinary else data.replace(b"\r", b"\r\0"))
         self.flush()
 
     def flush(self) -> bool:
-        """Send what the server takes now, and return whether that was all."""
-        with self._sending, suppress(OSError):  # it is gone: `receive` tells
+        """Send what the server accepts now. Returns whether nothing is left to send."""
+        with self._sending, suppress(OSError):  # `receive` will report that the connection is gone
             while self._unsent:
                 taken = self._stream.send(bytes(self._unsent[:READ_SIZE]), 0)
                 if not taken:
@@ -103,7 +104,7 @@ class TelnetLink:
         return not self._unsent
 
     def resize(self, size: tuple[int, int]) -> None:
-        """Tell the server the size of its terminal, if it wants to know."""
+        """Tell the server the size of its terminal, if it has asked for it."""
         self._size = size
         telopt = self._options
         if self._core.local_option.enabled(telopt.NAWS):
@@ -112,11 +113,14 @@ class TelnetLink:
             self.flush()
 
     def reason(self) -> str:
-        """Why the connection ended."""
+        """Return why the connection ended."""
         return self._reason or self._stream.reason()
 
     def _data_of(self, raw: bytes) -> bytes:
-        """The data in what arrived, by stretches; only commands go through the core, byte by byte."""
+        """Return the data in `raw`, without telnet commands.
+
+        Only the commands go through the protocol core, byte by byte: for the data, that would be too slow.
+        """
         data, at = bytearray(), 0
         while at < len(raw):
             if not self._core.is_oob:
@@ -125,7 +129,7 @@ class TelnetLink:
                 data += raw[at:command]
                 at = command
             byte = raw[at : at + 1]
-            with suppress(ValueError):  # a command that makes no sense gets no answer
+            with suppress(ValueError):  # an invalid command is ignored
                 if byte and self._core.feed_byte(byte):
                     data += byte
             at += 1

@@ -14,9 +14,15 @@ from ..errors import ConfigError
 class TelnetOptions:
     """How a `UnixHost` with ``term="telnet"`` logs in. The defaults fit most Unix machines.
 
-    `login_prompt`, `password_prompt` and `shell_prompt` are regular expressions that the end of what the host has
-    shown must match. `connect_timeout`, in seconds, is for reaching the host and logging in. `encoding` is that of
-    the prompts, the name and the password.
+    Args:
+        login_prompt: A regular expression for the prompt that asks for the user's name. Like the other two it is
+            searched in what the host has shown, so it should end with ``$``.
+        password_prompt: A regular expression for the prompt that asks for the password.
+        shell_prompt: A regular expression for the prompt of the login shell.
+        connect_timeout: Seconds for connecting and logging in, 30 by default.
+        encoding: The encoding of the prompts, the name and the password.
+
+    Raises `ConfigError` for a pattern or an encoding that is not valid.
 
     >>> UnixHost("192.0.2.20", "tester", term="telnet", password=pw, telnet=TelnetOptions(login_prompt="User: $"))
     """
@@ -33,11 +39,11 @@ class TelnetOptions:
                 re.compile(getattr(self, name))
             except (re.error, TypeError) as error:
                 raise ConfigError(
-                    f"telnet: {name}={getattr(self, name)!r} is no regular expression: {error}"
+                    f"telnet: {name}={getattr(self, name)!r} is not a valid regular expression: {error}"
                 ) from error
         try:
             codecs.lookup(self.encoding)
         except (LookupError, TypeError) as error:
             raise ConfigError(f"telnet: encoding={self.encoding!r}: {error}") from error
         if timeout_seconds(self.connect_timeout) is None:
-            raise ConfigError(f"telnet: connect_timeout={self.connect_timeout!r}: give seconds")
+            raise ConfigError(f"telnet: connect_timeout={self.connect_timeout!r}: pass seconds")

@@ -91,7 +91,7 @@ def test_any_answer_is_a_sign_of_life(pair: tuple[Link, socket.socket], monkeypa
     link.ping = answer
     link.watch(0.05)
     assert receive(link) == b"....."
-    assert link.reason == "the far end closed the connection"
+    assert link.reason == "the remote side closed the connection"
 
 
 def test_before_a_login_silence_is_no_death(pair: tuple[Link, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
