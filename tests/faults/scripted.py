@@ -17,7 +17,7 @@ from otto_docker_sync.errors import ConnectionLost
 from otto_docker_sync.host import Host
 
 NONCE = re.compile(rb"[0-9a-f]{16}")
-WARDEN_PROCESS = re.compile(rb"(/proc/|process )\d+")
+WARDEN_PROCESS = re.compile(rb"(otto_warden=)\d+")
 
 
 class Clock:
