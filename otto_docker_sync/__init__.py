@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .host import Host
     from .lab import Lab, Project, all_hosts
     from .local_host import LocalHost
+    from .reservations import Reservation, ReservationOptions
     from .result import (
         CommandResult,
         ExpectMatch,
@@ -96,6 +97,7 @@ _MODULES = {
     "host": ("Host",),
     "lab": ("Lab", "Project", "all_hosts"),
     "local_host": ("LocalHost",),
+    "reservations": ("Reservation", "ReservationOptions"),
     "result": (
         "CommandResult",
         "ExpectMatch",
@@ -136,8 +138,10 @@ __all__ = [
     "NoSuchContainer",
     "OttoError",
     "Project",
+    "Reservation",
     "ReservationError",
     "ReservationLost",
+    "ReservationOptions",
     "RunResult",
     "SSHOptions",
     "SessionBusy",

@@ -22,6 +22,7 @@ from .errors import ComposeError, ConfigError, SessionBusy, UnknownHost
 from .host import Host
 from .project import Project as Project
 from .project import compose_project_name, nearest
+from .reservations import LabReservations, Reservation, ReservationOptions, Wanted, Who
 from .result import Command, CommandResult
 from .session import Turn
 
@@ -55,9 +56,11 @@ class Lab:
         projects: Iterable[Project] | Mapping[str, Project] = (),
         *,
         resources: Iterable[str] = (),
+        reservations: ReservationOptions | None = None,
     ) -> None:
         self.name = name
         self.resources = set(resources)
+        self.reservations = LabReservations(self, reservations or ReservationOptions())
         self.hosts: dict[str, Host] = {}
         self.projects: dict[str, Project] = {}
         self._lock = threading.Lock()
@@ -89,7 +92,13 @@ class Lab:
                 f"a lab file needs {missing.name}, which is not installed: pip install 'otto-docker-sync[lab]'"
             ) from None
         declared = lab_file.read(path)
-        lab = cls(declared.name, declared.hosts, declared.projects, resources=declared.resources)
+        lab = cls(
+            declared.name,
+            declared.hosts,
+            declared.projects,
+            resources=declared.resources,
+            reservations=declared.reservations,
+        )
         lab._activate()
         return lab
 
@@ -189,14 +198,17 @@ class Lab:
         self._for_all(Host.rebuild_connections)
 
     def close(self) -> None:
-        """Close all hosts: containers before their parents, targets before their hops.
+        """Close all hosts, containers before their parents, targets before their hops; then release what is reserved.
 
         One that fails does not keep the rest open; its error is raised at the end. Twice is once.
         """
         with _active_lock:
             if self in _active:
                 _active.remove(self)
-        self._for_all(Host.close)
+        try:
+            self._for_all(Host.close)
+        finally:
+            self.reservations.close()
 
     def __enter__(self) -> Self:
         self._activate()
@@ -218,6 +230,73 @@ class Lab:
         with ExitStack() as last_first:
             for host in sorted(hosts, key=_height):
                 last_first.callback(verb, host)
+
+    # Reservations
+
+    def reserve(
+        self,
+        wanted: Wanted,
+        *,
+        shared: bool = False,
+        wait: Timeout = None,
+        ttl: Timeout = None,
+        priority: int = 0,
+        reason: str = "",
+    ) -> Reservation:
+        """Reserve tags for this process, all of them or none; concurrent runs that want the same take turns.
+
+        Args:
+            wanted: A tag, a host or its id, or many of these. A host stands for its ``resources`` and the lab's.
+            shared: Whether others may hold the tags at the same time, who share them too. Default False.
+            wait: Seconds to wait; None (default) waits forever, 0 is now or not.
+            ttl: Seconds in which the hold ends in Redis that its process does not renew; default: the lab file's.
+            priority: Larger ones are served first; default 0. Among equals, who came first.
+            reason: What for. Others read it in `who`, and while they wait.
+
+        Raises `ReservationError` when the time is over, which names the holders and the place in the queue, or when the
+        backend cannot be used. Raises `ConfigError` for an empty list, a host without tags, and a tag that this process
+        holds already; `UnknownHost` for a name that is neither a tag nor a host.
+
+        >>> with lab.reserve("carrot", wait=600, reason="nightly"):
+        ...     lab.get("carrot").run("make flash").check()
+        """
+        return self.reservations.reserve(
+            wanted, shared=shared, wait=wait, ttl=ttl, priority=priority, reason=reason
+        )
+
+    def reserve_any(
+        self,
+        pattern: str,
+        count: int = 1,
+        *,
+        shared: bool = False,
+        wait: Timeout = None,
+        ttl: Timeout = None,
+        priority: int = 0,
+        reason: str = "",
+    ) -> Reservation:
+        """Reserve `count` of the hosts whose id fits a pattern, whichever are free first.
+
+        Args:
+            pattern: A shell pattern, as `select` takes it.
+            count: How many hosts; default 1. All of them at one moment, or none.
+
+        The rest is as for `reserve`. ``hosts`` of the reservation are the chosen ones.
+
+        >>> with lab.reserve_any("gpu-*", 2) as reservation:
+        ...     lab.run_all("make test", hosts=reservation.hosts)
+        """
+        return self.reservations.reserve_any(
+            pattern, count, shared=shared, wait=wait, ttl=ttl, priority=priority, reason=reason
+        )
+
+    def who(self) -> Who:
+        """Who holds what, and who waits: ``holds`` and ``queue``, of entries in the order in which they are served.
+
+        >>> [(entry.tags, entry.owner, entry.reason) for entry in lab.who().holds]
+        [(('carrot',), 'alice@lab1', 'nightly')]
+        """
+        return self.reservations.who()
 
     # Projects
 
@@ -265,7 +344,9 @@ class Lab:
             return
         parent = self.parent_of(project)
         for service in project.services:
-            container = DockerContainerHost(parent, "", project.name, service, compose_project_name(project))
+            container = DockerContainerHost(
+                parent, "", project.name, service, compose_project_name(project), resources=parent.resources
+            )
             container._bring_up = partial(self._bring_up, project)
             self.add(container)
 
@@ -296,7 +377,12 @@ class Lab:
         hosts: dict[str, DockerContainerHost] = {}
         for each in containers:
             host = DockerContainerHost(
-                stack.parent, each.container_id, project.name, each.service, stack.compose_project
+                stack.parent,
+                each.container_id,
+                project.name,
+                each.service,
+                stack.compose_project,
+                resources=stack.parent.resources,
             )
             known = self.hosts.get(host.id)
             if isinstance(known, DockerContainerHost) and _runs_in(known, stack):

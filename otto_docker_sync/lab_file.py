@@ -22,6 +22,7 @@ from .errors import ConfigError
 from .host import Host
 from .local_host import LocalHost
 from .project import NAME, SERVICE, Project, nearest
+from .reservations import ReservationOptions
 from .secret import Secret, register_secret
 from .unix_host import UnixHost
 
@@ -136,11 +137,22 @@ class ProjectTable(Table):
     services: list[Annotated[str, AfterValidator(_service)]] = []
 
 
+class ReservationsTable(Table):
+    """``[reservations]``: the arguments of `ReservationOptions`."""
+
+    backend: str | None = None
+    ttl: Seconds | None = None
+    required: bool | None = None
+    password_env: str | None = None
+    password_command: SecretCommand = None
+
+
 class LabTable(Table):
     """The whole file."""
 
     name: str | None = None
     resources: list[str] = []
+    reservations: ReservationsTable = ReservationsTable()
     hosts: dict[Id, HostTable] = {}
     projects: dict[Annotated[str, AfterValidator(_project_name)], ProjectTable] = {}
 
@@ -151,6 +163,7 @@ class LabFile:
 
     name: str
     resources: frozenset[str]
+    reservations: ReservationOptions
     hosts: list[Host]
     projects: list[Project]
 
@@ -174,6 +187,7 @@ def read(path: str | os.PathLike[str]) -> LabFile:
     return LabFile(
         name=table.name or file.parent.name or "lab",
         resources=frozenset(table.resources),
+        reservations=_reservations(file, table.reservations),
         hosts=_Hosts(file, table).all(),
         projects=[_project(file, name, project, table) for name, project in table.projects.items()],
     )
@@ -238,6 +252,16 @@ class _Hosts:
             raise ConfigError(f"{where} {error}") from None
 
 
+def _reservations(file: Path, table: ReservationsTable) -> ReservationOptions:
+    where = f"{file}: [reservations]"
+    given = table.model_dump(exclude_none=True)
+    options = {key: given[key] for key in ("backend", "ttl", "required") if key in given}
+    try:
+        return ReservationOptions(password=_secret(where, "password", given), **options)
+    except ConfigError as error:
+        raise ConfigError(f"{where} {error}") from None
+
+
 def _secret(where: str, kind: str, given: Mapping[str, Any]) -> Secret:
     """What asks for a password when it is first needed, and then remembers it."""
     variable, command = given.get(f"{kind}_env"), given.get(f"{kind}_command")
@@ -281,12 +305,12 @@ def _explain(kind: str, place: Sequence[int | str], message: str, content: Any) 
         if place[2] == "telnet" and len(place) > 3:
             model, depth = TelnetTable, 3
     elif len(place) == 2:
-        depth = 1
+        model, depth = {"reservations": ReservationsTable}.get(str(place[0]), LabTable), 1
     table, key = ".".join(map(str, place[:depth])), place[depth]
     if key == "[key]":  # the name of the table itself
         return f"[{table}]: {message.removeprefix('Value error, ')}"
     where = f"[{table}] {key}" if table else str(key)
-    if key in SECRETS and model is HostTable:
+    if key in SECRETS and model in (HostTable, ReservationsTable):
         return (
             f"{where}: a {key} does not stand in a lab file, which others read: give {key}_env, the name of an "
             f"environment variable, or {key}_command, a command that prints it"

@@ -52,6 +52,12 @@ telnet.login_prompt = "User: $"
 [hosts.here]
 term = "local"
 
+[reservations]
+backend = "redis://lab-redis:6379/0"
+password_env = "CARROT_PASSWORD"
+ttl = 30
+required = true
+
 [projects.repo1]
 compose_files = ["docker/compose.yml", "extra.yml"]
 default_host = "carrot"
@@ -119,6 +125,12 @@ class TestWhatItSays:
         assert isinstance(old, UnixHost)
         assert (old.term, old.telnet.login_prompt) == ("telnet", "User: $")
         assert isinstance(lab.hosts["here"], LocalHost)
+
+    def test_reservations_and_where_they_are_kept(self, lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CARROT_PASSWORD", "hunter2")
+        options = lab.reservations.options
+        assert (options.backend, options.ttl, options.required) == ("redis://lab-redis:6379/0", 30.0, True)
+        assert reveal(options.password) == "hunter2"
 
     def test_declared_services_are_hosts(self, lab: Lab) -> None:
         names = ["carrot.repo1.api", "carrot.repo1.db", "carrot.repo1.db#2"]
@@ -230,6 +242,10 @@ PROJECT = '[projects.repo1]\ncompose_files = ["compose.yml"]\n'
             id="a parent without docker",
         ),
         pytest.param("[projects.repo1]", r"\[projects.repo1\] compose_files: .*missing", id="no compose file"),
+        pytest.param("[reservations]\nbackend = 'x'", r"\[reservations\] .*backend='x': use 'file'", id="backend"),
+        pytest.param("[reservations]\nttl = 0", r"\[reservations\] ttl = 0: .*greater than 0", id="ttl"),
+        pytest.param("[reservations]\nrequire = true", r"\[reservations\] require: .*'required'", id="reservations"),
+        pytest.param("[reservations]\npassword = 'x'", r"\[reservations\] password: .*password_env", id="redis"),
         pytest.param(PROJECT + 'services = ["a b"]', r"repo1\] services = .*'a b' is no service", id="service"),
         pytest.param("[projects.'a.b']\ncompose_files = ['x']", r"\[projects.a.b\]: a project's name", id="project"),
     ],

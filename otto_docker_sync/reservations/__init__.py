@@ -1,0 +1,7 @@
+"""Who may use which hosts of a lab: reservations, from one laptop to many machines."""
+
+from .lab_reservations import LabReservations, ReservationOptions, Wanted
+from .request import Entry, Who
+from .reservation import Reservation
+
+__all__ = ["Entry", "LabReservations", "Reservation", "ReservationOptions", "Wanted", "Who"]

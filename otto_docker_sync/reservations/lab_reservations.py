@@ -1,0 +1,387 @@
+"""The reservations of one lab: what `Lab.reserve` and its kin do, and what a verb on a host has to ask first."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+import uuid
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Union
+from urllib.parse import quote
+
+from ..deadline import Deadline, Timeout, timeout_seconds
+from ..errors import ConfigError, ReservationError
+from ..host import Host
+from ..secret import Secret, reveal
+from .backend import Backend, Lease
+from .file_backend import FileBackend
+from .inherited import inherited_leases
+from .owner import owner, run
+from .registry import registry
+from .request import Request, Who
+from .reservation import Reservation
+from .scheduler import blockers, describe
+
+logger = logging.getLogger("otto_docker_sync.reservations")
+
+REPORT_TIME = 30.0
+"""Seconds between two reports of who is before us."""
+
+Wanted = Union[str, Host, Iterable[Union[str, Host]]]
+"""What to reserve: a tag, a host or its id, or many of these."""
+
+
+@dataclass(frozen=True)
+class ReservationOptions:
+    """Where a lab's reservations are kept, and what they are for.
+
+    Args:
+        backend: ``"file"`` (default): the processes of this machine and user. ``"file:/directory"``: those of this
+            machine, in a directory that several users can write. ``"redis://server:6379/0"``, or ``"rediss://"`` for
+            TLS: all machines that reach that server; needs the extra ``redis``.
+        ttl: Seconds in which a hold in Redis ends that its process does not renew; default 60. The kernel ends a hold
+            in files.
+        required: Whether a verb on a host whose tags are not held raises `ReservationError`; default False.
+        password: For Redis: a string, or a function that returns it when it is needed.
+
+    >>> Lab("bench", hosts, reservations=ReservationOptions("redis://lab-redis:6379/0", required=True))
+    """
+
+    backend: str = "file"
+    ttl: float = 60.0
+    required: bool = False
+    password: Secret = None
+
+    def __post_init__(self) -> None:
+        check_ttl(self.ttl)
+        if not isinstance(self.backend, str) or not self.backend.startswith(("file", "redis://", "rediss://", "unix://")):
+            raise ConfigError(
+                f"reservations: backend={self.backend!r}: use 'file', 'file:/directory' or 'redis://server:6379/0'"
+            )
+        if self.backend.startswith("file") and not (self.backend == "file" or self.backend.startswith("file:/")):
+            raise ConfigError(f"reservations: backend={self.backend!r}: use 'file', or 'file:' and an absolute path")
+
+
+class HostsOfLab(Protocol):
+    """What is asked of a lab here."""
+
+    name: str
+    resources: set[str]
+    hosts: dict[str, Host]
+
+    def get(self, host: str | Host) -> Host: ...
+
+    def select(self, pattern: str) -> list[Host]: ...
+
+
+class LabReservations:
+    """The holds of this process in one lab, and the way to the others'. Any thread may call.
+
+    It owns its reservations and its connection to the backend.
+    """
+
+    def __init__(self, lab: HostsOfLab, options: ReservationOptions) -> None:
+        self.options = options
+        self._lab = lab
+        self._lock = threading.Lock()
+        self._backend: Backend | None = None
+        self._inherited: list[Reservation] | None = None
+
+    # What a lab offers
+
+    def reserve(
+        self,
+        wanted: Wanted,
+        *,
+        shared: bool,
+        wait: Timeout,
+        ttl: Timeout,
+        priority: int,
+        reason: str,
+        report: Callable[[str], object] | None = None,
+    ) -> Reservation:
+        """See `Lab.reserve`."""
+        tags, hosts = self._resolve(wanted)
+        request = self._request([tags], 1, shared, ttl, priority, reason)
+        deadline = Deadline.after(timeout_seconds(wait))
+        backend, table = self._backend_for(tags)
+        with registry.announce(table, tags):
+            return self._reserve(backend, table, request, lambda lease: hosts, deadline, wait, report)
+
+    def reserve_any(
+        self,
+        pattern: str,
+        count: int,
+        *,
+        shared: bool,
+        wait: Timeout,
+        ttl: Timeout,
+        priority: int,
+        reason: str,
+        report: Callable[[str], object] | None = None,
+    ) -> Reservation:
+        """See `Lab.reserve_any`."""
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ConfigError(f"count={count!r}: use a whole number, 1 or more")
+        hosts = [host for host in self._lab.select(pattern) if self.tags_of(host)]
+        if len(hosts) < count:
+            raise ConfigError(
+                f"lab {self._lab.name}: {count} of {pattern!r} are wanted, and {len(hosts)} hosts with tags fit it"
+            )
+        deadline = Deadline.after(timeout_seconds(wait))
+        choices = [self.tags_of(host) for host in hosts]
+        backend, table = self._backend_for({tag for tags in choices for tag in tags})
+        free = [index for index, tags in enumerate(choices) if not registry.holds(table, tags)]
+        if len(free) < count:
+            raise ConfigError(
+                f"lab {self._lab.name}: {count} of {pattern!r} are wanted, and this process holds some of them already"
+            )
+        request = self._request([choices[index] for index in free], count, shared, ttl, priority, reason)
+
+        def chosen(lease: Lease) -> list[Host]:
+            return [hosts[free[index]] for index in lease.request.taken]
+
+        return self._reserve(backend, table, request, chosen, deadline, wait, report)
+
+    def who(self) -> Who:
+        """See `Lab.who`."""
+        return describe(self.backend.requests())
+
+    def force(self, tags: Collection[str], why: str) -> list[Request]:
+        """Take away all holds of any of these tags. Returns them.
+
+        Raises `ReservationError` when there are none, `ConfigError` without a reason.
+        """
+        if not why.strip():
+            raise ConfigError("say why: whoever loses the reservation gets to read it")
+        found = [request for request in self.backend.requests() if request.granted and set(tags) & set(request.tags)]
+        if not found:
+            raise ReservationError(f"lab {self._lab.name}: nobody holds {' '.join(sorted(tags))}")
+        text = f"taken away by {owner()}, process {os.getpid()}: {why.strip()}"
+        self.backend.force([request.id for request in found], text)
+        logger.warning("%s: %s", "; ".join(str(entry) for entry in describe(found).holds), text)
+        return found
+
+    def close(self) -> None:
+        """Release what this lab has reserved. Idempotent; use after it connects again."""
+        for reservation in registry.made_by(self):
+            reservation.release()
+        with self._lock:
+            backend, self._backend = self._backend, None
+            inherited, self._inherited = self._inherited, None
+        for reservation in inherited or ():
+            reservation.release()
+        if backend is not None:
+            backend.close()
+
+    # Hosts and tags
+
+    def tags_of(self, host: Host) -> tuple[str, ...]:
+        """The tags that a host stands for: its own and the lab's."""
+        return tuple(sorted({*host.resources, *self._lab.resources}))
+
+    def _resolve(self, wanted: Wanted) -> tuple[tuple[str, ...], list[Host]]:
+        """The tags that are wanted, and the hosts that they are for. Raises `ConfigError`."""
+        items = [wanted] if isinstance(wanted, (str, Host)) else list(wanted)
+        if not items:
+            raise ConfigError("reserve: the list is empty; name a tag or a host")
+        known = self._lab.resources.union(*(host.resources for host in self._lab.hosts.values()))
+        tags: set[str] = set()
+        hosts: list[Host] = []
+        for item in items:
+            if isinstance(item, str) and item in known:
+                tags.add(item)
+                continue
+            host = self._lab.get(item)
+            if not self.tags_of(host):
+                raise ConfigError(f"{host.id} has no tags to reserve: give it some, resources = [\"{host.id}\"]")
+            tags.update(self.tags_of(host))
+            hosts.append(host)
+        return tuple(sorted(tags)), list({host.id: host for host in hosts or self._hosts_of(tags)}.values())
+
+    def _hosts_of(self, tags: set[str]) -> list[Host]:
+        """The machines that these tags stand for, and the containers whose machine is not one of them."""
+        hosts = [host for host in self._lab.hosts.values() if host.resources and tags.issuperset(self.tags_of(host))]
+        # The id of a container begins with that of its machine.
+        machines = tuple(f"{host.id}." for host in hosts if not host.is_virtual)
+        return [host for host in hosts if not (host.is_virtual and host.id.startswith(machines))]
+
+    def _request(
+        self,
+        choices: Sequence[Sequence[str]],
+        count: int,
+        shared: bool,
+        ttl: Timeout,
+        priority: int,
+        reason: str,
+    ) -> Request:
+        if isinstance(priority, bool) or not isinstance(priority, int):
+            raise ConfigError(f"priority={priority!r}: use a whole number; larger ones are served first")
+        return Request(
+            id=uuid.uuid4().hex,
+            choices=tuple(tuple(tags) for tags in choices),
+            count=count,
+            shared=bool(shared),
+            priority=priority,
+            ttl=self.options.ttl if ttl is None else check_ttl(ttl),
+            owner=owner(),
+            pid=os.getpid(),
+            run=run(),
+            reason=str(reason),
+            since=time.time(),
+        )
+
+    # Waiting
+
+    def _reserve(
+        self,
+        backend: Backend,
+        table: str,
+        request: Request,
+        hosts: Callable[[Lease], Sequence[Host]],
+        deadline: Deadline,
+        wait: Timeout,
+        report: Callable[[str], object] | None,
+    ) -> Reservation:
+        lease = backend.submit(request, deadline)
+        try:
+            while not lease.wait(deadline.at_most(REPORT_TIME)):
+                text = _describe_wait(backend, lease)
+                if deadline.expired:
+                    how_long = deadline.cancelled or f"not free within {timeout_seconds(wait):g} s"
+                    raise ReservationError(f"{' '.join(lease.request.tags)}: {how_long}; {text}")
+                text = f"waiting for {' '.join(lease.request.tags)}: {text}"
+                logger.warning("%s", text)
+                if report is not None:
+                    report(text)
+            reservation = Reservation(backend, lease, hosts(lease), forget=registry.remove)
+        except BaseException:
+            _withdraw(lease)
+            raise
+        registry.add(self, table, reservation)
+        return reservation
+
+    # Verbs on hosts
+
+    def holds_on(self, host: Host) -> list[Reservation]:
+        """The holds of this process that a verb on `host` is done under.
+
+        Raises `ReservationLost` when one of them is lost, `ReservationError` when the lab says that holds are required
+        and some of the host's tags are not held.
+        """
+        tags = set(self.tags_of(host))
+        own = registry.holds(self.table, tags)
+        holds = own + [hold for hold in self._inherited_holds() if not tags.isdisjoint(hold.tags)]
+        for hold in holds:
+            hold.check()
+        missing = tags.difference(*(hold.tags for hold in holds)) if self.options.required else ()
+        if missing:
+            names = " ".join(sorted(missing))
+            raise ReservationError(
+                f"{host.id}: lab {self._lab.name} requires a reservation, and this process does not hold {names}: use "
+                f"lab.reserve({host.id!r}), or otto-docker reserve {host.id} -- COMMAND"
+            )
+        return holds
+
+    def _inherited_holds(self) -> list[Reservation]:
+        """The holds of the process that started this one for us."""
+        backend = self.backend
+        with self._lock:
+            if self._inherited is None:
+                self._inherited = [Reservation(backend, lease, ()) for lease in inherited_leases(self.table)]
+            # A forked child has its parent's objects, without their threads.
+            return [hold for hold in self._inherited if hold.pid == os.getpid()]
+
+    # Backends
+
+    @property
+    def table(self) -> str:
+        """The name of the table that this lab's requests are in, wherever this process or its children read it."""
+        return f"{self.options.backend} {self._lab.name}"
+
+    @property
+    def backend(self) -> Backend:
+        """The backend, connected when it is first used."""
+        with self._lock:
+            if self._backend is None:
+                self._backend = make_backend(self.options, self._lab.name)
+            return self._backend
+
+    def _backend_for(self, tags: Collection[str]) -> tuple[Backend, str]:
+        """The lab's backend and table; for tags that we inherited, a table of the run that inherited them.
+
+        So a run under ``otto-docker reserve`` can share out among its workers what it holds as a whole.
+        """
+        inherited = [lease for lease in inherited_leases(self.table) if not lease.loss()]
+        for lease in inherited:
+            if set(tags) <= set(lease.request.tags):
+                directory = lease.directory / "shared-out"
+                return FileBackend(directory), str(directory)
+            if set(tags) & set(lease.request.tags):
+                ours = " ".join(sorted(set(tags) & set(lease.request.tags)))
+                raise ConfigError(
+                    f"{ours}: the process that started this one holds it, and the rest is not held: reserve all of "
+                    "them there, or the rest by itself"
+                )
+        return self.backend, self.table
+
+
+def make_backend(options: ReservationOptions, lab: str) -> Backend:
+    """The backend that the options name. Connects nothing. Raises `ConfigError` when its extra is not installed."""
+    folder = quote(lab, safe=" ") or "lab"
+    if options.backend == "file":
+        state = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
+        return FileBackend(Path(state, "otto-docker", "reservations", folder))
+    if options.backend.startswith("file:"):
+        return FileBackend(Path(options.backend.removeprefix("file:"), folder), shared=True)
+    try:
+        from .redis_backend import RedisBackend
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            f"reservations in Redis need {missing.name}, which is not installed: pip install 'otto-docker-sync[redis]'"
+        ) from None
+    password = options.password
+    return RedisBackend(options.backend, lab, password=None if password is None else lambda: reveal(password) or "")
+
+
+def check_ttl(ttl: Timeout) -> float:
+    """The ttl in seconds. Raises `ConfigError` unless it is a finite number above 0."""
+    seconds = None
+    if not isinstance(ttl, bool):
+        try:
+            seconds = timeout_seconds(ttl)
+        except ConfigError:
+            seconds = None
+    if not seconds or not math.isfinite(seconds):
+        raise ConfigError(f"ttl={ttl!r}: use seconds, more than 0")
+    return seconds
+
+
+def _describe_wait(backend: Backend, lease: Lease) -> str:
+    """Who is before us, and why."""
+    try:
+        requests = backend.requests()
+    except ReservationError as error:
+        return str(error)
+    request = next((other for other in requests if other.id == lease.request.id), lease.request)
+    before = blockers(requests, request)
+    waiting = sum(not other.granted for other in before)
+    texts = [str(entry) for entry in describe(other for other in before if other.granted).holds]
+    texts.append(f"place {waiting + 1} in the queue")
+    if lease.obstacle:
+        texts.insert(0, lease.obstacle)
+    return "; ".join(texts)
+
+
+def _withdraw(lease: Lease) -> None:
+    try:
+        lease.release()
+    except ReservationError as error:
+        logger.warning("%s; the request ends by itself", error)
+
+
