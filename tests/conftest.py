@@ -17,19 +17,21 @@ from __future__ import annotations
 import os
 import signal
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from otto_docker_sync import logs
-from otto_docker_sync._sandbox import Docker, create_workspace, destroy_workspace
+from otto_docker_sync._sandbox import Docker, SandboxError, create_workspace, destroy_workspace
 from tests.rig.account import Account
 from tests.rig.compose import Compose, install_compose
 from tests.rig.containers import Container
 from tests.rig.guard import Snapshot, Watched, leftovers
 from tests.rig.proxy import Proxy
+from tests.rig.requirements import missing
 from tests.rig.rig import WORKSPACE, Rig
 from tests.rig.sshd import Sshd
 from tests.rig.telnetd import Telnetd
@@ -63,6 +65,41 @@ def pytest_configure(config: pytest.Config) -> None:
 
     previous = signal.signal(signal.SIGTERM, terminated)
     config.add_cleanup(destroy)
+
+
+def _lacking() -> Path:
+    """The file in which a worker says why it runs no test; the process that was started first reads it."""
+    return Path(os.environ[WORKSPACE], "lacking")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run no test when the machine lacks what some of them need: hundreds would fail, each after its own while."""
+    fixtures = {name for item in items for name in getattr(item, "fixturenames", ())}
+    if sentences := missing(fixtures):
+        items.clear()
+        _lacking().write_text("\n".join(sentences))
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if _lacking().exists():
+        session.exitstatus = pytest.ExitCode.USAGE_ERROR
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if _lacking().exists():
+        terminalreporter.section("this machine cannot run all of these tests")
+        terminalreporter.write_line(_lacking().read_text())
+        terminalreporter.write_line("Those that need nothing of it: pytest tests/unit tests/property")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    """Report a part of the rig that does not start with its own sentence, not with our source."""
+    try:
+        return (yield)
+    except SandboxError as error:
+        pytest.fail(str(error), pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MakeHost = Callable[..., "DockerContainerHost"]
 MakeUnixHost = Callable[..., "UnixHost"]
+BlackHole = Callable[..., AbstractContextManager[None]]
 
 LONG = "echo partial; sleep 9002"
 LIVENESS = 0.4
@@ -79,15 +80,31 @@ def kill_login(sshd: Sshd) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-@contextmanager
-def black_hole(port: int, source: str = "0:65535") -> Iterator[None]:
-    """Drop every packet to a port of this machine, or those of some connections, as a broken network does."""
-    rule = ["INPUT", "-i", "lo", "-p", "tcp", "--dport", str(port), "--sport", source, "-j", "DROP"]
-    subprocess.run(["iptables", "--wait", "-I", *rule], check=True, capture_output=True)
-    try:
-        yield
-    finally:
-        subprocess.run(["iptables", "--wait", "-D", *rule], check=True, capture_output=True)
+def iptables(action: str, *rule: str) -> None:
+    command = ["iptables", "--wait", action, "INPUT", "-i", "lo", "-p", "tcp", *rule, "-j", "DROP"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        pytest.fail(f"iptables cannot drop packets on this machine: {done.stderr.strip()}", pytrace=False)
+
+
+@pytest.fixture
+def black_hole() -> BlackHole:
+    """Drop every packet to a port of this machine, or those of some connections, as a broken network does.
+
+    >>> with black_hole(sshd.port):
+    ...     host.oneshot("echo nobody hears this", timeout=1)
+    """
+
+    @contextmanager
+    def drop_packets(port: int, source: str = "0:65535") -> Iterator[None]:
+        rule = ("--dport", str(port), "--sport", source)
+        iptables("-I", *rule)
+        try:
+            yield
+        finally:
+            iptables("-D", *rule)
+
+    return drop_packets
 
 
 def test_the_servers_process_is_killed(
@@ -124,7 +141,11 @@ def test_a_path_that_stalls_but_acknowledges_is_noticed_without_any_timeout(
 
 
 def test_a_network_that_drops_everything_is_noticed_without_any_timeout(
-    make_unix_host: MakeUnixHost, container_host: MakeHost, make_sshd: Callable[..., Sshd], busybox: Container
+    make_unix_host: MakeUnixHost,
+    container_host: MakeHost,
+    make_sshd: Callable[..., Sshd],
+    busybox: Container,
+    black_hole: BlackHole,
 ) -> None:
     sshd = make_sshd(ClientAliveInterval="1", ClientAliveCountMax="2")
     host = container_host(busybox, make_unix_host(sshd, ssh={"keepalive_interval": LIVENESS}))
@@ -139,7 +160,11 @@ def test_a_network_that_drops_everything_is_noticed_without_any_timeout(
 
 
 def test_what_only_the_server_takes_for_connected_ends_with_the_next_shell(
-    make_unix_host: MakeUnixHost, container_host: MakeHost, make_sshd: Callable[..., Sshd], busybox: Container
+    make_unix_host: MakeUnixHost,
+    container_host: MakeHost,
+    make_sshd: Callable[..., Sshd],
+    busybox: Container,
+    black_hole: BlackHole,
 ) -> None:
     sshd = make_sshd()
     host = container_host(busybox, make_unix_host(sshd, ssh={"keepalive_interval": LIVENESS}))
