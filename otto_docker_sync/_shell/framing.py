@@ -1,16 +1,16 @@
-"""The wrapping of a command, so that its output, its end and its exit status are told from everything else.
+"""Wraps a command, so that its output, its end and its exit status can be distinguished from everything else.
 
 The plan. A *section* of a byte stream begins at a marker, and ends at a marker that carries the exit status. Markers
-hold a nonce made for this one command, and the shell puts them together from two halves, so that the echo of the text
-that prints a marker never looks like one. What comes in front of a section (echo, prompts, banners, docker's warnings)
-is dropped.
+hold a nonce made for this one command. The shell puts them together from two halves, so that the echo of the text that
+prints a marker never looks like the marker. What comes before a section (echo, prompts, banners, docker's warnings) is
+dropped.
 
-On a session's shell the command travels as quoted data in short lines (a tty's canonical line ends at 4,095 bytes,
-ash's line editor at 1,022), and runs by ``eval``: a comment, ``&``, a heredoc or a syntax error cannot reach the end
-marker. A second end is the prompt, which shows the number of the command and its status: it comes also when a syntax
-error, ``set -u`` or Ctrl-C makes the shell drop the rest of its line.
+On a session's shell the command is sent as quoted data in short lines, because a terminal cuts a line at 4,095 bytes,
+and ash's line editor at 1,022. It runs by ``eval``, so a comment, ``&``, a heredoc or a syntax error in it cannot reach
+the end marker. The prompt is a second end: it shows the number of the command and its status. It comes also when a
+syntax error, ``set -u`` or Ctrl-C makes the shell drop the rest of its line.
 
-Nothing here does I/O. Each byte is looked at a bounded number of times, and at most one marker is held back.
+Nothing here does I/O. Each byte is examined a limited number of times, and at most one marker is held back.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from .._channel.markers import DIGITS, BeginMarker, EndMarker, encode_command, n
 from .scripts import export_text, handshake_text
 
 LINE_LIMIT = 900
-"""Bytes of one line of an upload: below ash's 1,022 with room for what stands around the data."""
+"""Bytes of data in one line of an upload: below ash's 1,022, with room for the shell text around the data."""
 
 TTY_QUEUE = 2048
-"""Bytes, of some 4,000 that a tty queues, up to which a command goes up without waiting for the shell to take it."""
+"""The longest upload, in bytes, that is sent without waiting until the shell has read it. A tty queues about 4,000."""
 
-CERTAIN = 4
-"""Bytes of a marker that are no chance any more."""
+MIN_MARKER = 4
+"""At the end of a stream, a possible start of a marker that is longer than this is dropped; a shorter one is output."""
 
 
 class Section:
     """Cuts one command's output out of a stream of bytes.
 
-    `feed` returns the output that is certain so far. ``started`` and ``retcode`` (None until the end) tell the rest;
-    ``crlf`` is whether the tty turned each line end into ``\\r\\n``, which is undone, and ``rest`` what came after
-    the end. An end of `early_ends` counts without a begin, too.
+    `feed` returns the output that is complete so far. ``started`` is whether the begin marker came, ``retcode`` the
+    exit status (None until the end), ``rest`` what came after the end. ``crlf`` is whether the tty turns each line end
+    into ``\\r\\n``, which is undone. An end of `early_ends` also counts before the begin marker.
     """
 
     def __init__(self, begin: BeginMarker, ends: tuple[EndMarker, ...], early_ends: tuple[EndMarker, ...] = ()) -> None:
@@ -65,12 +65,12 @@ class Section:
         return self._body()
 
     def finish(self) -> bytes:
-        """What is held back, when no more bytes will come; not the larger part of a marker that was cut off."""
+        """Return what was held back, now that no more bytes will come; but not a marker that was cut off."""
         if not self.started:
             return b""
         held, self._buffer = self._buffer, b""
         marker = held.find(b"<")
-        if 0 <= marker < len(held) - CERTAIN:
+        if 0 <= marker < len(held) - MIN_MARKER:
             held = held[:marker]
         return held
 
@@ -94,7 +94,7 @@ class Section:
         self.preamble = (self.preamble + data)[-4096:]
 
     def noise(self) -> bytes:
-        """The last bytes that came in front of the section: what went wrong, when it never began."""
+        """Return the last bytes before the section. If it never began, they say what went wrong."""
         return self.preamble if self.started else self.preamble + self._buffer
 
     def _body(self) -> bytes:
@@ -118,7 +118,7 @@ class Section:
         self._buffer = b""
 
     def _held_back(self) -> int:
-        """Where the bytes start that more bytes could make a marker, or a line end."""
+        """Return where the bytes begin that could become a marker or a line end when more arrive."""
         buffer = self._buffer
         at = buffer.rfind(b"<", max(0, len(buffer) - self._longest))
         if at < 0 or not any(end.may_start_with(buffer[at:]) for end in self._ends):
@@ -129,10 +129,10 @@ class Section:
 
 
 class SessionFrame(Section):
-    """One command on a session's shell: type ``upload``, and ``start`` when it is `uploaded`.
+    """One command on a session's shell. Type ``upload``; when it is `uploaded`, type ``start``, which runs it.
 
-    `serial` numbers the commands of the shell, `last` is the exit status that ``$?`` shows to this one, ``run_tag``
-    marks its processes.
+    `serial` is the number of the command in this shell, and `last` the exit status that the command sees as ``$?``.
+    ``run_tag`` is a variable in the environment of its processes, by which they are found again.
     """
 
     def __init__(self, command: str | bytes, prompt: Prompt, serial: int, last: int = 0) -> None:
@@ -143,7 +143,8 @@ class SessionFrame(Section):
         self.run_tag = f"OTTO_RUN={begin.first}"
         upload = [
             prompt.assignment.encode() + b"\n",
-            # The frame's own trace is hidden, and would be quadratic; the user's is switched on again by eval.
+            # `set -x` is switched off for the frame: its trace would be output, and grow with the square of the upload.
+            # For the user's command, eval switches it on again.
             b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
             *quoted_lines(encode_command(command)),
         ]
@@ -162,41 +163,42 @@ class SessionFrame(Section):
 
     @property
     def prompt_follows(self) -> bool:
-        """Whether, after the end of the frame, its prompt is still to come."""
+        """Whether the prompt is still to come after the end of the frame."""
         return not self.end_shown.startswith(self._prompt_prefix)
 
     @property
     def uploaded(self) -> bool:
-        """Whether the shell has taken the upload.
+        """Whether the shell has read the upload.
 
-        What is queued in front of a shell that stands still would run when it goes on, if Ctrl-C did not drop it; and
-        that drops only what the tty's queue holds.
+        Only then the line that runs it is sent. If the shell does not read for a while, Ctrl-C drops what waits in the
+        tty's queue, but nothing beyond that; the rest would still run when the shell goes on.
         """
         noise = self.noise()
         return any(receipt in noise for receipt in self._receipts)
 
 
 def to_tty(printf: str) -> str:
-    """The same on the terminal itself, wherever the user sent stdout; on stdout where there is no /dev/tty."""
+    """Return `printf` writing to the terminal, even if stdout is redirected; to stdout if there is no /dev/tty."""
     return f"{printf} >/dev/tty || {printf}"
 
 
-class BetweenCommands(NamedTuple):
-    """What a session shows between commands: the text without its prompts, and the tail that more bytes could make one.
-
-    ``prompts`` is how many there were; ``at_prompt`` whether nothing follows the last: the shell waits for a line.
-    """
+class IdleOutput(NamedTuple):
+    """What a session shows between commands."""
 
     text: bytes
+    """The output without the prompts."""
     tail: bytes
+    """The end of the output, which could become a prompt when more bytes arrive."""
     prompts: int
+    """How many prompts there were."""
     at_prompt: bool
+    """Whether nothing follows the last prompt: the shell waits for a line."""
 
 
 class Prompt:
-    """The prompt of a session's shell: shows the exit status and the number of the command that ended.
+    """The prompt of a session's shell. It shows the exit status and the number of the command that ended.
 
-    One for the whole session, so that it still serves when the user makes PS1 readonly.
+    It stays the same for the whole session, so that it still works after the user has made PS1 readonly.
     """
 
     def __init__(self) -> None:
@@ -207,14 +209,14 @@ class Prompt:
     @property
     def assignment(self) -> str:
         first, second = self._halves
-        # A plain assignment to a readonly PS1 is an error at which a shell drops what it has read.
+        # By eval: a plain assignment to a readonly PS1 is an error, after which a shell drops what it has read.
         return f"""\\command eval 'PS1="<{first}""{second}:\\$?:\\$__otto_n>"' 2>/dev/null"""
 
     def end(self, serial: int) -> EndMarker:
         return EndMarker(self._prefix, f":{serial}>".encode())
 
-    def split(self, data: bytes) -> BetweenCommands:
-        """Take the prompts out of what a session shows between commands."""
+    def split(self, data: bytes) -> IdleOutput:
+        """Separate the prompts from the output that a session shows between commands."""
         ends = [match.end() for match in self._shown.finditer(data)]
         prompts, at_prompt = len(ends), bool(ends) and ends[-1] == len(data)
         text = self._shown.sub(b"", data)
@@ -226,25 +228,25 @@ class Prompt:
                 tail.startswith(head) and not tail[len(head) :].strip(DIGITS + b":u") and b">" not in tail
             )
             if partial:
-                return BetweenCommands(text[:at], tail, prompts, at_prompt)
-        return BetweenCommands(text, b"", prompts, at_prompt)
+                return IdleOutput(text[:at], tail, prompts, at_prompt)
+        return IdleOutput(text, b"", prompts, at_prompt)
 
 
 def handshake(prompt: Prompt, environment: dict[str, str]) -> bytes:
-    """What a new shell is told, a line each, so that one that fails takes no other with it."""
+    """Return what is typed first into a new shell. Each setting has a line of its own, so that one can fail alone."""
     text = f"{handshake_text()}{prompt.assignment}\n{export_text(environment)}"
     return text.encode("utf-8", "surrogateescape")
 
 
 def quoted_lines(data: bytes) -> Iterator[bytes]:
-    """Shell lines that collect `data` in ``__otto_o``, short enough for any tty.
+    """Yield shell lines that collect `data` in the variable ``__otto_o``, short enough for any tty.
 
-    Control bytes are typed behind a ^V, which keeps the tty from acting on them. A line end inside the quotes is a
-    line end of the tty, too.
+    Control bytes are typed after a ^V, so that the tty does not act on them. A line end inside the quotes also ends the
+    line for the tty.
     """
     line = bytearray()
     for value in data:
-        # Not inside a UTF-8 character: some shells look at characters while they parse.
+        # Never inside a UTF-8 character: some shells decode characters while they parse.
         if len(line) >= LINE_LIMIT and (not 0x80 <= value < 0xC0 or len(line) > LINE_LIMIT + 4):
             yield b"__otto_o=$__otto_o'" + bytes(line) + b"'\n"
             line.clear()

@@ -1,24 +1,23 @@
-"""Find patterns in a stream that arrives in pieces. Pure: no I/O, no clock, no thread.
+"""Finds patterns in a stream that arrives in pieces. Pure: no I/O, no clock, no thread.
 
-The plan. A matcher owns the text that nobody has consumed yet, in three parts:
+The plan. A matcher holds the text that nobody has consumed yet, in three parts:
 
-    head    looked through, too far back to be part of a match: kept for `before` only
-    tail    looked through; a match may still begin in it
-    fresh   arrived since the last look
+    head    searched; too far back to be part of a match, and kept for `before` only
+    tail    searched; a match may still begin in it
+    fresh   arrived since the last search
 
-A search joins `fresh` to `tail` and scans it, beginning at most WINDOW characters before the fresh text (a literal
-pattern: its own length before it). So a look costs WINDOW + fresh, however long the stream is; a text of up to WINDOW
-characters is always looked through from its beginning; and a match is found whatever the chunk borders were, as long
-as it is not longer than WINDOW when its last piece arrives. Patterns that have not looked at this text before begin
-at its beginning, once.
+A search joins `fresh` to `tail`. It starts at most WINDOW characters before the fresh text (for a literal pattern: the
+length of the pattern before it). So the cost of a search is WINDOW + fresh, however long the stream is. A text of up to
+WINDOW characters is always searched from its beginning. A match is found however the stream was cut into pieces, unless
+it is longer than WINDOW when its last piece arrives. Patterns that are new to this text start at its beginning, once.
 
-The rules are those of pexpect: the match that begins first wins, ties go to the order of the list; ``.`` matches line
-ends too. A pattern with a greedy or optional end takes what is there when it first matches: ``\\d+`` may see ``1`` of
-``125``, so end such a pattern with what follows the number.
+The rules are those of pexpect: the match that begins first wins, and with two at the same place the first in the list
+wins; ``.`` matches line ends too. A pattern with a greedy or optional end takes what is there when it first matches:
+``\\d+`` may match only ``1`` of ``125``. So end such a pattern with what follows the number.
 
-Memory: while a search waits, the text since its beginning is kept (up to WAITING_LIMIT, it is the result's `before`).
-Of text that nobody waits for, the last `limit` characters are kept (up to twice that, so that dropping stays cheap);
-`dropped` counts the others.
+Memory: while a search waits, the text since its beginning is kept, up to WAITING_LIMIT, because it is the result's
+`before`. Of text that nobody waits for, the last `limit` characters are kept (up to twice as many, so that dropping
+stays cheap). `dropped` counts the other characters.
 """
 
 from __future__ import annotations
@@ -33,11 +32,17 @@ from ..errors import ConfigError
 from ..result import Answer, ExpectMatch, Expects, shorten
 
 WINDOW = 64 * 1024
+"""The longest match, in characters, that is certainly found when it arrives in pieces."""
+
 LIMIT = 1 << 20
+"""Characters that are kept while nobody waits for a pattern."""
+
 WAITING_LIMIT = 1 << 26
+"""Characters that are kept while somebody waits: they become the result's `before`."""
 
 PIECE = 4096
-"""A responder looks at no more at once: after each of many matches, the rest of a piece is looked through again."""
+"""Characters that a responder searches at a time. After each match the rest of the piece is searched again, so one
+large piece with many matches would take quadratic time."""
 
 Pattern = Union[str, "re.Pattern[str]", type[BaseException]]
 """What can be expected: a regex, a compiled one, ``pexpect.EOF`` or ``pexpect.TIMEOUT``."""
@@ -48,10 +53,10 @@ LINE_END = re.compile(r"(\\r\\n|\r\n)(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", 
 
 
 class TextStream:
-    """Bytes to text, piece by piece: UTF-8, and U+FFFD for what is none.
+    """Decodes UTF-8 piece by piece, with U+FFFD for invalid bytes.
 
-    A character that a border cuts is still one. With ``newlines``, ``\\r\\n`` becomes ``\\n`` and nothing else changes;
-    a ``\\r`` at the end of a piece is held back until it is known what follows.
+    A character that is cut by the border of two pieces is decoded correctly. With ``newlines``, ``\\r\\n`` becomes
+    ``\\n``, and nothing else changes; a ``\\r`` at the end of a piece is held back until the next piece arrives.
 
     >>> stream = TextStream(newlines=True)
     >>> stream.feed(b"caf\\xc3"), stream.feed(b"\\xa9\\r"), stream.feed(b"\\n")
@@ -64,7 +69,7 @@ class TextStream:
         self._held = ""
 
     def feed(self, data: bytes, *, final: bool = False) -> str:
-        """Return the text that `data` completes; with ``final``, what was held back comes too."""
+        """Return the text that is complete with `data`; with ``final``, also what was held back."""
         text = self._decoder.decode(data, final)
         if not self._newlines:
             return text
@@ -73,42 +78,46 @@ class TextStream:
         return text[: len(text) - len(self._held)].replace("\r\n", "\n")
 
 
-class Wanted(NamedTuple):
-    """A regex, its place in the list, how far back a match may begin, and whether it begins with all there is."""
+class CompiledPattern(NamedTuple):
+    """A regex of a list of patterns, and what the search knows about it."""
 
-    place: int
+    position: int
+    """Its place in the list."""
     regex: re.Pattern[str]
     lookback: int
+    """How many characters before the fresh text a match may begin."""
     from_start: bool
+    """Whether it can only match at the place where the search starts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
     """A checked list of patterns."""
 
-    regexes: tuple[Wanted, ...]
+    regexes: tuple[CompiledPattern, ...]
     eof: int | None = None
     timeout: int | None = None
 
     def __str__(self) -> str:
-        names = [(wanted.place, repr(wanted.regex.pattern)) for wanted in self.regexes]
+        names = [(pattern.position, repr(pattern.regex.pattern)) for pattern in self.regexes]
         names += [(i, name) for i, name in ((self.eof, "EOF"), (self.timeout, "TIMEOUT")) if i is not None]
         return shorten(" or ".join(name for _, name in sorted(names)))
 
 
 def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
-    """Check what ``expect`` was given. Raises `ConfigError` for what could never be found, or always would be.
+    """Check and compile the argument of ``expect``.
 
-    A text is a regex compiled with ``re.DOTALL``, as in pexpect. Since the text that is searched has its line ends as
-    ``\\n``, a ``\\r\\n`` in it (outside of brackets) stands for either; a compiled regex is taken as it is.
+    A string is compiled with ``re.DOTALL``, as in pexpect. The text that is searched has ``\\n`` as its line end, so a
+    ``\\r\\n`` in the string (outside of brackets) matches either; a compiled regex is used as it is. Raises
+    `ConfigError` for a pattern that is not valid, and for one that matches the empty text.
 
     >>> str(compile_patterns(["login:", "refused"]))
     "'login:' or 'refused'"
     """
     listed = [pattern] if isinstance(pattern, (str, bytes, re.Pattern, type)) else pattern
     if not isinstance(listed, Sequence) or not listed:
-        raise ConfigError(f"expect: {pattern!r}: give a pattern, or a list of at least one")
-    regexes: list[Wanted] = []
+        raise ConfigError(f"expect: {pattern!r}: pass a pattern, or a list of at least one")
+    regexes: list[CompiledPattern] = []
     exceptions: dict[str, int] = {}
     for index, item in enumerate(listed):
         if isinstance(item, type):
@@ -117,14 +126,14 @@ def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
             regex = _compile(item)
             literal = not SPECIAL.search(regex.pattern)
             lookback = min(WINDOW, len(regex.pattern)) if literal else WINDOW
-            # Where ".*x" does not match at the start, it matches nowhere: to try everywhere would be quadratic.
+            # If ".*x" does not match at the start, it matches nowhere; trying each place would take quadratic time.
             from_start = bool(regex.flags & re.DOTALL and ANYTHING.match(regex.pattern) and "|" not in regex.pattern)
-            regexes.append(Wanted(index, regex, lookback, from_start))
+            regexes.append(CompiledPattern(index, regex, lookback, from_start))
     return Patterns(tuple(regexes), exceptions.get("EOF"), exceptions.get("TIMEOUT"))
 
 
 def _exception_name(item: type) -> str:
-    from pexpect import EOF, TIMEOUT  # not at the top: only who imported it already can give one of them
+    from pexpect import EOF, TIMEOUT  # here: whoever passes one of them has imported pexpect already
 
     if item not in (EOF, TIMEOUT):
         raise ConfigError(f"expect: {item!r}: of the classes, only pexpect.EOF and pexpect.TIMEOUT can be expected")
@@ -136,11 +145,11 @@ def _compile(item: Any) -> re.Pattern[str]:
         try:
             regex = re.compile(LINE_END.sub(lambda token: r"\r?\n" if token[1] else token[0], item), re.DOTALL)
         except (re.error, RecursionError, OverflowError) as error:
-            raise ConfigError(f"expect: {shorten(item)!r} is no regular expression: {error}") from None
+            raise ConfigError(f"expect: {shorten(item)!r} is not a valid regular expression: {error}") from None
     elif isinstance(item, re.Pattern) and isinstance(item.pattern, str):
         regex = item
     else:
-        raise ConfigError(f"expect: {shorten(repr(item))}: give a str, or a regex compiled from one")
+        raise ConfigError(f"expect: {shorten(repr(item))}: pass a str, or a regex compiled from one")
     if regex.search(""):
         raise ConfigError(
             f"expect: {shorten(regex.pattern)!r} matches the empty text, so it would be found before anything arrives"
@@ -149,7 +158,7 @@ def _compile(item: Any) -> re.Pattern[str]:
 
 
 class Matcher:
-    """The text of one stream, and the search in it. One thread at a time.
+    """The text of one stream that nobody has consumed, and the search in it. For one thread at a time.
 
     >>> matcher = Matcher()
     >>> login = compile_patterns(r"(\\w+) login:")
@@ -168,17 +177,18 @@ class Matcher:
         self._restart("")
 
     def _restart(self, text: str) -> None:
-        """Hold `text` and nothing else; nobody has looked at it."""
+        """Hold `text` and nothing else, all of it still to be searched."""
         self._head: list[str] = []
         self._tail = text
         self._fresh: list[str] = []
         self._size = len(text)
-        self._looking: Patterns | None = None  # who has looked through the first `_scanned` characters of `_tail`
+        # These patterns have been searched for in the first `_scanned` characters of `_tail`.
+        self._looking: Patterns | None = None
         self._scanned = 0
 
     @property
     def text(self) -> str:
-        """What has arrived and was not consumed."""
+        """The text that has arrived and was not consumed."""
         return "".join([*self._head, self._tail, *self._fresh])
 
     def take(self) -> str:
@@ -188,11 +198,11 @@ class Matcher:
         return text
 
     def feed(self, data: bytes) -> None:
-        """Add what has arrived."""
+        """Add bytes that have arrived."""
         self.add(self._stream.feed(data))
 
     def add(self, text: str) -> None:
-        """Add what has arrived, decoded already."""
+        """Add text that has arrived."""
         if not text:
             return
         self._fresh.append(text)
@@ -208,7 +218,10 @@ class Matcher:
         self._looking, self._scanned = looking, max(0, len(kept) - fresh)
 
     def search(self, patterns: Patterns) -> ExpectMatch | None:
-        """Look for the first match; consume all up to its end. None: feed more, or ask `at_end` or `at_timeout`."""
+        """Find the first match, and consume the text up to its end.
+
+        None means that there is none yet: feed more, or call `at_end` or `at_timeout`.
+        """
         if patterns is not self._looking:
             self._restart(self.text)
             self._looking = patterns
@@ -216,13 +229,14 @@ class Matcher:
             self._tail = "".join([self._tail, *self._fresh])
             self._fresh.clear()
         first: tuple[int, re.Match[str]] | None = None
-        for wanted in patterns.regexes:
-            match = self._scan(wanted, self._tail, max(0, self._scanned - wanted.lookback))
+        for pattern in patterns.regexes:
+            match = self._scan(pattern, self._tail, max(0, self._scanned - pattern.lookback))
             if match and (first is None or match.start() < first[1].start()):
-                first = wanted.place, match
+                first = pattern.position, match
         if first is None:
             self._scanned = len(self._tail)
-            if self._scanned > 4 * WINDOW:  # twice the window stays: what is in front of a match may matter to it
+            # Two windows stay, because a pattern may look at the text before its match (lookbehind, \b).
+            if self._scanned > 4 * WINDOW:
                 self._head.append(self._tail[: -2 * WINDOW])
                 self._tail = self._tail[-2 * WINDOW :]
                 self._scanned = len(self._tail)
@@ -232,11 +246,14 @@ class Matcher:
         self._restart(self._tail[match.end() :])
         return ExpectMatch(before + match[0], index, before, match)
 
-    def _scan(self, wanted: Wanted, text: str, start: int) -> re.Match[str] | None:
-        return (wanted.regex.match if wanted.from_start else wanted.regex.search)(text, start)
+    def _scan(self, pattern: CompiledPattern, text: str, start: int) -> re.Match[str] | None:
+        return (pattern.regex.match if pattern.from_start else pattern.regex.search)(text, start)
 
     def at_end(self, patterns: Patterns) -> ExpectMatch | None:
-        """The stream has ended: a last look, then ``pexpect.EOF``, which consumes all; None when it is not expected."""
+        """The stream has ended: search a last time, then match ``pexpect.EOF``, which consumes all the text.
+
+        Returns None if EOF is not among the patterns.
+        """
         self.add(self._stream.feed(b"", final=True))
         match = self.search(patterns)
         if match or patterns.eof is None:
@@ -245,13 +262,16 @@ class Matcher:
         return ExpectMatch(text, patterns.eof, text, None)
 
     def at_timeout(self, patterns: Patterns) -> ExpectMatch | None:
-        """Time is up: ``pexpect.TIMEOUT``, or None when it is not expected. The text stays for the next search."""
+        """The time is over: match ``pexpect.TIMEOUT``. Returns None if it is not among the patterns.
+
+        The text stays for the next search.
+        """
         self._restart(self.text)
         return None if patterns.timeout is None else ExpectMatch(self.text, patterns.timeout, self.text, None)
 
 
 class Responder:
-    """The ``expects=`` of a run: an answer each time a pattern appears in the command's output.
+    """Answers the prompts of a command (``expects=``): one answer each time a pattern appears in the output.
 
     >>> list(Responder({"password: ": "secret\\n"}).feed("sudo password: "))
     ['secret\\n']
@@ -266,13 +286,13 @@ class Responder:
         self._matcher = Matcher(waiting_limit=LIMIT)
 
     def feed(self, text: str) -> Iterator[str | bytes]:
-        """Yield what to send, in order. A callable answer is called with its `ExpectMatch` when its turn comes."""
+        """Yield the answers to send, in order. An answer that is a function is called with its `ExpectMatch`."""
         for start in range(0, len(text) if self._answers else 0, PIECE):
             self._matcher.add(text[start : start + PIECE])
             while match := self._matcher.search(self._patterns):
                 answer = self._answers[match.index]
                 yield _checked(answer(match)) if callable(answer) else answer
-                if match == match.before:  # it matched between two characters, and would again
+                if match == match.before:  # an empty match between two characters, which would match there again
                     self._matcher.add(self._matcher.take()[1:])
 
 
@@ -288,7 +308,7 @@ def _pairs(expects: Expects) -> list[tuple[Any, Answer]]:
         pairs = [expects]
     for pair in pairs:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-            raise ConfigError(f"expects: {shorten(repr(pair))}: give pairs of a pattern and its answer, or a mapping")
+            raise ConfigError(f"expects: {shorten(repr(pair))}: pass pairs of a pattern and its answer, or a mapping")
         if not callable(pair[1]):
             _checked(pair[1])
     return [(pattern, answer) for pattern, answer in pairs]

@@ -8,7 +8,15 @@ from typing import Any
 import pexpect
 import pytest
 
-from otto_docker_sync._shell.matcher import LIMIT, WINDOW, Matcher, Responder, TextStream, Wanted, compile_patterns
+from otto_docker_sync._shell.matcher import (
+    LIMIT,
+    WINDOW,
+    CompiledPattern,
+    Matcher,
+    Responder,
+    TextStream,
+    compile_patterns,
+)
 from otto_docker_sync.errors import ConfigError
 
 
@@ -17,9 +25,9 @@ class CountingMatcher(Matcher):
 
     scanned = 0
 
-    def _scan(self, wanted: Wanted, text: str, start: int) -> re.Match[str] | None:
+    def _scan(self, pattern: CompiledPattern, text: str, start: int) -> re.Match[str] | None:
         self.scanned += len(text) - start
-        return super()._scan(wanted, text, start)
+        return super()._scan(pattern, text, start)
 
 
 def matcher_with(data: bytes, **options: Any) -> Matcher:
@@ -142,11 +150,11 @@ def test_what_was_held_back_can_still_match_at_the_end() -> None:
         ((), "at least one"),
         (None, "at least one"),
         (5, "at least one"),
-        ("a(", "'a\\(' is no regular expression"),
-        (["ok", "[z-a]"], "'\\[z-a\\]' is no regular expression"),
-        (b"bytes", "give a str"),
-        (re.compile(b"bytes"), "give a str"),
-        (["ok", 5], "5: give a str"),
+        ("a(", "'a\\(' is not a valid regular expression"),
+        (["ok", "[z-a]"], "'\\[z-a\\]' is not a valid regular expression"),
+        (b"bytes", "pass a str"),
+        (re.compile(b"bytes"), "pass a str"),
+        (["ok", 5], "5: pass a str"),
         ("", "matches the empty text"),
         ("a*", "matches the empty text"),
         ("$", "'\\$' matches the empty text"),
@@ -261,8 +269,8 @@ def test_no_expects_answer_nothing(expects: Any) -> None:
 @pytest.mark.parametrize(
     ("expects", "says"),
     [
-        ("ab", "give pairs"),
-        ([("a", "b", "c")], "give pairs"),
+        ("ab", "pass pairs"),
+        ([("a", "b", "c")], "pass pairs"),
         (("a", 5), "an answer is a str"),
         ({"a": None}, "an answer is a str"),
         ({pexpect.EOF: "b"}, "cannot be answered"),
