@@ -122,6 +122,30 @@ def check_choice(what: str, value: Any, choices: Iterable[str]) -> str:
     return str(value)
 
 
+LAB_FILE = "lab.toml"
+
+
+def find_lab_file(given: str | os.PathLike[str] | None = None) -> Path:
+    """Return the lab file to use: `given`, else that of ``OTTO_LAB``, else the nearest ``lab.toml`` from here upwards.
+
+    Raises `ConfigError` when there is none.
+
+    >>> find_lab_file()
+    PosixPath('/home/me/repo1/lab.toml')
+    """
+    given = given or os.environ.get("OTTO_LAB")
+    if given:
+        return check_path("lab", given)
+    here = Path.cwd()
+    for directory in (here, *here.parents):
+        if (directory / LAB_FILE).is_file():
+            return directory / LAB_FILE
+    raise ConfigError(
+        f"there is no {LAB_FILE} in {here} or above; name one with --lab FILE or in OTTO_LAB, or write one: "
+        "otto-docker init"
+    )
+
+
 def _refusal(what: str, value: Any, advice: str) -> ConfigError:
     shown = repr(value)
     if len(shown) > SHOWN_LENGTH:

@@ -50,7 +50,9 @@ def _show(state: State, findings: list[Finding]) -> None:
     rows, host = [], ""
     for finding in findings:
         text = finding.found + (f"\n-> {finding.advice}" if finding.advice else "")
-        shown = finding.host if finding.host != host or not state.out.is_terminal else ""
+        shown = finding.host if finding.host != host or not state.out_is_terminal else ""
         rows.append([shown, finding.check, finding.verdict.value, text])
         host = finding.host
-    state.print_table(["host", "check", "verdict", "found"], rows, {v.value: style for v, style in STYLES.items()})
+    state.print_table(
+        ["host", "check", "verdict", "found"], rows, {v.value: style for v, style in STYLES.items()}, whole=2
+    )

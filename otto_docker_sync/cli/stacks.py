@@ -2,35 +2,52 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..deadline import cancellation
 from ..errors import OttoError
 from . import COULD_NOT_RUN, INTERRUPTED
-from .hosts import complete_hosts, complete_projects
+from .hosts import complete_hosts, complete_projects, complete_services
 from .state import State
+
+if TYPE_CHECKING:
+    from .. import StackContainer
+    from ..host import Host
+    from ..project import Project
+
+COMPOSE_LOGGER = "otto_docker_sync.compose"
+"""The logger to which stacks log what Compose writes."""
 
 ProjectName = Annotated[
     str | None,
     typer.Argument(
         metavar="PROJECT",
-        help="A project of the lab file; not needed where there is only one.",
+        help="A project of the lab file; not needed when there is only one.",
         autocompletion=complete_projects,
     ),
 ]
 On = Annotated[
     str | None,
     typer.Option(
-        "--on", metavar="HOST", help="The parent; else the project's default host.", autocompletion=complete_hosts
+        "--on",
+        metavar="HOST",
+        help="The host to run the stack on; by default the project's default host.",
+        autocompletion=complete_hosts,
     ),
 ]
 Name = Annotated[
     str | None,
-    typer.Option("--project-name", "-p", metavar="NAME", help="Compose's name of the stack; else otto-PROJECT-USER."),
+    typer.Option(
+        "--project-name", "-p", metavar="NAME", help="Compose's name of the stack; by default otto-PROJECT-USER."
+    ),
 ]
-Timeout = Annotated[float | None, typer.Option("--timeout", "-t", metavar="SECONDS", help="Give up after so long.")]
+Timeout = Annotated[float | None, typer.Option("--timeout", "-t", metavar="SECONDS", help="Time limit.")]
 
 
 def up(
@@ -54,7 +71,10 @@ def up(
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
         return state.report_dry_run(f"start the stack of {chosen.name} on {parent.id}", project=chosen.name)
-    with state.busy(f"starting the stack of {chosen.name} on {parent.id}"):
+    with (
+        _state_when_interrupted(state, chosen, parent, project_name),
+        _compose_lines(state, f"starting the stack of {chosen.name} on {parent.id}"),
+    ):
         hosts = state.call(
             lambda: compose.compose_up(
                 chosen, state.lab, on=parent, project_name=project_name, build=build, timeout=timeout
@@ -66,7 +86,7 @@ def up(
         )
     else:
         rows = [[host.id, service, host.container_id[:12]] for service, host in hosts.items()]
-        state.print_table(["host", "service", "container"], rows)
+        state.print_table(["host", "service", "container"], rows, whole=3)
     return 0
 
 
@@ -76,11 +96,11 @@ def down(
     on: On = None,
     project_name: Name = None,
     stop_timeout: Annotated[
-        int, typer.Option(metavar="SECONDS", help="How long containers may take to stop, until they are killed.")
+        int, typer.Option(metavar="SECONDS", help="How long containers may take to stop before they are killed.")
     ] = 1,
     volumes: Annotated[bool, typer.Option("--volumes", metavar="", help="Remove the stack's volumes as well.")] = False,
 ) -> int:
-    """Stop a stack and remove its containers and networks.
+    """Stop a stack, and remove its containers and networks.
 
     Example: otto-docker down repo1
     """
@@ -91,7 +111,10 @@ def down(
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
         return state.report_dry_run(f"stop the stack of {chosen.name} on {parent.id}", project=chosen.name)
-    with state.busy(f"stopping the stack of {chosen.name} on {parent.id}"):
+    with (
+        _state_when_interrupted(state, chosen, parent, project_name),
+        _compose_lines(state, f"stopping the stack of {chosen.name} on {parent.id}"),
+    ):
         state.call(
             lambda: compose.compose_down(
                 chosen, state.lab, on=parent, project_name=project_name, stop_timeout=stop_timeout, volumes=volumes
@@ -108,16 +131,23 @@ def ps(
     ctx: typer.Context,
     host: Annotated[
         str | None,
-        typer.Argument(metavar="HOST", help="Only on this parent.", autocompletion=complete_hosts),
+        typer.Argument(
+            metavar="HOST",
+            help="Only this parent, or only the stack of this container.",
+            autocompletion=complete_hosts,
+        ),
     ] = None,
 ) -> int:
-    """List the containers of stacks, on a parent or on all of the lab."""
+    """List the containers of stacks, on one parent or on all of the lab."""
     from .. import compose
     from ..docker_host import DockerContainerHost
 
     state: State = ctx.obj
-    if host:
+    only_stack: str | None = None
+    if host is not None:
         named = state.lab.get(host)
+        if isinstance(named, DockerContainerHost):
+            only_stack = named.compose_project
         parents = [named.parent if isinstance(named, DockerContainerHost) else named]
     else:
         parents = [known for known in state.lab.hosts.values() if getattr(known, "docker_capable", False)]
@@ -135,7 +165,11 @@ def ps(
             state.error(str(error))
             status = COULD_NOT_RUN
         else:
-            rows += [{"host": parent.id, **asdict(container)} for container in found]
+            rows += [
+                {"host": parent.id, **asdict(container)}
+                for container in found
+                if only_stack is None or container.compose_project == only_stack
+            ]
     if state.json:
         state.print_json(rows)
     else:
@@ -144,7 +178,7 @@ def ps(
             [str(row[column])[:12] if column == "container_id" else str(row[column]) for column in columns]
             for row in rows
         ]
-        state.print_table(["parent", "stack", "service", "number", "container", "status"], cells)
+        state.print_table(["parent", "stack", "service", "number", "container", "status"], cells, whole=5)
     return status
 
 
@@ -153,11 +187,16 @@ def logs(
     project: ProjectName = None,
     on: On = None,
     project_name: Name = None,
-    service: Annotated[str | None, typer.Option("--service", "-s", metavar="NAME", help="Only this service.")] = None,
+    service: Annotated[
+        str | None,
+        typer.Option("--service", "-s", metavar="NAME", help="Only this service.", autocompletion=complete_services),
+    ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", metavar="", help="Go on with new lines as they come; Ctrl-C leaves.")
+        bool, typer.Option("--follow", "-f", metavar="", help="Go on with new lines as they come, until Ctrl-C.")
     ] = False,
-    tail: Annotated[int | None, typer.Option(metavar="LINES", help="Begin with the last so many of each.")] = None,
+    tail: Annotated[
+        int | None, typer.Option(metavar="LINES", help="Show only the last LINES lines of each container.")
+    ] = None,
 ) -> int:
     """Show what the containers of a stack have written.
 
@@ -172,14 +211,86 @@ def logs(
         return state.report_dry_run(f"show the logs of {chosen.name} on {parent.id}", project=chosen.name)
 
     def show() -> None:
-        written = compose.compose_logs(
+        lines = compose.compose_logs(
             chosen, state.lab, on=parent, project_name=project_name, service=service, follow=follow, tail=tail
         )
-        if isinstance(written, str):
-            state.write(written)
-        else:
-            for line in written:
+        for line in lines:
+            if state.json:
+                container, separator, text = line.partition("|")
+                known = {"container": container.strip(), "line": text.removeprefix(" ")}
+                state.print_json(known if separator else {"container": "", "line": line})
+            else:
                 state.write(line + "\n")
 
-    state.call(show)
+    state.call(show, hint="")
     return INTERRUPTED if state.interrupted else 0
+
+
+# How a stack is now
+
+
+@contextmanager
+def _state_when_interrupted(state: State, project: Project, parent: Host, project_name: str | None) -> Iterator[None]:
+    """After Ctrl-C, say in the error how the stack is now: it may be up, down, or anything between."""
+    try:
+        yield
+    except OttoError as error:
+        if not state.interrupted:
+            raise
+        raise type(error)(f"{error}; {_describe_stack(project, parent, project_name)}") from error
+
+
+def _describe_stack(project: Project, parent: Host, project_name: str | None) -> str:
+    from .. import compose
+    from ..project import compose_project_name
+
+    name = project_name or compose_project_name(project)
+    # The call that was interrupted is over: this one must not be cancelled with it.
+    token = cancellation.set(None)
+    try:
+        found: list[StackContainer] = [item for item in compose.compose_ps(parent) if item.compose_project == name]
+    except OttoError as error:
+        return f"how the stack is now is not known: {error}"
+    finally:
+        cancellation.reset(token)
+    if not found:
+        return "the stack is down"
+    running = sum(item.status.startswith("Up") for item in found)
+    return (
+        f"{running} of its {len(found)} containers run now: otto-docker ps {parent.id} shows them, otto-docker down "
+        f"{project.name} removes them"
+    )
+
+
+@contextmanager
+def _compose_lines(state: State, text: str) -> Iterator[None]:
+    """Show that something is being done, and beside it the last line that Compose wrote."""
+    with state.busy(text) as spinner:
+        if spinner is None:
+            yield
+            return
+        handler = _LastLine(text, spinner)
+        compose_logger = logging.getLogger(COMPOSE_LOGGER)
+        level = compose_logger.level
+        compose_logger.addHandler(handler)
+        compose_logger.setLevel(logging.INFO)
+        try:
+            yield
+        finally:
+            compose_logger.setLevel(level)
+            compose_logger.removeHandler(handler)
+
+
+class _LastLine(logging.Handler):
+    """Puts the last line of Compose beside the spinner."""
+
+    def __init__(self, text: str, spinner: Any) -> None:
+        super().__init__(logging.INFO)
+        self._text = text
+        self._spinner = spinner
+
+    def emit(self, record: logging.LogRecord) -> None:
+        from rich.text import Text
+
+        line = record.getMessage()
+        self._spinner.update(Text.assemble(self._text, "  ", (line, "dim"), overflow="ellipsis", no_wrap=True))

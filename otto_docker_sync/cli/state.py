@@ -15,29 +15,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from .. import logs
+from ..arguments import find_lab_file
 from ..deadline import Cancellation, cancellation
-from ..errors import ConfigError
+from ..errors import UnknownHost
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ..host import Host
     from ..lab import Lab
 
-LAB_FILE = "lab.toml"
 Result = TypeVar("Result")
-
-
-def find_lab_file(given: Path | None) -> Path:
-    """The lab file that was given, or the nearest ``lab.toml`` from here upwards."""
-    if given is not None:
-        return given
-    for directory in (here := Path.cwd(), *here.parents):
-        if (directory / LAB_FILE).is_file():
-            return directory / LAB_FILE
-    raise ConfigError(f"there is no {LAB_FILE} in {here} or above: give one with --lab FILE, or in OTTO_LAB")
 
 
 @dataclass
@@ -50,11 +39,10 @@ class State:
     verbose: int = 0
     log_dir: Path | None = None
     interrupted: bool = False
-    out: Console = field(default_factory=lambda: Console(soft_wrap=True, highlight=False))
-    err: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True, highlight=False))
     _log_setups: list[logs.LoggingSetup] = field(default_factory=list)
 
     def start_logs(self) -> None:
+        """Write logs where the options say."""
         if self.log_dir is not None:
             self._log_setups.append(logs.configure(self.log_dir))
         if self.verbose:
@@ -65,32 +53,90 @@ class State:
 
     @cached_property
     def lab(self) -> Lab:
-        from ..lab import Lab  # what needs no lab starts quicker without it
+        """The lab. Raises `ConfigError` for a lab file that is not there or not valid."""
+        from ..lab import Lab  # `--help` and the like start quicker without it
 
         return Lab.load(find_lab_file(self.lab_file))
 
+    def targets(self, host: str) -> list[Host]:
+        """Return the hosts that an id or a pattern on the command line names. Raises `UnknownHost`."""
+        if not is_pattern(host):
+            return [self.lab.get(host)]
+        found = self.lab.select(host)
+        if not found:
+            ids = ", ".join(self.lab.hosts)
+            raise UnknownHost(f"no host of lab {self.lab.name} matches {host!r}; there are: {ids}")
+        return found
+
     def close(self) -> None:
+        """Close the lab and the logs. Idempotent."""
         if "lab" in vars(self):
             self.lab.close()
-        for handlers in reversed(self._log_setups):
-            handlers.close()
+        for setup in reversed(self._log_setups):
+            setup.close()
         self._log_setups.clear()
 
-    # Speaking
+    # Speaking. Rich is imported for terminals only: in a pipe there is nothing to colour, and it takes a while.
+
+    @property
+    def out_is_terminal(self) -> bool:
+        """Whether results are read by a person."""
+        return sys.stdout.isatty()
+
+    @property
+    def err_is_terminal(self) -> bool:
+        """Whether messages are read by a person as they come."""
+        return sys.stderr.isatty()
+
+    @cached_property
+    def out(self) -> Console:
+        """Rich's view of stdout."""
+        from rich.console import Console
+
+        return Console(soft_wrap=True, highlight=False)
+
+    @cached_property
+    def err(self) -> Console:
+        """Rich's view of stderr."""
+        from rich.console import Console
+
+        return Console(stderr=True, soft_wrap=True, highlight=False)
 
     def tell(self, text: str, style: str = "") -> None:
         """Say something to the person who runs this."""
-        self.err.print(Text(text, style))
+        if self.err_is_terminal:
+            from rich.text import Text
+
+            self.err.print(Text(text, style))
+        else:
+            self.write(text + "\n", to_stderr=True)
 
     def error(self, text: str) -> None:
-        self.err.print(Text.assemble(("otto-docker: ", "bold red"), logs.masked(text)))
+        """Say what went wrong."""
+        if self.err_is_terminal:
+            from rich.text import Text
+
+            self.err.print(Text.assemble(("otto-docker: ", "bold red"), logs.masked(text)))
+        else:
+            self.write(f"otto-docker: {logs.masked(text)}\n", to_stderr=True)
+
+    def fail(self, text: str, kind: str, status: int) -> int:
+        """Say why a command could not be run, as JSON too where that is asked for, and return the exit status."""
+        if self.json:
+            self.print_json({"error": logs.masked(text), "kind": kind, "status": status})
+        self.error(text)
+        return status
 
     def busy(self, text: str) -> AbstractContextManager[Any]:
-        """Show on a terminal that something is being done; nothing in a pipe."""
-        return self.err.status(Text(text)) if self.err.is_terminal and not self.json else nullcontext()
+        """Show on a terminal that something is being done; nothing in a pipe, nor where the log is shown."""
+        if not self.err_is_terminal or self.json or self.verbose:
+            return nullcontext()
+        from rich.text import Text
+
+        return self.err.status(Text(text))
 
     def report_dry_run(self, text: str, **details: Any) -> int:
-        """Say what a dry run would have done."""
+        """Say what would have been done, and return the exit status of a dry run."""
         if self.json:
             self.print_json({"dry_run": True, "would": text, **details})
         else:
@@ -98,31 +144,57 @@ class State:
         return 0
 
     def print_json(self, value: Any) -> None:
-        indent = 2 if self.out.is_terminal else None
+        """Write a value to stdout, indented for people and on one line for programs."""
+        indent = 2 if self.out_is_terminal else None
         self.write(json.dumps(value, indent=indent, ensure_ascii=False, default=str) + "\n")
 
-    def print_table(self, columns: list[str], rows: list[list[str]], styles: dict[str, str] | None = None) -> None:
-        """A table for people on a terminal; tab-separated lines in a pipe. `styles` are for cells with that text."""
-        if not self.out.is_terminal:
+    def print_table(
+        self, columns: list[str], rows: list[list[str]], styles: dict[str, str] | None = None, whole: int = 1
+    ) -> None:
+        """Write a table for people on a terminal, tab-separated lines in a pipe.
+
+        `styles` are for cells with that text. The first `whole` columns hold what a reader wants to copy: they are
+        never cut, even where the line then is longer than the terminal is wide.
+        """
+        if not self.out_is_terminal:
             self.write("".join("\t".join(cell.replace("\n", " ") for cell in row) + "\n" for row in rows))
             return
-        table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+        from rich.table import Table
+        from rich.text import Text
+
+        gap = 2
+        table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
+        needed = 0
+        for number, column in enumerate(columns):
+            if number < whole:
+                width = max(len(cell) for cell in [column, *(row[number] for row in rows)])
+                table.add_column(column, min_width=width, no_wrap=True)
+            else:
+                width = len(column)
+                table.add_column(column, min_width=width, overflow="fold")
+            needed += width + gap
         for row in rows:
             table.add_row(*(Text(cell, (styles or {}).get(cell, "")) for cell in row))
-        self.out.print(table, soft_wrap=False)
+        self.out.print(table, soft_wrap=False, crop=False, width=max(self.out.width, needed))
 
     def write(self, text: str, to_stderr: bool = False) -> None:
-        """Write a command's output as it is, at once."""
+        """Write text as it is, at once."""
         stream = sys.stderr if to_stderr else sys.stdout
         stream.buffer.write(text.encode("utf-8", "surrogateescape"))
         stream.buffer.flush()
 
     # Calling
 
-    def call(self, work: Callable[[], Result], interrupt: Callable[[], bool] = lambda: False) -> Result:
-        """Do `work` on a thread of its own, so that Ctrl-C is heard: once interrupts the work, twice leaves.
+    def call(
+        self,
+        work: Callable[[], Result],
+        interrupt: Callable[[], bool] = lambda: False,
+        hint: str = "interrupting; press Ctrl-C again to leave",
+    ) -> Result:
+        """Do `work` in a thread of its own, so that Ctrl-C is noticed: once interrupts the work, twice leaves.
 
-        `interrupt` is called for the first; where it says that it reached nobody, the work is cancelled.
+        `interrupt` is called at the first Ctrl-C; when it returns False, because it reached nobody, the work is
+        cancelled. `hint` is then shown.
         """
         cancel = Cancellation()
         context = contextvars.copy_context()
@@ -140,7 +212,8 @@ class State:
             return outcome.result()
         except KeyboardInterrupt:
             self.interrupted = True
-            self.tell("interrupting; Ctrl-C again leaves", "yellow")
+            if hint:
+                self.tell(hint, "yellow")
             try:
                 if not interrupt():
                     cancel.cancel()
@@ -148,3 +221,12 @@ class State:
             except KeyboardInterrupt:
                 cancel.cancel()
                 raise
+
+
+def is_pattern(host: str) -> bool:
+    """Whether a HOST of the command line stands for several hosts.
+
+    >>> is_pattern("*.api")
+    True
+    """
+    return any(character in host for character in "*?[")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pexpect
 import pytest
 
 OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
@@ -185,6 +186,152 @@ def test_verbose_shows_the_traceback(lab: Path) -> None:
     assert done.returncode == 255 and "Traceback" in done.stderr
 
 
+# Options in the wrong place, and stdin
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (("oneshot", "carrot", "-t", "5", "ls", "-l"), "otto-docker oneshot -t 5 carrot ls -l"),
+        (("run", "carrot", "--timeout=5", "ls"), "otto-docker run --timeout=5 carrot ls"),
+        (("run", "carrot", "--json", "ls"), "otto-docker --json run carrot ls"),
+        (("run", "carrot", "--help"), "otto-docker run --help"),
+        (("run", "carrot", "-x", "ls"), "otto-docker run carrot -- -x ls"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
+)
+def test_an_option_after_the_host_is_explained(lab: Path, words: tuple[str, ...], right: str) -> None:
+    assert refused(lab, *words).rstrip().endswith(right)
+
+
+def test_run_refuses_data_on_stdin(lab: Path) -> None:
+    command = [OTTO_DOCKER, "run", "carrot", "cat"]
+    piped = subprocess.run(command, cwd=lab, input="data", capture_output=True, text=True, check=False)
+    (lab / "data").write_text("data")
+    with (lab / "data").open() as file:
+        read = subprocess.run(command, cwd=lab, stdin=file, capture_output=True, text=True, check=False)
+    for done in (piped, read):
+        assert (done.returncode, done.stdout) == (255, "")
+        assert "stdin" in done.stderr and "otto-docker oneshot carrot" in done.stderr
+
+
+def test_put_says_that_the_host_is_a_word_of_its_own(lab: Path) -> None:
+    assert "carrot /tmp/f" in refused(lab, "get", "carrot:/tmp/f", "/tmp")
+
+
+# Ctrl-C and closed streams
+
+INTERRUPTED = """
+import atexit, builtins, os, signal, sys
+def interrupt(): os.kill(os.getpid(), signal.SIGINT)
+real = builtins.__import__
+def hook(name, *args, **kwargs):
+    if name.endswith({moment!r}) or {moment!r} in ((args[2:3] or [()])[0] or ()):
+        builtins.__import__ = real
+        interrupt()
+    return real(name, *args, **kwargs)
+builtins.__import__ = hook
+atexit.register(lambda: interrupt() if {moment!r} == "the end" else None)
+from otto_docker_sync.cli import main
+sys.argv = ["otto-docker", *{args!r}]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "args"),
+    [
+        ("typer", ["hosts"]),
+        ("rich_utils", ["--help"]),
+        ("pydantic", ["hosts"]),
+        ("lab_file", ["oneshot", "carrot", "true"]),
+        ("tomllib", []),
+    ],
+)
+def test_ctrl_c_while_modules_load_is_quiet(lab: Path, moment: str, args: list[str]) -> None:
+    completing = {"_OTTO_DOCKER_COMPLETE": "complete_bash", "COMP_WORDS": "otto-docker run c", "COMP_CWORD": "2"}
+    done = python(lab, INTERRUPTED.format(moment=moment, args=args), **({} if args else completing))
+    assert done.stderr == "" and done.returncode in (0, 130)
+    assert moment == "rich_utils" or done.returncode == 130
+
+
+def test_ctrl_c_after_the_end_changes_nothing(lab: Path) -> None:
+    done = python(lab, INTERRUPTED.format(moment="the end", args=["hosts"]))
+    assert (done.returncode, done.stderr) == (0, "") and done.stdout.startswith("gateway")
+
+
+def python(directory: Path, program: str, *args: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program, *args],
+        cwd=directory,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status"),
+    [("<&-", 0), (">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("> /dev/full", 255), ("2> /dev/full", 0)],
+)
+def test_whatever_stream_is_closed_there_is_no_traceback(lab: Path, redirection: str, status: int) -> None:
+    script = f"{OTTO_DOCKER} hosts {redirection}"
+    done = subprocess.run(["bash", "-c", script], cwd=lab, capture_output=True, text=True, check=False)
+    assert done.returncode == status, done
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+# JSON
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        (("oneshot", "carrrot", "true"), "UnknownHost"),
+        (("oneshot",), "UsageError"),
+        (("nonsense",), "UsageError"),
+        (("put", "carrot", "not-there", "/tmp"), "LocalFileError"),
+    ],
+)
+def test_an_error_is_json_too(lab: Path, words: tuple[str, ...], kind: str) -> None:
+    done = otto(lab, "--json", *words)
+    assert done.returncode == 255
+    error = json.loads(done.stdout)
+    assert (error["kind"], error["status"]) == (kind, 255)
+    assert done.stderr == f"otto-docker: {error['error']}\n"
+
+
+def test_an_error_of_a_command_names_the_help_of_that_command(lab: Path) -> None:
+    assert "see otto-docker run --help" in refused(lab, "run", "carrot")
+    assert "see otto-docker --help" in refused(lab, "nonsense")
+    assert refused(lab, "rum").endswith("Did you mean 'run'? See otto-docker --help\n")
+
+
+# Quick to start
+
+
+@pytest.mark.parametrize("asked", ["", "complete_bash", "complete_zsh"])
+def test_version_and_completion_load_next_to_nothing(lab: Path, asked: str) -> None:
+    line = "otto-docker run carrot."
+    environment = {"COMP_WORDS": line, "COMP_CWORD": "2", "_TYPER_COMPLETE_ARGS": line, "_OTTO_DOCKER_COMPLETE": asked}
+    program = """
+import sys
+from otto_docker_sync.cli import main
+sys.argv = ["otto-docker", *sys.argv[1:]]
+try:
+    main()
+finally:
+    heavy = {"typer", "click", "rich", "pydantic", "yaml", "paramiko", "logging", "inspect", "dataclasses", "asyncio"}
+    print(sorted(heavy & set(sys.modules)), file=sys.stderr)
+"""
+    done = python(lab, program, *([] if asked else ["--version"]), **environment)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert ("carrot.repo1.db" if asked else "otto-docker 0") in done.stdout
+
+
 # Without contacting anybody
 
 
@@ -195,6 +342,28 @@ def test_hosts_lists_declared_containers_too(lab: Path) -> None:
     assert [row[0] for row in rows] == ["gateway", "carrot", "plain", "carrot.repo1.api", "carrot.repo1.db"]
     assert rows[1][1:] == ["ssh", "tester@192.0.2.10:2222 via gateway", "carrot power"]
     assert rows[3][1] == "container"
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_an_id_is_never_cut(lab: Path, columns: int) -> None:
+    text = LAB.replace("carrot", "lab-17-rack3-slot12").replace("repo1", "payments-platform")
+    (lab / "lab.toml").write_text(text.replace('"db"]', '"api#2"]'))
+    terminal = pexpect.spawn(OTTO_DOCKER, ["hosts"], cwd=str(lab), encoding="utf-8", dimensions=(40, columns))
+    shown = terminal.read()
+    terminal.close()
+    assert "lab-17-rack3-slot12.payments-platform.api " in shown
+    assert "lab-17-rack3-slot12.payments-platform.api#2 " in shown
+
+
+def test_hosts_says_why_some_are_not_listed(lab: Path) -> None:
+    (lab / "lab.toml").write_text(LAB.replace('default_host = "carrot"\n', ""))
+    assert "repo1: its services are not listed" in otto(lab, "hosts").stderr
+    (lab / "lab.toml").write_text("")
+    assert "[hosts.carrot]" in otto(lab, "hosts").stderr
+
+
+def test_a_pattern_that_matches_no_host(lab: Path) -> None:
+    assert "'*.apu'" in refused(lab, "oneshot", "*.apu", "true")
 
 
 def test_hosts_as_json(lab: Path) -> None:
@@ -250,6 +419,11 @@ def test_completion_of_host_ids_reads_the_lab_file_only(lab: Path) -> None:
 
     assert completed("otto-docker run carrot.") == ["carrot.repo1.api", "carrot.repo1.db"]
     assert completed("otto-docker up re") == ["repo1"]
+    assert completed("otto-docker logs --service a") == ["api"]
+    assert completed("otto-docker doctor carrot gate") == ["gateway"]
+    assert completed("otto-docker put carrot a") == []
+    assert "--timeout" in completed("otto-docker run --ti")
+    assert completed("otto-docker on") == ["oneshot"]
     assert completed("otto-docker --lab nowhere.toml run car") == []
 
 
@@ -260,3 +434,5 @@ def test_every_command_has_a_help_text(tmp_path: Path, verb: str) -> None:
     done = otto(tmp_path, verb, "--help")
     assert done.returncode == 0 and done.stderr == ""
     assert done.stdout.startswith(f"Usage: otto-docker {verb}")
+    assert "<" not in done.stdout, "a type of Python's"
+    assert "bench." not in done.stdout, "an id that begins with the name of a lab"
