@@ -35,11 +35,11 @@ _robot_pages = Path(tempfile.mkdtemp(prefix="otto-libdoc-"))
 html_extra_path = [str(_robot_pages)]
 
 
-def _build_libdoc(app: Any) -> None:
+def _build_libdoc(_app: Any) -> None:
     libdoc("otto_docker_sync.robot.OttoDockerLibrary", str(_robot_pages / "OttoDockerLibrary.html"), quiet=True)
 
 
-def _remove_libdoc(app: Any, exception: Exception | None) -> None:
+def _remove_libdoc(_app: Any, _exception: Exception | None) -> None:
     for page in _robot_pages.iterdir():
         page.unlink()
     _robot_pages.rmdir()

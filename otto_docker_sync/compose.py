@@ -46,7 +46,7 @@ def compose_up(
     """
     deadline = Deadline.after(timeout)
     project, stack = _resolved(project, lab, on, project_name)
-    return _up(project, lab, stack, build, True, deadline)
+    return _up(project, lab, stack, deadline, build=build, keep=True)
 
 
 def compose_down(
@@ -103,7 +103,7 @@ def composed(
 
     up = False
     try:
-        services = _up(project, lab, stack, build, False, deadline)
+        services = _up(project, lab, stack, deadline, build=build, keep=False)
         up = True
         yield services
     except BaseException:
@@ -212,7 +212,7 @@ def _resolved(
 
 
 def _up(
-    project: Project, lab: Lab, stack: Stack, build: bool, keep: bool, deadline: Deadline
+    project: Project, lab: Lab, stack: Stack, deadline: Deadline, *, build: bool, keep: bool
 ) -> dict[str, DockerContainerHost]:
     directory = services_checked(project)
     with _in_time(stack, "docker compose up", deadline):

@@ -217,7 +217,7 @@ class DockerContainerHost(Host):
         Raises the error that its message stands for.
         """
         command = shlex.join([*self._docker(), *args])
-        capture = Capture(None, lambda text: None)
+        capture = Capture(None, lambda _: None)
         outcome = run_oneshot(self.parent, f"{command} || exit{then}", deadline.at_most(30), capture)
         out, err = (stream.text() for stream in capture.streams) if capture.apart else (capture.output.text(), "")
         if outcome.retcode is None:

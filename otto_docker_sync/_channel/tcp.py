@@ -65,7 +65,7 @@ class SocketStream:
         # One buffer for all reads. A new one for each, cut down to what arrived, fragments the memory, and the process
         # grows.
         self._arriving = memoryview(b"")
-        sock.setblocking(False)
+        sock.setblocking(False)  # noqa: FBT003 (it takes no keyword)
         self._readable, self._writable = select.poll(), select.poll()
         self._readable.register(sock, select.POLLIN)
         self._writable.register(sock, select.POLLOUT)
@@ -147,7 +147,7 @@ def _connect(sock: socket.socket, address: object, deadline: Deadline) -> socket
     waker, woken = socket.socketpair()
     with waker, woken:
         try:
-            sock.setblocking(False)
+            sock.setblocking(False)  # noqa: FBT003 (it takes no keyword)
             code = sock.connect_ex(address)  # type: ignore[arg-type]  # as getaddrinfo made it
             if code not in (0, errno.EINPROGRESS):
                 raise OSError(code, os.strerror(code))

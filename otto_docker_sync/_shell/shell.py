@@ -153,7 +153,7 @@ class Shell:
 
     def _ask_pid(self, preparation: str, deadline: Deadline) -> int | None:
         """Have the shell print its process id, which also tells that it is this shell that answers."""
-        capture = Capture(None, lambda text: None)
+        capture = Capture(None, lambda _: None)
         last = self._last
         self.run(f"{preparation}\\command printf %s $$", deadline, capture, Responder(None))
         self._last = last

@@ -270,7 +270,7 @@ def _raw(fd: int) -> Iterator[None]:
 def _signals(bridge: _Bridge) -> Iterator[None]:
     """Tell the bridge of a changed window size, and of signals that would end the program with the terminal raw."""
 
-    def arrived(number: int, frame: object) -> None:
+    def arrived(number: int, _frame: object) -> None:
         if number == signal.SIGWINCH:
             bridge.resized = True
         else:

@@ -264,7 +264,7 @@ def _passwords(password: Secret) -> list[Credential]:
     def text() -> str:
         return reveal(password) or ""
 
-    def answer(title: str, instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
+    def answer(_title: str, _instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
         return ["" if echo else text() for _, echo in prompts]
 
     return [

@@ -186,7 +186,7 @@ class TunnelStream:
         acknowledge(self._raw, len(data))
         return data
 
-    def send(self, data: bytes, timeout: float) -> int:
+    def send(self, data: bytes, timeout: float) -> int:  # noqa: ARG002 (the base has it)
         if not self._raw.transport.writable:
             return 0
         try:

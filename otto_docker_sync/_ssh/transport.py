@@ -176,7 +176,7 @@ class Transport(_Transport):  # type: ignore[misc]
         message = paramiko.Message()
         message.add_byte(cMSG_GLOBAL_REQUEST)
         message.add_string("keepalive@openssh.com")
-        message.add_boolean(True)
+        message.add_boolean(b=True)
         self._send_user_message(message)
 
     def open(self, kind: type[Raw], deadline: Deadline, tunnel_to: tuple[str, int] | None = None) -> Raw:

@@ -306,7 +306,7 @@ def _parse(path: Path) -> tuple[str, Mapping[str, Any]]:
     return text, content
 
 
-def _plain(loader: Any, suffix: str, node: Any) -> Any:
+def _plain(loader: Any, _suffix: str, node: Any) -> Any:
     construct = {"mapping": loader.construct_mapping, "sequence": loader.construct_sequence}
     return construct.get(node.id, loader.construct_scalar)(node)
 

@@ -216,7 +216,7 @@ class TelnetChannel(Channel):
             if usable:
                 self._link.resize((columns, rows))
 
-    def exit_status(self, deadline: Deadline) -> int | None:
+    def exit_status(self, deadline: Deadline) -> int | None:  # noqa: ARG002 (the base has it)
         return self._status
 
     def pause(self, deadline: Deadline) -> None:

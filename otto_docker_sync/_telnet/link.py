@@ -59,7 +59,7 @@ class TelnetLink:
     def is_closing(self) -> bool:
         return False
 
-    def get_extra_info(self, name: str, default: object = None) -> object:
+    def get_extra_info(self, name: str, default: object = None) -> object:  # noqa: ARG002 (telnetlib3 calls it)
         return default
 
     # For the channel

@@ -27,7 +27,7 @@ class SFTPCourier:
         self._deadline = deadline
         self._at = ""
 
-    def bring(self, cargo: Cargo, destination: str, owner: Owner | None, *, staged: bool) -> None:
+    def bring(self, cargo: Cargo, destination: str, owner: Owner | None, *, staged: bool) -> None:  # noqa: ARG002 (the base has it)
         """Put the trees into a directory, laid out as a staged `Cargo.stream`. The owner is who logged in."""
         with self._session() as sftp:
             for number, name, tree in cargo.trees:
@@ -44,7 +44,7 @@ class SFTPCourier:
                 for entry, path in reversed(paths):
                     if entry.is_directory:
                         self._finish(sftp, entry, path, None, cargo.times)
-                self._write(sftp, f"{top}/size", [b"%d\n" % tree.size], lambda sent: None)
+                self._write(sftp, f"{top}/size", [b"%d\n" % tree.size], lambda _: None)
 
     def fetch(self, sources: dict[int, str], receiver: Receiver) -> None:
         """Get sources by their absolute paths."""

@@ -113,7 +113,7 @@ class Cargo:
     def length(self, owner: Owner = (0, 0), *, staged: bool) -> int:
         """The bytes of that stream, found without reading a file."""
         files = sum(entry.size + len(_padding(entry.size)) for _, _, tree in self.trees for entry in tree.entries)
-        return files + sum(map(len, self._blocks(owner, staged, lambda entry: ())))
+        return files + sum(map(len, self._blocks(owner, staged, lambda _: ())))
 
     def _blocks(self, owner: Owner, staged: bool, content: Callable[[Entry], Iterable[bytes]]) -> Iterator[bytes]:
         for number, name, tree in self.trees:

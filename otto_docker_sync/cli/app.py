@@ -28,7 +28,7 @@ PASS_THROUGH: dict[str, Any] = {"allow_interspersed_args": False}
 class Command(typer.core.TyperCommand):
     """One command; its usage line is what its ``options_metavar`` says."""
 
-    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: ARG002 (click calls it)
         return [self.options_metavar or ""]
 
     def get_params(self, ctx: Any) -> Any:

@@ -152,10 +152,11 @@ class FileBackend(Backend):
         try:
             with self.translated("use the directory"):
                 self._prepare()
-                self._change(lambda table: None, Deadline.grace(STATE_TIME))
+                self._change(lambda _: None, Deadline.grace(STATE_TIME))
         except (ReservationError, ConfigError) as error:
-            return [Finding("backend", False, str(error))]
-        return [Finding("backend", True, f"{self.name}: for the processes of this machine, in {self.directory}")]
+            return [Finding("backend", is_well=False, found=str(error))]
+        found = f"{self.name}: for the processes of this machine, in {self.directory}"
+        return [Finding("backend", is_well=True, found=found)]
 
     def close(self) -> None:
         pass

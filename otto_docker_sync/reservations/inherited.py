@@ -98,7 +98,7 @@ class InheritedLease(Lease):
     def valid_until(self) -> float:
         return self._told.valid_until
 
-    def wait(self, deadline: Deadline) -> bool:
+    def wait(self, deadline: Deadline) -> bool:  # noqa: ARG002 (the base has it)
         return True
 
     def keep(self) -> None:

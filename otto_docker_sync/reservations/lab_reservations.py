@@ -111,7 +111,7 @@ class LabReservations:
         deadline = Deadline.after(timeout_seconds(wait))
         backend, table = self._backend_for(tags)
         with registry.announce(table, tags):
-            return self._reserve(backend, table, request, lambda lease: hosts, deadline, wait, report)
+            return self._reserve(backend, table, request, lambda _: hosts, deadline, wait, report)
 
     def reserve_any(
         self,

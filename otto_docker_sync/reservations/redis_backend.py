@@ -81,7 +81,7 @@ class RedisBackend(Backend):
         self._lock = Lock()
         self._clients: dict[tuple[float, bool], Client] = {}
 
-    def submit(self, request: Request, deadline: Deadline) -> RedisLease:
+    def submit(self, request: Request, deadline: Deadline) -> RedisLease:  # noqa: ARG002 (the base has it)
         client = self.client(request.ttl)
         client.check_server()
         lease = RedisLease(client, self.client(request.ttl, blocking=True), self._keys[3] + request.id, request)
@@ -107,11 +107,12 @@ class RedisBackend(Backend):
             version = client.check_server()
             info = client.call(lambda server: server.info("replication"), "look at its replication")
         except ReservationError as error:
-            return [Finding("backend", False, str(error))]
-        found = [Finding("backend", True, f"{self.name}: Redis {version}")]
+            return [Finding("backend", is_well=False, found=str(error))]
+        found = [Finding("backend", is_well=True, found=f"{self.name}: Redis {version}")]
         if info.get("connected_slaves") and not _number(client.setting("min-replicas-to-write")):
             advice = "set min-replicas-to-write 1 on the server, or a network split can leave two servers that grant"
-            found.append(Finding("replicas", False, f"{info['connected_slaves']} of them, none has to answer", advice))
+            replicas = f"{info['connected_slaves']} of them, none has to answer"
+            found.append(Finding("replicas", is_well=False, found=replicas, advice=advice))
         return found
 
     def close(self) -> None:
@@ -157,7 +158,7 @@ class Client:
 
     def run(self, script: str, *args: str | int, tries: int = TRIES) -> dict[str, Any]:
         """Run one of our scripts. As `call`."""
-        reply = self.call(lambda server: self._scripts[script](self._keys, list(args)), f"run {script}", tries=tries)
+        reply = self.call(lambda _: self._scripts[script](self._keys, list(args)), f"run {script}", tries=tries)
         told: dict[str, Any] = json.loads(reply)
         return told
 

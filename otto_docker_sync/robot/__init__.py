@@ -59,7 +59,7 @@ class OttoDockerLibrary(ShellKeywords, FileKeywords, StackKeywords):
         self._background_log = BackgroundLogHandler()
         self._background_log.start()
 
-    def end_keyword(self, data: Any, result: Any) -> None:
+    def end_keyword(self, data: Any, result: Any) -> None:  # noqa: ARG002 (Robot Framework calls it)
         """Called by Robot Framework at the end of every keyword, ours or not."""
         self._background_log.flush()
 

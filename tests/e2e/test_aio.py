@@ -179,7 +179,7 @@ def test_cancelling_a_put_leaves_nothing_behind(ctr, tmp_path, shared_container)
     begun = threading.Event()
 
     async def main() -> None:
-        task = asyncio.create_task(ctr.aio.put(tmp_path / "big", "/tmp", progress=lambda progress: begun.set()))
+        task = asyncio.create_task(ctr.aio.put(tmp_path / "big", "/tmp", progress=lambda _: begun.set()))
         await asyncio.to_thread(begun.wait)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -50,7 +50,7 @@ def test_a_prompt_is_answered(ctr: DockerContainerHost) -> None:
     text = "printf 'Name: '; read -r name; printf 'Sure? '; read -r sure; echo \"$name $sure\""
     for expects in (
         {"Name: ": "bob\n", r"Sure\?": "yes\n"},
-        [("Name: ", "bob\n"), (r"Sure\?", lambda match: b"yes\n")],
+        [("Name: ", "bob\n"), (r"Sure\?", lambda _: b"yes\n")],
     ):
         assert ctr.run(text, expects=expects, timeout=10).check().output.endswith("bob yes\n")
 

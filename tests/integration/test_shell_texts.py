@@ -53,7 +53,7 @@ CASES = [
     Case("f() { echo in f; return 7; }; f", "in f\n", 7, then=(("f || :", "in f\n"), ("unset -f f", ""))),
     # Jobs. Bash says which job it started.
     Case(
-        "sleep 0.05 &", lambda output: output == "" or output.startswith("[1] "), then=(("wait", lambda output: True),)
+        "sleep 0.05 &", lambda output: output == "" or output.startswith("[1] "), then=(("wait", lambda _: True),)
     ),
     Case("{ echo bg; } & wait $!", says("bg\n")),
     Case("echo 'abc", says("sh:"), (1, 2)),
@@ -104,7 +104,7 @@ CASES = [
             ("set +x", says("set +x")),
         ),
     ),
-    Case("set -v", then=(("echo hi", ends_with("hi\n")), ("set +v", lambda output: True))),
+    Case("set -v", then=(("echo hi", ends_with("hi\n")), ("set +v", lambda _: True))),
     Case("set -u", then=(("echo $nosuch_variable; echo never", says("nosuch_variable")), ("set +u", ""))),
     Case("set -f; echo *; set +f", "*\n"),
     Case("set -C; set +C", ""),
@@ -118,7 +118,7 @@ CASES = [
     Case("echo() { :; }", then=(("echo nothing", ""), ("unset -f echo", ""))),
     Case("printf() { :; }", then=(("echo fine", "fine\n"), ("unset -f printf", ""))),
     # The markers are lost, so the output is; the prompt still tells the end.
-    Case("command() { :; }", then=(("echo fine", lambda output: True), ("unset -f command", lambda output: True))),
+    Case("command() { :; }", then=(("echo fine", lambda _: True), ("unset -f command", lambda _: True))),
     Case(
         "alias echo=false printf=false eval=false set=false export=false",
         then=(("\\echo fine", "fine\n"), ("unalias -a", "")),
@@ -126,7 +126,7 @@ CASES = [
     Case("PS1='foo> '", then=(("echo fine", "fine\n"), ("fi", says("sh:")))),
     Case(
         "PS2='more> '; PROMPT_COMMAND='echo prompted'",
-        then=(("echo fine", "fine\n"), ("unset PROMPT_COMMAND", lambda output: True)),
+        then=(("echo fine", "fine\n"), ("unset PROMPT_COMMAND", lambda _: True)),
     ),
     Case("exec 2>&1", then=(("fi", says("sh:")), ("echo fine", "fine\n"))),
     Case("trap 'echo trapped' EXIT; trap - EXIT", ""),
@@ -166,9 +166,9 @@ def test_every_text_gives_its_output_and_status(shell_ctr: DockerContainerHost, 
         result = shell_ctr.run(case.text, timeout=20)
         wrong += differences(case.text, result, case.output, case.rc, case.ended)
         for text, output in case.then:
-            wrong += differences(text, shell_ctr.run(text, timeout=20), output, None, False)
+            wrong += differences(text, shell_ctr.run(text, timeout=20), output, None, ended=False)
         wrong += differences(
-            "clean?", shell_ctr.run("echo 'clean?'", timeout=20), "clean?\n", 0, False, after=case.text
+            "clean?", shell_ctr.run("echo 'clean?'", timeout=20), "clean?\n", 0, ended=False, after=case.text
         )
     assert not wrong, "\n".join(wrong)
 

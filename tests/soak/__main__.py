@@ -46,7 +46,7 @@ class Wrong(Exception):
 class Target:
     """A host to use. ``broken``: faults are made on the way to it, or in it."""
 
-    def __init__(self, name: str, host: Host, broken: bool) -> None:
+    def __init__(self, name: str, host: Host, *, broken: bool) -> None:
         self.name, self.host, self.broken = name, host, broken
 
     def check(self, result: CommandResult, output: str, retcode: int = 0) -> None:
@@ -304,13 +304,13 @@ def soak(minutes: float, thread_count: int, seed: int) -> bool:
             return DockerContainerHost(parent, container.id, "soak", service, "")
 
         targets = [
-            Target("steady parent", good, False),
-            Target("steady busybox", on(good, containers[0], "busybox"), False),
-            Target("steady dash", on(good, containers[1], "dash"), False),
-            Target("steady bash", on(good, containers[2], "bash"), False),
-            Target("shaken parent", bad, True),
-            Target("busybox on the shaken parent", on(bad, containers[0], "busybox"), True),
-            Target("shaken container", on(good, victim, "victim"), True),
+            Target("steady parent", good, broken=False),
+            Target("steady busybox", on(good, containers[0], "busybox"), broken=False),
+            Target("steady dash", on(good, containers[1], "dash"), broken=False),
+            Target("steady bash", on(good, containers[2], "bash"), broken=False),
+            Target("shaken parent", bad, broken=True),
+            Target("busybox on the shaken parent", on(bad, containers[0], "busybox"), broken=True),
+            Target("shaken container", on(good, victim, "victim"), broken=True),
         ]
         for target in targets:
             target.host.run(":", timeout=60).check()

@@ -96,7 +96,7 @@ assert_type(api.oneshot(["ls", "-l"], 10, check=True), CommandResult)
 assert_type(api.run("true", timeout=timedelta(minutes=1)), CommandResult)
 assert_type(api.run("make", {"sure?": "y\n"}, 5.0, check=True, on_output=print), CommandResult)
 assert_type(api.run(["cd /src", ShellCommand("make", timeout=60)]), RunResult)
-api.run("su", expects=[(re.compile("word:"), lambda match: "secret\n"), ("again", b"secret\n")])
+api.run("su", expects=[(re.compile("word:"), lambda _: "secret\n"), ("again", b"secret\n")])
 
 result = api.run("make", log=False)
 assert_type(result.command, str)

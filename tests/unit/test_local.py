@@ -198,7 +198,7 @@ def test_time_ends_a_read(tty: bool) -> None:
 @pytest.mark.parametrize("handles", [True, False])
 def test_cancelling_and_closing_end_a_wait(wait: str, handles: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not handles:  # as on macOS, which has no pidfd
-        monkeypatch.setattr(local, "_end_of", lambda process, undo: [])
+        monkeypatch.setattr(local, "_end_of", lambda _process, _undo: [])
     cancel = Cancellation()
     token = cancellation.set(cancel)
     endless = Deadline.after(None)
@@ -213,7 +213,7 @@ def test_cancelling_and_closing_end_a_wait(wait: str, handles: bool, monkeypatch
 
 
 def test_without_a_handle_the_end_of_a_process_is_seen_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local, "_end_of", lambda process, undo: [])
+    monkeypatch.setattr(local, "_end_of", lambda _process, _undo: [])
     channel = LocalChannel(["sh", "-c", "exec >/dev/null 2>&1; sleep 0.2; exit 9"])
     assert read_all(channel).ended
     assert channel.exit_status(soon()) == 9

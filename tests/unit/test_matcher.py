@@ -284,7 +284,7 @@ def test_expects_that_make_no_sense_are_refused(expects: Any, says: str) -> None
 
 def test_a_callable_answer_must_return_text() -> None:
     with pytest.raises(ConfigError, match="an answer is a str"):
-        list(Responder({"a": lambda match: None}).feed("a"))  # type: ignore[dict-item, return-value]
+        list(Responder({"a": lambda _: None}).feed("a"))  # type: ignore[dict-item, return-value]
 
 
 def test_a_pattern_that_matches_between_characters_is_answered_once() -> None:

@@ -150,7 +150,7 @@ def test_a_callback_may_stop_its_repeat_and_go_on_to_use_the_host(host: LocalHos
 
 
 def test_a_callback_may_close_its_host(host: LocalHost) -> None:
-    host.start_repeat("closing", "true", 0.01, on_result=lambda result: host.close())
+    host.start_repeat("closing", "true", 0.01, on_result=lambda _: host.close())
     until(lambda: ended(host, "closing"))
     assert not any(session.alive for session in host._sessions.values())
 

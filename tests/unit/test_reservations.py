@@ -246,7 +246,7 @@ def test_a_backend_that_is_not_known(backend):
 def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
     from otto_docker_sync.reservations import file_backend
 
-    monkeypatch.setattr(file_backend, "file_system", lambda path: "nfs4")
+    monkeypatch.setattr(file_backend, "file_system", lambda _: "nfs4")
     with (
         Lab("x", [LocalHost(id="a", resources={"a"})], reservations=ReservationOptions(f"file:{tmp_path}")) as lab,
         pytest.raises(ConfigError, match="network file system"),

@@ -260,7 +260,7 @@ class TestFailures:
         bare = ("env", f"PATH={compose.none}", "docker")
         for command, error in ((bare, ComposeError), (("/no/such/docker",), DockerUnavailable)):
             parent = lab.add(UnixHost(sshd.host, id=error.__name__, docker_command=command, **bench.login(lab)))
-            with pytest.raises(error, match="no Docker Compose|no docker client"):
+            with pytest.raises(error, match=r"no Docker Compose|no docker client"):
                 compose_up("repo1", lab, on=parent)
 
     def test_what_containers_wrote_as_root_is_told_when_it_stays(

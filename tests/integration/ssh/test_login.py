@@ -289,7 +289,7 @@ class TestUnreachable:
         self, connect: Connect, sshd: Sshd, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, sshd.port)) for host in ("127.1.2.3", "127.0.0.1")]
-        monkeypatch.setattr(socket, "getaddrinfo", lambda *args, **more: found)
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_args, **_more: found)
         assert works(connect())
 
     def test_a_server_that_says_nothing(self, connect: Connect) -> None:

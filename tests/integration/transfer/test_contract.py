@@ -213,7 +213,7 @@ def test_progress_is_told_to_the_end_and_seldom(place: Place, local: Path) -> No
 def test_bad_arguments_and_missing_files_are_raised(place: Place, local: Path) -> None:
     (local / "there").touch()
     for missing in ("not-there", "there/below"):
-        with pytest.raises(OttoError, match="not-there|below") as raised:
+        with pytest.raises(OttoError, match=r"not-there|below") as raised:
             place.host.put([local / "there", local / missing], place.path)
         assert isinstance(raised.value, FileNotFoundError)
     for wrong in ("644", -1, True, 0o10000):

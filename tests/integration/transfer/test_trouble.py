@@ -101,7 +101,7 @@ def test_a_transfer_is_cancelled_midway(kind: str, make_place: MakePlace, local:
     call = Cancellation()
     token = cancellation.set(call)
     try:
-        result = place.host.put(sparse(local / "big", BIG), place.path, progress=lambda done: call.cancel())
+        result = place.host.put(sparse(local / "big", BIG), place.path, progress=lambda _: call.cancel())
     finally:
         cancellation.reset(token)
     assert result.status is Status.ERROR and "cancelled" in result[local / "big"].message
@@ -266,7 +266,7 @@ def test_a_file_that_becomes_shorter(kind: str, make_place: MakePlace, local: Pa
     (local / "other").write_text("other")
     (place.root / "file").write_text("old")
     result = place.host.put(
-        [local / "file", local / "other"], place.path, progress=lambda done: os.truncate(local / "file", 1000)
+        [local / "file", local / "other"], place.path, progress=lambda _: os.truncate(local / "file", 1000)
     )
     assert [each.status.name for each in result.values()] == ["FAILED", "SUCCESS"]
     assert "shorter" in result[local / "file"].message
@@ -301,7 +301,7 @@ def test_a_lost_connection(
     made = shared_container("busybox")
     host = container_host(made, make_unix_host(port=proxy.port))
     inside(made, "/tmp/victim").write_text("old")
-    result = host.put(sparse(local / "victim", BIG), "/tmp", progress=lambda done: proxy.drop())
+    result = host.put(sparse(local / "victim", BIG), "/tmp", progress=lambda _: proxy.drop())
     assert result.status is Status.ERROR and "lost" in result[local / "victim"].message
     assert inside(made, "/tmp/victim").read_text() == "old"
     host.get("/tmp/victim", local).check()
