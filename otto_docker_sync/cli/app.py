@@ -46,7 +46,7 @@ class CommandGroup(typer.core.TyperGroup):
     def get_params(self, ctx: Any) -> Any:
         return _without_types(super().get_params(ctx))
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002 (click calls it)
         entry = COMMANDS.get(cmd_name)
         if entry is None:
             return None
@@ -82,7 +82,7 @@ def _without_types(params: list[Any]) -> list[Any]:
     """Keep newer versions of Typer from writing Python's types, as in ``HOST <str>``, into the help."""
     for param in params:
         if param.param_type_name == "argument" or getattr(param, "is_flag", False):
-            param.display_type_rich = lambda ctx: ""
+            param.display_type_rich = lambda _: ""
     return params
 
 
