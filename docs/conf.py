@@ -14,7 +14,7 @@ author = "The otto-docker-sync developers"
 copyright = "The otto-docker-sync developers"
 version = release = installed_version("otto-docker-sync")
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.viewcode"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Containers on lab machines behind SSH, as hosts",

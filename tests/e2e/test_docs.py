@@ -135,3 +135,13 @@ def test_the_protocols_page_has_every_word():
     assert not [word for word in said if not re.search(rf"^``{word}[ `]", page, re.MULTILINE)]
     assert not [word for word in orders if f"``ID {word}" not in page]
     assert not [name for name in states if not re.search(rf"^{name} ", page, re.MULTILINE)]
+
+
+def test_the_page_of_environment_variables_has_every_one():
+    page = (ROOT / "docs" / "reference" / "environment.rst").read_text()
+    named = set()
+    for module in (ROOT / "otto_docker_sync").rglob("*.py"):
+        if module.parent.name != "_sandbox":
+            named |= set(re.findall(r"OTTO_[A-Z_]+", module.read_text()))
+    assert len(named) > 5
+    assert not {name for name in named if f"``{name}``" not in page}
