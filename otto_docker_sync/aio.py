@@ -112,6 +112,7 @@ class AsyncHost:
     stop_all_repeats = _shim(Host.stop_all_repeats)
     repeat_results = _shim(Host.repeat_results)
     is_running = _shim(Host.is_running)
+    close_sessions = _shim(Host.close_sessions)
     rebuild_connections = _shim(Host.rebuild_connections)
     close = _shim(Host.close)
 

@@ -9,7 +9,7 @@ from typing import Literal, overload
 
 from ._docker.errors import docker_error
 from ._stack.scripts import ROW
-from ._stack.stack import Lines, Stack, StackContainer, container_of_row, docker_command, uncancelled
+from ._stack.stack import Lines, Stack, StackContainer, container_of_row, uncancelled
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .docker_host import DockerContainerHost
 from .errors import ComposeError, ConfigError, OttoError
@@ -121,7 +121,8 @@ def compose_ps(parent: Host) -> list[StackContainer]:
     >>> [(each.compose_project, each.service, each.status) for each in compose_ps(lab.get("carrot"))]
     """
     labels = ["--filter", "label=com.docker.compose.project", "--filter", "label=com.docker.compose.oneoff=False"]
-    command = [*docker_command(parent), "ps", "-a", "--no-trunc", *labels, "--format", ROW.replace("\\t", "\t")]
+    docker = parent.backend.docker_command()
+    command = [*docker, "ps", "-a", "--no-trunc", *labels, "--format", ROW.replace("\\t", "\t")]
     result = parent.oneshot(command, timeout=PS_TIME)
     if not result.ok:
         raise docker_error(parent.id, "", "", (result.message or result.output).encode(), result.retcode, None, None)

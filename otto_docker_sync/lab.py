@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Union
 
 from ._shell.oneshot import command_text
 from ._stack.compose_files import ComposeDirectory
-from ._stack.stack import Stack, StackContainer, docker_command
+from ._stack.stack import Stack, StackContainer
 from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout, cancellation, timeout_seconds
 from .docker_host import DockerContainerHost
 from .errors import ComposeError, ConfigError, SessionBusy, UnknownHost
 from .host import Host
+from .locks import OwnedLock
 from .project import Project as Project
 from .project import compose_project_name, nearest
 from .reservations import LabReservations, Reservation, ReservationOptions, Wanted, Who
 from .result import Command, CommandResult
-from .session import Turn
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,7 +64,7 @@ class Lab:
         self.hosts: dict[str, Host] = {}
         self.projects: dict[str, Project] = {}
         self._lock = threading.Lock()
-        self._turns: dict[str, Turn] = {}
+        self._turns: dict[str, OwnedLock] = {}
         self._replaced: list[Host] = []
         for host in hosts.values() if isinstance(hosts, Mapping) else hosts:
             self.add(host)
@@ -325,9 +325,9 @@ class Lab:
         chosen = on if on is not None else project.default_host
         if chosen is not None:
             parent = self.get(chosen)
-            docker_command(parent)
+            parent.backend.docker_command()  # raises for a host that runs no containers
             return parent
-        capable = [host for host in self.hosts.values() if getattr(host, "docker_capable", False)]
+        capable = [host for host in self.hosts.values() if host.docker_capable]
         if len(capable) == 1:
             return capable[0]
         ids = ", ".join(host.id for host in capable)
@@ -340,23 +340,23 @@ class Lab:
         """Add a host for each service that the project names, where it is clear on which parent it will be."""
         if not project.services:
             return
-        if project.default_host is None and sum(getattr(h, "docker_capable", False) for h in self.hosts.values()) != 1:
+        if project.default_host is None and sum(h.docker_capable for h in self.hosts.values()) != 1:
             return
         parent = self.parent_of(project)
         for service in project.services:
             container = DockerContainerHost(
                 parent, "", project.name, service, compose_project_name(project), resources=parent.resources
             )
-            container._bring_up = partial(self._bring_up, project)
+            container.bring_up_with(partial(self._bring_up, project, container))
             self.add(container)
 
     def _bring_up(self, project: Project, container: DockerContainerHost, deadline: Deadline) -> str:
         """Bring up the stack of a declared container, unless another thread or process just did. Returns its id."""
         stack = Stack(container.parent, container.compose_project)
         with self._lock:
-            turn = self._turns.setdefault(str(stack), Turn(str(stack)))
+            turn = self._turns.setdefault(str(stack), OwnedLock(str(stack)))
         try:
-            with turn.taken(f"bringing it up for {container.id}", deadline):
+            with turn.hold(f"bringing it up for {container.id}", deadline):
                 running = stack.containers(deadline)
                 if all(each.service != container.service for each in running):
                     directory = services_checked(project)
@@ -390,7 +390,7 @@ class Lab:
                 host = known
             else:
                 if each.service in project.services:
-                    host._bring_up = partial(self._bring_up, project)
+                    host.bring_up_with(partial(self._bring_up, project, host))
                 with self._lock:
                     self.hosts[host.id] = host
                     self._replaced += [known] if known is not None else []
@@ -432,13 +432,15 @@ def all_hosts() -> list[Host]:
 
 def _height(host: Host) -> int:
     """How many hosts stand below: hops, and the parent of a container."""
-    below = host.parent if isinstance(host, DockerContainerHost) else getattr(host, "hop", None)
+    below = host.reached_through
+    if below is None:
+        return 0
     # A container closes before any machine, however long the way to that is.
-    return 0 if below is None else _height(below) + (1000 if isinstance(host, DockerContainerHost) else 1)
+    return _height(below) + (1000 if host.is_virtual else 1)
 
 
 def _point(host: DockerContainerHost, container_id: str) -> None:
-    host.container_id = host._resolved = container_id
+    host.container_id = container_id
 
 
 def _runs_in(host: DockerContainerHost, stack: Stack) -> bool:

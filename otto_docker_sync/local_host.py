@@ -7,21 +7,62 @@ import pwd
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ._channel.backend import Backend
 from ._channel.base import SIZE, Channel
 from ._channel.local import LocalChannel, reap
 from .deadline import Deadline, Timeout
 from .host import Host
+from .logs import HostLog
 
 REAP_TIME = 1.0
 """Seconds that processes get to end when the host is closed."""
+
+
+class LocalBackend(Backend):
+    """Programs of this machine. Needs no connection."""
+
+    def __init__(self, id: str, shell: str, log: HostLog, docker_command: tuple[str, ...]) -> None:
+        super().__init__(id, shell, log)
+        self._docker_command = docker_command
+
+    def open_channel(
+        self,
+        argv: Sequence[str],
+        *,
+        marker_env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        deadline: Deadline,
+        term: str = "dumb",
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        deadline.check()
+        return LocalChannel(argv, tty=tty, term=term, size=size, env=marker_env)
+
+    def login_argv(self) -> list[str]:
+        return [os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "sh", "-l"]
+
+    def container_sessions_refusal(self) -> str:
+        return f"a shell in a container needs a parent reached over SSH; its parent {self.id!r} is this machine"
+
+    def docker_command(self) -> tuple[str, ...]:
+        return self._docker_command or super().docker_command()
+
+    def close(self) -> None:
+        reap(Deadline.grace(REAP_TIME))
 
 
 @dataclass(eq=False)
 class LocalHost(Host):
     """The machine and user that this program runs as. Needs no connection; any thread may call any verb.
 
-    ``id`` names it in results, labs and logs; ``docker_command`` is how its docker client is called for the containers
-    that have it as their parent.
+    Args:
+        id: Names it in results, labs and logs; `name` is what people call it.
+        shell: The shell of its commands.
+        log: False keeps its commands and output out of every log, `log_stdout` False off stdout.
+        resources: Reservation tags.
+        docker_command: How its docker client is called for the containers that have it as their parent.
+        default_timeout: Seconds, for commands without a ``timeout``; None is no limit.
+        docker_capable: False refuses to be a parent of containers.
 
     >>> with LocalHost() as here:
     ...     here.run("cd /tmp && pwd").output
@@ -42,23 +83,6 @@ class LocalHost(Host):
 
     def __post_init__(self) -> None:
         self.name = self.name or self.id
-        self._init()
-
-    def _open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        tags: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        deadline.check()
-        return LocalChannel(argv, tty=tty, term=term, size=size, env=tags)
-
-    def _login_argv(self) -> list[str]:
-        return [os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "sh", "-l"]
-
-    def _close_link(self) -> None:
-        reap(Deadline.grace(REAP_TIME))
+        log = HostLog(self.id, self.log, self.log_stdout)
+        docker_command = tuple(self.docker_command) if self.docker_capable else ()
+        self._init(LocalBackend(self.id, self.shell, log, docker_command))

@@ -195,7 +195,7 @@ def _asked_for(request: pytest.FixtureRequest, name: str) -> tuple[str, dict[str
 def _leave(host: Host) -> None:
     """End what the test left in the host; connections stay for the next test."""
     host.stop_all_repeats()
-    host._drop_sessions()
+    host.close_sessions()
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:

@@ -8,20 +8,18 @@ import traceback
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Union
+from typing import Union
 
+from ._shell.runner import Runner
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .errors import ConfigError, OttoError, UnsupportedParentError
 from .result import CommandResult, RunResult, ShellCommand, Status
-
-if TYPE_CHECKING:
-    from .host import Host
-    from .session import HostSession
+from .session import HostSession, Sessions
 
 STOP_TIME = 10.0
 """Seconds that the command in flight gets to end when its repeat is stopped."""
 
-Commands = Union[str, Sequence[Union[str, ShellCommand]]]
+RepeatCommand = Union[str, Sequence[Union[str, ShellCommand]]]
 Repeated = Union[CommandResult, RunResult]
 """One turn of a repeat: a CommandResult where one command is repeated, a RunResult where a list is."""
 
@@ -33,15 +31,17 @@ class Repeats:
     On a host without sessions each command is a oneshot.
     """
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, runner: Runner, sessions: Sessions) -> None:
+        self._runner = runner
+        self._sessions = sessions
+        self._host_id = runner.backend.id
         self._lock = threading.Lock()
         self._repeats: dict[str, _Repeat] = {}
 
     def start(
         self,
         name: str,
-        cmds: Commands,
+        cmds: RepeatCommand,
         interval: Timeout,
         *,
         times: int | None = None,
@@ -60,8 +60,10 @@ class Repeats:
         with self._lock:
             earlier = self._repeats.get(name)
             if earlier is not None and earlier.running:
-                raise ConfigError(f"{self._host.id}: the repeat {name!r} runs already; stop it first, or choose a name")
-            repeat = _Repeat(self._host, name, cmds, seconds, times, timeout_seconds(duration), until, on_result)
+                raise ConfigError(f"{self._host_id}: the repeat {name!r} runs already; stop it first, or choose a name")
+            repeat = _Repeat(
+                self._runner, self._sessions, name, cmds, seconds, times, timeout_seconds(duration), until, on_result
+            )
             repeat.results = deque(maxlen=max_history)
             self._repeats[name] = repeat
             repeat.thread.start()
@@ -87,7 +89,7 @@ class Repeats:
         with self._lock:
             if name not in self._repeats:
                 known = ", ".join(sorted(self._repeats)) or "none was started"
-                raise ConfigError(f"{self._host.id}: there is no repeat {name!r}; known: {known}")
+                raise ConfigError(f"{self._host_id}: there is no repeat {name!r}; known: {known}")
             return self._repeats[name]
 
 
@@ -96,16 +98,19 @@ class _Repeat:
 
     def __init__(
         self,
-        host: Host,
+        runner: Runner,
+        sessions: Sessions,
         name: str,
-        cmds: Commands,
+        cmds: RepeatCommand,
         interval: float,
         times: int | None,
         duration: float | None,
         until: Callable[[Repeated], object] | None,
         on_result: Callable[[Repeated], object] | None,
     ) -> None:
-        self._host = host
+        self._runner = runner
+        self._sessions = sessions
+        self._backend = runner.backend
         self._name = name
         self._cmds = cmds if isinstance(cmds, str) else list(cmds)
         self._interval = interval
@@ -117,7 +122,7 @@ class _Repeat:
         self._stopping = threading.Event()
         self._cancellation = Cancellation("the repeat was stopped")
         # A daemon: a repeat that nobody stopped must not keep the interpreter from ending.
-        self.thread = threading.Thread(target=self._turns, name=f"otto-repeat-{host.id}-{name}", daemon=True)
+        self.thread = threading.Thread(target=self._turns, name=f"otto-repeat-{runner.backend.id}-{name}", daemon=True)
 
     @property
     def running(self) -> bool:
@@ -157,11 +162,11 @@ class _Repeat:
     def _turn(self) -> Repeated:
         began = monotonic()
         try:
-            if not self._host._sessions_refused():
-                self._session = self._host.open_session(f"repeat:{self._name}")
+            if not self._backend.sessions_refusal():
+                self._session = self._sessions.open(f"repeat:{self._name}")
                 return self._session.run(self._cmds)
             if isinstance(self._cmds, str):
-                return self._host.oneshot(self._cmds)
+                return self._runner.oneshot(self._cmds)
             return RunResult([self._oneshot(item) for item in self._cmds])
         except Exception as error:
             if not isinstance(error, OttoError):
@@ -171,16 +176,16 @@ class _Repeat:
                 status=Status.ERROR,
                 message=str(error) or repr(error),
                 duration=monotonic() - began,
-                host=self._host.id,
+                host=self._backend.id,
             )
             return result if isinstance(self._cmds, str) else RunResult([result])
 
     def _oneshot(self, item: str | ShellCommand) -> CommandResult:
         if isinstance(item, str):
-            return self._host.oneshot(item)
+            return self._runner.oneshot(item)
         if item.expects is not None:
-            raise UnsupportedParentError(self._host._sessions_refused())
-        return self._host.oneshot(item.cmd, item.timeout)
+            raise UnsupportedParentError(self._backend.sessions_refusal())
+        return self._runner.oneshot(item.cmd, item.timeout)
 
     def _tell(self, result: Repeated) -> bool:
         """Call back, and return whether the repeat is over. An error of a callback ends nothing."""
@@ -195,7 +200,7 @@ class _Repeat:
         return over
 
     def _report(self, what: str) -> None:
-        self._host._log.event(f"repeat {self._name!r}: {what} failed\n{traceback.format_exc()}", logging.ERROR)
+        self._backend.log.event(f"repeat {self._name!r}: {what} failed\n{traceback.format_exc()}", logging.ERROR)
 
 
 def _text(item: str | ShellCommand) -> str:

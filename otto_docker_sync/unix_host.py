@@ -5,16 +5,131 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
+from ._channel.backend import Backend
 from ._channel.base import SIZE, Channel
 from ._ssh import Connections, SSHOptions
 from ._telnet import TelnetChannel, TelnetOptions
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
 from .host import Host
+from .logs import HostLog
 from .secret import Secret, register_secret, reveal
 
 ID_FORBIDDEN = frozenset(" \t\r\n\0/")
+
+
+class MachineBackend(Backend):
+    """What machines over SSH and over telnet have in common."""
+
+    def __init__(self, id: str, shell: str, log: HostLog, docker_command: tuple[str, ...]) -> None:
+        super().__init__(id, shell, log)
+        self._docker_command = docker_command
+
+    def login_argv(self) -> list[str]:
+        return ["sh", "-c", 'exec "${SHELL:-sh}" -l']
+
+    def docker_command(self) -> tuple[str, ...]:
+        return self._docker_command or super().docker_command()
+
+
+class SSHBackend(MachineBackend):
+    """A machine over SSH. Owns its connections."""
+
+    def __init__(
+        self, id: str, shell: str, log: HostLog, docker_command: tuple[str, ...], connections: Connections
+    ) -> None:
+        super().__init__(id, shell, log, docker_command)
+        self._connections = connections
+
+    def open_channel(
+        self,
+        argv: Sequence[str],
+        *,
+        marker_env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        deadline: Deadline,
+        term: str = "dumb",
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        command = shlex.join(_with_environment(argv, marker_env))
+        return self._connections.open_channel(command, tty=tty, term=term, size=size, deadline=deadline)
+
+    def set_hop(self, hop: Connections | None) -> None:
+        self._connections.set_hop(hop)
+
+    def container_sessions_refusal(self) -> str:
+        return ""
+
+    def file_fallback(self, deadline: Deadline) -> Any:
+        from ._transfer.sftp import SFTPCourier
+
+        return SFTPCourier(self._connections.open_sftp, deadline)
+
+    def close(self) -> None:
+        self._connections.close()
+
+
+class TelnetBackend(MachineBackend):
+    """A machine over telnet, with a connection and a login for each channel."""
+
+    def __init__(
+        self,
+        id: str,
+        shell: str,
+        log: HostLog,
+        docker_command: tuple[str, ...],
+        *,
+        host: str,
+        port: int | None,
+        user: str,
+        password: Secret,
+        options: TelnetOptions,
+    ) -> None:
+        super().__init__(id, shell, log, docker_command)
+        self._host = host
+        self._port = port
+        self._user = user
+        self._password = password
+        self._options = options
+        self._hop: Connections | None = None
+
+    def open_channel(
+        self,
+        argv: Sequence[str],
+        *,
+        marker_env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        deadline: Deadline,
+        term: str = "dumb",
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        return TelnetChannel.open(
+            self._host,
+            self._port,
+            self._user,
+            reveal(self._password),
+            self._options,
+            _with_environment(argv, marker_env),
+            tty=tty,
+            term=term,
+            size=size,
+            deadline=deadline,
+            hop=self._hop,
+        )
+
+    def set_hop(self, hop: Connections | None) -> None:
+        self._hop = hop
+
+    def container_sessions_refusal(self) -> str:
+        return f"a shell in a container needs a parent reached over SSH; its parent {self.id!r} is reached over telnet"
+
+def _with_environment(argv: Sequence[str], marker_env: Mapping[str, str] | None) -> Sequence[str]:
+    if not marker_env:
+        return argv
+    return ["env", *(f"{name}={value}" for name, value in marker_env.items()), *argv]
+
 
 
 class UnixHost(Host):
@@ -74,11 +189,33 @@ class UnixHost(Host):
         self.log, self.log_stdout = log, log_stdout
         self.shell = shell
         self.default_timeout = default_timeout
-        self._password = register_secret(password)
-        self._connections = Connections(self.id, host, port=port, user=user, password=password, options=self.ssh)
+        secret = register_secret(password)
+        host_log = HostLog(self.id, log, log_stdout)
+        client = self.docker_command if docker_capable else ()
+        self._machine: SSHBackend | TelnetBackend
+        if term == "ssh":
+            self.connections = Connections(self.id, host, port=port, user=user, password=secret, options=self.ssh)
+            self._machine = SSHBackend(self.id, shell, host_log, client, self.connections)
+        else:
+            self._machine = TelnetBackend(
+                self.id,
+                shell,
+                host_log,
+                client,
+                host=host,
+                port=port,
+                user=user or os.environ.get("USER", "root"),
+                password=secret,
+                options=self.telnet,
+            )
         self._hop: UnixHost | None = None
         self.hop = hop
-        self._init()
+        self._init(self._machine)
+
+    @property
+    def reached_through(self) -> UnixHost | None:
+        """Its hop."""
+        return self._hop
 
     def __repr__(self) -> str:
         user = f"{self.user}@" if self.user else ""
@@ -110,38 +247,4 @@ class UnixHost(Host):
                 raise ConfigError(f"{self.id}: its hops go in a circle: {' -> '.join(chain)}")
             on_the_way = on_the_way.hop
         self._hop = hop
-        self._connections.set_hop(hop._connections if hop else None)
-
-    def _open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        tags: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        if tags:
-            argv = ["env", *(f"{name}={value}" for name, value in tags.items()), *argv]
-        if self.term == "telnet":
-            return TelnetChannel.open(
-                self.host,
-                self.port,
-                self.user or os.environ.get("USER", "root"),
-                reveal(self._password),
-                self.telnet,
-                argv,
-                tty=tty,
-                term=term,
-                size=size,
-                deadline=deadline,
-                hop=self._hop._connections if self._hop else None,
-            )
-        return self._connections.open_channel(shlex.join(argv), tty=tty, term=term, size=size, deadline=deadline)
-
-    def _login_argv(self) -> list[str]:
-        return ["sh", "-c", 'exec "${SHELL:-sh}" -l']
-
-    def _close_link(self) -> None:
-        self._connections.close()
+        self._machine.set_hop(hop.connections if hop else None)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from ..deadline import Deadline
-from ..errors import OttoError
 
 WRITE_POLL = 0.02
 """Seconds between two looks at a far end that takes no more bytes for now."""
@@ -86,28 +84,3 @@ class Channel(ABC):
         """Wait until `deadline`, or until the channel closes: `write` does so between two attempts."""
 
 
-class ShellSource(Protocol):
-    """What sessions and oneshots need of a host."""
-
-    id: str
-    shell: str
-
-    def _open_shell(
-        self,
-        args: Sequence[str],
-        *,
-        tags: Mapping[str, str],
-        tty: bool = False,
-        deadline: Deadline,
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        """Start the host's shell with `args`; `tags` is environment by which its processes are found again."""
-
-    def _environment(self) -> dict[str, str]:
-        """Environment that may hold secrets: it travels as input, never as arguments."""
-
-    def _explain(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
-        """Why a shell did not start, from what came in its place."""
-
-    def _obituary(self, started_at: float, deadline: Deadline) -> str:
-        """What became of the host, if that is why a process ended that was started at that moment; else empty."""

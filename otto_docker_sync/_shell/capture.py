@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from .matcher import TextStream
 
-KEPT = 1 << 20
+TAIL_BYTES = 1 << 20
 """Bytes of each stream that are kept for the result when a sink takes all of it."""
 
 Sink = Callable[[str], object]
 
 
-class Pieces:
+class TailBuffer:
     """Bytes in pieces, of which the last `limit` are kept (None: all)."""
 
     def __init__(self, limit: int | None) -> None:
@@ -40,15 +40,15 @@ class Pieces:
 class Capture:
     """Collects one command's output; each piece goes to the log and to `sink`, decoded, as it comes.
 
-    With a sink, memory is bounded: only the last `KEPT` bytes of each stream are kept for the result. ``apart`` is set
-    by who reads stdout and stderr from separate streams.
+    With a sink, memory is bounded: only the last `TAIL_BYTES` bytes of each stream are kept for the result. Whoever
+    reads stdout and stderr apart sets ``separate_streams``.
     """
 
     def __init__(self, sink: Sink | None, log: Sink) -> None:
-        limit = None if sink is None else KEPT
-        self.apart = False
-        self.output = Pieces(limit)
-        self.streams = Pieces(limit), Pieces(limit)
+        limit = None if sink is None else TAIL_BYTES
+        self.separate_streams = False
+        self.output = TailBuffer(limit)
+        self.streams = TailBuffer(limit), TailBuffer(limit)
         self._sink = sink
         self._log = log
         self._decoders = TextStream(), TextStream()
@@ -58,7 +58,7 @@ class Capture:
         if not data:
             return ""
         self.output.add(data)
-        if self.apart:
+        if self.separate_streams:
             self.streams[stream].add(data)
         return self._show(self._decoders[stream].feed(data))
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
 
-from .._channel.base import Channel, ShellSource
+from .._channel.backend import Backend
+from .._channel.base import Channel
 from .._channel.markers import BeginMarker, EndMarker, encode_command, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
@@ -50,28 +51,28 @@ def command_text(command: Command) -> str:
     raise ConfigError(f"{command!r} is no command: give a text for the shell, or a list of at least one str as argv")
 
 
-def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture: Capture) -> Outcome:
+def run_oneshot(backend: Backend, command: Command, deadline: Deadline, capture: Capture) -> Outcome:
     """Run `command` and collect its output in `capture`.
 
     The script travels over stdin, which stays open as the lease. Marks on both streams tell the command's own output
-    and status from whatever docker, sshd and start-up files have to say. Raises what `ShellSource._explain` makes of
+    and status from whatever docker, sshd and start-up files have to say. Raises what `Backend.startup_error` makes of
     it when the command could not be started.
     """
     text = command_text(command)
     script = encode_command(text if isinstance(command, str) else f"exec {text}")
     nonce, begin, end = new_nonce(), BeginMarker(), new_nonce()
     started_at = monotonic()
-    channel = host._open_shell(["-c", loader(nonce)], tags={"OTTO_TAG": nonce}, deadline=deadline)
-    capture.apart = not channel.tty
+    channel = backend.open_shell(["-c", loader(nonce)], marker_env={"OTTO_TAG": nonce}, deadline=deadline)
+    capture.separate_streams = not channel.tty
     sections = [Section(begin, (EndMarker(f"<{end}:".encode()),)) for _ in range(1 if channel.tty else 2)]
     try:
-        request = oneshot_script(nonce, begin, end, script, host._environment(), merged=channel.tty)
+        request = oneshot_script(nonce, begin, end, script, backend.environment(), merged=channel.tty)
         channel.write(request, deadline)
         ended = _collect(channel, sections, deadline, capture)
     except DeadlineExpired:
         _end_tree(channel)
         if not deadline.expired:
-            raise never_started(host.id) from None
+            raise never_started(backend.id) from None
         return Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
     except ConnectionLost as error:
         return Outcome(None, f"the outcome is unknown: {error}")
@@ -82,7 +83,7 @@ def run_oneshot(host: ShellSource, command: Command, deadline: Deadline, capture
         channel.close()
     if ended:
         return Outcome(sections[0].retcode)
-    return _ended_early(host, channel, sections, started_at)
+    return _ended_early(backend, channel, sections, started_at)
 
 
 def _collect(channel: Channel, sections: list[Section], deadline: Deadline, capture: Capture) -> bool:
@@ -112,7 +113,7 @@ def _end_tree(channel: Channel) -> None:
         pass
 
 
-def _ended_early(host: ShellSource, channel: Channel, sections: list[Section], started_at: float) -> Outcome:
+def _ended_early(backend: Backend, channel: Channel, sections: list[Section], started_at: float) -> Outcome:
     grace = Deadline.grace(10)
     try:
         status = channel.exit_status(grace)
@@ -120,8 +121,8 @@ def _ended_early(host: ShellSource, channel: Channel, sections: list[Section], s
         status = None
     if not any(section.started for section in sections):
         noise = [section.noise() for section in sections] + [b""]
-        raise host._explain(noise[0], noise[1], status, grace)
-    what = host._obituary(started_at, grace)
+        raise backend.startup_error(noise[0], noise[1], status, grace)
+    what = backend.loss_reason_or_error(started_at, grace)
     if what:
         return Outcome(None, f"the outcome is unknown: {what}")
     how = "without saying how" if status is None else f"with status {status}"

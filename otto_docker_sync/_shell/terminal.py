@@ -24,8 +24,11 @@ from .._channel.markers import BeginMarker, new_nonce
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
 from ..logs import Masker
-from .scripts import loader
+from .runner import Runner
+from .scripts import loader, stty_size
 
+CLOSE_TIME = 3.0
+"""Seconds that what was started from a terminal gets to end."""
 ESCAPE = b"\x1d"
 END_OF_INPUT = b"\x04"
 EMPTY_LINE = b"\x15"
@@ -78,6 +81,30 @@ def interact(
         return channel.exit_status(Deadline.after(STATUS_TIME))
     except DeadlineExpired:
         return None
+
+
+@contextmanager
+def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: Deadline) -> Iterator[Channel]:
+    """Yield the channel of a shell for a person; all that is started from it ends with the block.
+
+    Raises `UnsupportedParentError` where no session can be, and what kept the shell from being started.
+    """
+    backend = runner.backend
+    backend.require_sessions()
+    warden = runner.wardens.current(deadline)
+    session = new_nonce()
+    marker_env = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session}
+    environment = LoginEnvironment(backend.shell, backend.environment())
+    script = f'{warden.lease_check}; {stty_size(*size)}; exec "$@"'
+    argv = [backend.shell, "-c", script, backend.shell, *(environment.argv or backend.login_argv())]
+    channel = backend.open_channel(argv, marker_env=marker_env, tty=True, deadline=deadline, term=term, size=size)
+    try:
+        environment.send_to(channel, deadline)
+        yield channel
+    finally:
+        grace = Deadline.grace(CLOSE_TIME)
+        runner.wardens.dispatch(warden, lambda holder: holder.end_shell(f"OTTO_SESSION={session}", None, grace), grace)
+        channel.close()
 
 
 def local_size() -> tuple[int, int]:
@@ -319,7 +346,7 @@ class LoginEnvironment:
         begin = f"stty -echo 2>/dev/null; {opening.command}; {loader(nonce)}"
         self.argv = [shell, "-c", begin] if environment else []
 
-    def hand_over(self, channel: Channel, deadline: Deadline) -> None:
+    def send_to(self, channel: Channel, deadline: Deadline) -> None:
         """Type it. What the terminal shows of that is read and dropped; an end instead is left to who reads next."""
         if self.argv and self._read_past(self._opening, channel, deadline):
             channel.write(self._script, deadline)

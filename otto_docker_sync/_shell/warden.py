@@ -1,4 +1,12 @@
-"""A helper shell beside a host's sessions: ends what commands leave behind, and everything when the client is gone."""
+"""A helper shell beside a host's sessions: ends what commands leave behind, and everything when the client is gone.
+
+The plan. Every shell of a host carries the ``tag`` of one warden in its environment, and so does all that is started
+from it. The warden is a process on the host that lives as long as its stdin, and when that ends it kills whatever
+carries the tag. So it does not matter how the client ends: a closed channel, a lost connection and a killed client
+look the same to the warden. While it lives, it also takes orders: end what one command left, end one shell.
+
+What can go wrong with a warden, and what is done then, is the business of `WardenKeeper`.
+"""
 
 from __future__ import annotations
 
@@ -8,111 +16,115 @@ from collections.abc import Callable
 from enum import Enum
 from time import monotonic
 
-from .._channel.base import Channel, ShellSource
+from .._channel.backend import Backend
+from .._channel.base import Channel
 from .._channel.markers import BeginMarker, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ConnectionLost, OttoError
 from .scripts import lease_check, warden_command
 
 TICKS = 100
-"""The kernel's clock ticks in a second."""
+"""The kernel's clock ticks in a second, in which a process's start is given in /proc."""
 
 START_TIME = 60.0
-"""Seconds after which a shell that was asked for, and said nothing, is given up, however long its caller would wait."""
+"""Time limit, in seconds, for a shell that was asked for and says nothing, however long its caller would wait."""
 
 KILL_TIME = 2.0
-"""Seconds that the ending of what a lost connection left may take."""
+"""Time limit, in seconds, for ending what a lost connection left."""
 
 
 def never_started(host: str) -> ConnectError:
+    """Return the error for a shell that says nothing, though the connection works."""
     return ConnectError(
-        f"{host}: its shell did not start within {START_TIME:.0f} s, though the way there is open: "
+        f"{host}: its shell did not start within {START_TIME:.0f} s, though the connection works: "
         "the machine may be overloaded, or its docker daemon stuck"
     )
 
 
 class State(Enum):
-    """What is known of a warden. All but the first are ends: it is asked no more."""
+    """What is known of a warden. All states but the first are final: it gets no more orders."""
 
-    LIVING = "as far as anybody noticed"
-    SILENT = "it did not answer; it may still hold its lease"
-    KILLED = "it went without its connection, and left its shells"
-    LOST = "it ends, and all shells with it, when its machine notices that the connection is gone"
+    ALIVE = "as far as anybody noticed"
+    UNRESPONSIVE = "it did not answer in time; it may still hold its lease"
+    KILLED = "it ended while its connection lived, and left its shells running"
+    DISCONNECTED = "it ends, and all shells with it, when its machine notices that the connection is gone"
     CLOSED = "we ended its lease, and all shells with it"
 
 
 class Warden:
     """Holds the lease on all shells of one host.
 
-    It is a process at the far end that lives as long as its stdin. Its environment carries none of the tags that it
-    looks for; the shells of the host carry ``tag``, and begin with ``proof``, or they could outlive it. Any thread may
+    Its own environment carries none of the tags that it looks for, or it would end itself. A shell starts with
+    ``lease_check``, by which one that docker starts late sees that its lease has ended, and leaves. Any thread may
     give orders; they are carried out one by one.
     """
 
     def __init__(self, channel: Channel, tag: str, pid: int) -> None:
         self.tag = tag
-        self.proof = lease_check(pid)
-        self.state = State.LIVING
+        self.lease_check = lease_check(pid)
+        self.state = State.ALIVE
         self._channel = channel
-        self._turn = threading.Lock()
+        self._order_lock = threading.Lock()
         self._received = b""
 
     @classmethod
-    def open(cls, host: ShellSource, deadline: Deadline) -> Warden:
-        """Start the warden and wait until it answers. Raises what the host says when it cannot be started."""
+    def open(cls, backend: Backend, deadline: Deadline) -> Warden:
+        """Start the warden and wait until it answers. Raises the host's `startup_error` when it does not start."""
         tag, begin = new_nonce(), BeginMarker()
         started = re.compile(re.escape(begin.output) + rb"\s+<(\d+)>")
         argv = ["-c", warden_command(begin), "otto-warden", f"OTTO_HOST={tag}"]
-        channel = host._open_shell(argv, tags={}, deadline=deadline)
+        channel = backend.open_shell(argv, deadline=deadline)
         out = err = b""
         limit = deadline.at_most(START_TIME)
         try:
             while (pid := started.search(out)) is None:
                 chunk = channel.read(limit)
                 if chunk.ended:
-                    raise host._explain(out, err, channel.exit_status(deadline), deadline)
+                    raise backend.startup_error(out, err, channel.exit_status(deadline), deadline)
                 out, err = (out + chunk.out)[-65536:], (err + chunk.err)[-65536:]
         except BaseException as error:
             channel.close()
             if isinstance(error, DeadlineExpired) and not deadline.expired:
-                raise never_started(host.id) from None
+                raise never_started(backend.id) from None
             raise
         return cls(channel, tag, int(pid[1]))
 
-    def look(self) -> None:
-        """Notice its end, if that has arrived: a shell with the tag of a dead warden would have no lease."""
-        if self.state is not State.LIVING or not self._turn.acquire(blocking=False):
+    def poll(self) -> None:
+        """Notice the warden's end, if news of it has arrived: a shell with a dead warden's tag would have no lease."""
+        # Whoever has the lock is talking to it, and will notice.
+        if self.state is not State.ALIVE or not self._order_lock.acquire(blocking=False):
             return
         try:
-            if not self._take(Deadline.grace(0)):
-                self._is(State.KILLED)
+            if not self._receive(Deadline.grace(0)):
+                self._set_state(State.KILLED)
         except DeadlineExpired:
             pass
         except OttoError:
-            self._is(State.LOST)
+            self._set_state(State.DISCONNECTED)
         finally:
-            self._turn.release()
+            self._order_lock.release()
 
-    def _take(self, deadline: Deadline) -> bool:
-        """Take what arrives; False is the end."""
+    def _receive(self, deadline: Deadline) -> bool:
+        """Take what arrives, and return False at the end of the channel."""
         chunk = self._channel.read(deadline)
         self._received = (self._received + chunk.out)[-1024:]
         return not chunk.ended
 
-    def _is(self, state: State) -> None:
+    def _set_state(self, state: State) -> None:
+        # A thread whose order was cut off by `close` must not report that as a loss.
         if self.state is not State.CLOSED:
             self.state = state
 
     def alive(self, deadline: Deadline) -> bool:
-        """Whether it still answers: when it does not, its container or the way there is gone."""
+        """Ask it, and return whether it answers. If not, its container or the connection is gone."""
         return self._order("now", deadline) is not None
 
     def end_run(self, run_tag: str, shell_pid: int, started_at: float, deadline: Deadline) -> bool:
-        """End all that a command left which was started at that moment of ours, or later; but for its shell."""
+        """End what a command left that was started at `started_at` (monotonic) or later, but not its shell."""
         now = self._order("now", deadline)
         if now is None:
             return False
-        # By the far end's clock. The answer's way here makes it a little too early, so that nothing is missed.
+        # By the remote clock. The time that the answer took makes this a little too early, so nothing is missed.
         since = now - int((monotonic() - started_at) * TICKS) - 1
         return self._order(f"run {run_tag} {shell_pid} {since}", deadline) is not None
 
@@ -121,58 +133,65 @@ class Warden:
         return self._order(f"shell {shell_tag} {shell_pid or ''}", deadline) is not None
 
     def _order(self, order: str, deadline: Deadline) -> int | None:
-        """What it answered when the order was carried out; None when it did not answer."""
-        if not deadline.acquire(self._turn):
+        """Send an order, and return the answer; None when there is none. Does not raise."""
+        if not deadline.acquire(self._order_lock):
             return None
         try:
-            if self.state is not State.LIVING:
+            if self.state is not State.ALIVE:
                 return None
             answer = self._exchange(order, deadline)
             if answer is None:
-                self._is(State.KILLED)
+                self._set_state(State.KILLED)
             return answer
         except (DeadlineExpired, OttoError) as error:
-            self._is(State.LOST if isinstance(error, ConnectionLost) else State.SILENT)
+            # After a late answer nobody knows which order it belongs to, so there are no more orders.
+            self._set_state(State.DISCONNECTED if isinstance(error, ConnectionLost) else State.UNRESPONSIVE)
             return None
         finally:
-            self._turn.release()
+            self._order_lock.release()
 
     def _exchange(self, order: str, deadline: Deadline) -> int | None:
-        """What it answered; None when it ended instead."""
+        """Send an order, and return the answer; None when the warden ended instead."""
         number = new_nonce()
         self._channel.write(f"{number} {order}\n".encode(), deadline)
         answer = re.compile(rf"<{number}:(\d+)>".encode())
         while (match := answer.search(self._received)) is None:
-            if not self._take(deadline):
+            if not self._receive(deadline):
                 return None
         return int(match[1])
 
     def close(self, deadline: Deadline) -> None:
-        """End the lease, and wait until all shells of the host have ended. Twice is once."""
-        self.look()
+        """End the lease, and wait until all shells of the host have ended. Idempotent."""
+        self.poll()
         if self.state not in (State.KILLED, State.CLOSED):
             self.state = State.CLOSED
-            if deadline.acquire(self._turn):
+            if deadline.acquire(self._order_lock):
                 try:
                     if self._exchange("end", deadline) is None:
                         self.state = State.KILLED
                 except (DeadlineExpired, OttoError):
-                    pass  # it ends when its channel does
+                    pass  # the lease ends with the channel, when the remote side notices
                 finally:
-                    self._turn.release()
-        self.let_go()
+                    self._order_lock.release()
+        self.detach()
 
-    def let_go(self) -> None:
-        """Close its channel, of which nothing more will come."""
+    def detach(self) -> None:
+        """Close its channel."""
         self._channel.close()
 
 
-class Wardens:
-    """The warden of a host, brought up when a shell needs one, and those before it that still hold a lease."""
+class WardenKeeper:
+    """The current warden of a host, started when a shell needs one, and earlier ones that may still hold a lease.
 
-    def __init__(self, start: Callable[[Deadline, bool], Warden]) -> None:
-        self._start = start
+    An unresponsive warden is kept: closing its channel would end its lease, and with it shells that may be fine. What
+    a disconnected one had is ended by its successor, since its machine may notice the loss only in hours.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        # One thread starts a warden, the others wait for that one.
         self._starting = threading.Lock()
+        # Protects `_held`. Nobody waits for the network while holding it.
         self._changing = threading.Lock()
         self._held: list[Warden] = []
 
@@ -181,50 +200,65 @@ class Wardens:
         with self._changing:
             return self._held[-1] if self._held else None
 
-    def present(self, deadline: Deadline, *, revive: bool = True) -> Warden:
-        """The one that lives, started when there is none. With `revive`, what it needs for that is brought up, too."""
+    def current(self, deadline: Deadline) -> Warden:
+        """Return the warden that is alive; start one when there is none, and recover the host for that if need be."""
+        return self._current(deadline, for_shell=True)
+
+    def _current(self, deadline: Deadline, *, for_shell: bool) -> Warden:
         if not deadline.acquire(self._starting):
             raise DeadlineExpired
         try:
             warden = self._last
-            if warden is not None and revive:
-                warden.look()
-            if warden is None or warden.state is not State.LIVING:
-                warden = self._start(deadline, revive)
+            if warden is not None and for_shell:
+                warden.poll()
+            if warden is None or warden.state is not State.ALIVE:
+                warden = self._start(deadline, for_shell)
                 self._replace(warden)
             return warden
         finally:
             self._starting.release()
 
+    def _start(self, deadline: Deadline, for_shell: bool) -> Warden:
+        self._backend.require_sessions()
+        if for_shell:
+            return self._backend.retry_once_recovered(lambda: Warden.open(self._backend, deadline), deadline)
+        # Cleaning up must not bring a stack up, nor search for a container.
+        if not self._backend.is_resolved():
+            raise ConnectError(f"{self._backend.id}: cannot clean up: the container is not known")
+        return Warden.open(self._backend, deadline)
+
     def _replace(self, warden: Warden) -> None:
-        # A silent one is kept: with its channel its lease would end, and the shells on that.
         with self._changing:
-            gone = [old for old in self._held if old.state is not State.SILENT]
+            gone = [old for old in self._held if old.state is not State.UNRESPONSIVE]
             self._held = [old for old in self._held if old not in gone] + [warden]
         for old in gone:
-            old.let_go()
-            if old.state is State.LOST:  # its machine may notice that only in hours
+            old.detach()
+            if old.state is State.DISCONNECTED:
                 warden.end_shell(f"OTTO_HOST={old.tag}", None, Deadline.grace(KILL_TIME))
 
-    def ask(self, holder: Warden, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
-        """Have an order carried out that concerns a shell on the lease of `holder`, by that or the present warden.
+    def dispatch(self, holder: Warden, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
+        """Send `order` to `holder`, or to the current warden if `holder` is gone.
 
-        Whether it was. Does not raise, and brings up nothing but a warden for it.
+        Returns whether it was carried out. Never raises, and starts nothing but a warden.
         """
-        holder.look()
-        warden, last = holder, self._last
-        if holder.state is not State.LIVING:
-            if holder.state is State.CLOSED or (last is not None and last.state in (State.SILENT, State.LOST)):
-                return False  # the shell ends with its lease, or else nobody would answer now
-            try:
-                warden = self.present(deadline, revive=False)
-            except (DeadlineExpired, OttoError):
-                return False
-        return order(warden)
+        holder.poll()
+        if holder.state is State.ALIVE:
+            return order(holder)
+        # After CLOSED the shell ends with its lease. Where the last warden is silent, a new one would be, too.
+        last = self._last
+        if holder.state is State.CLOSED:
+            return False
+        if last is not None and last.state in (State.UNRESPONSIVE, State.DISCONNECTED):
+            return False
+        try:
+            return order(self._current(deadline, for_shell=False))
+        except (DeadlineExpired, OttoError):
+            return False
 
     def close(self, deadline: Deadline) -> None:
         """End all leases, and with them all shells of the host but those whose warden was killed."""
         with self._changing:
             held, self._held = self._held, []
         for warden in held:
-            warden.close(Deadline.grace(0) if warden.state is State.SILENT else deadline)
+            # An unresponsive one would cost the whole time limit; its lease ends with its channel.
+            warden.close(Deadline.grace(0) if warden.state is State.UNRESPONSIVE else deadline)

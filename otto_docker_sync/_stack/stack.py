@@ -21,7 +21,7 @@ from .._docker.errors import docker_error
 from .._shell.matcher import TextStream
 from .._transfer import transfer
 from ..deadline import Deadline, DeadlineExpired, cancellation
-from ..errors import ComposeError, ConfigError, ConnectionLost
+from ..errors import ComposeError, ConnectionLost
 from ..host import Host
 from ..result import Status
 from . import scripts as stack_scripts
@@ -106,7 +106,7 @@ class Stack:
     def __init__(self, parent: Host, compose_project: str) -> None:
         self.parent = parent
         self.compose_project = compose_project
-        self._docker = docker_command(parent)
+        self._docker = parent.backend.docker_command()
 
     def __str__(self) -> str:
         return f"stack {self.compose_project} on {self.parent.id}"
@@ -166,7 +166,7 @@ class Stack:
         told = self._call(stack_scripts.PREPARE, deadline, "preparing a directory")
         if told.first("digest") != digest:
             place = told.first("place")
-            result = transfer.put(self.parent, archive, place, mode=0o600, progress=None, deadline=deadline)
+            result = transfer.put(self.parent.backend, archive, place, mode=0o600, progress=None, deadline=deadline)
             if not result.ok:
                 deadline.check()
                 result.check()
@@ -281,7 +281,7 @@ class Stack:
         nonce = new_nonce()
         self._compose(deadline)
         script = self._script(body, nonce, values)
-        return self.parent._open_shell(["-c", script], tags={}, deadline=deadline), nonce
+        return self.parent.backend.open_shell(["-c", script], deadline=deadline), nonce
 
 
 class Lease:
@@ -362,12 +362,3 @@ def uncancelled(call: Callable[[], T]) -> T:
     context = copy_context()
     context.run(cancellation.set, None)
     return context.run(call)
-
-
-def docker_command(parent: Host) -> list[str]:
-    """How docker is called on `parent`. Raises `ConfigError` for a host that is not to run containers."""
-    if not getattr(parent, "docker_capable", False):
-        raise ConfigError(
-            f"{parent.id} does not run containers: it is not docker_capable; name another host (on=, default_host)"
-        )
-    return list(getattr(parent, "docker_command", ("docker",)))

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from time import monotonic
 from typing import NamedTuple
 
-from .._channel.base import WRITE_POLL, Channel, Chunk, ShellSource
+from .._channel.backend import Backend
+from .._channel.base import WRITE_POLL, Channel, Chunk
 from .._channel.markers import encode_command, new_nonce
 from .._shell.scripts import loader
 from ..deadline import Deadline, DeadlineExpired
@@ -54,9 +55,9 @@ class Dialogue:
     the middle is a `ConnectionLost` behind the ``with``.
     """
 
-    def __init__(self, host: ShellSource, channel: Channel, nonce: str, deadline: Deadline) -> None:
+    def __init__(self, backend: Backend, channel: Channel, nonce: str, deadline: Deadline) -> None:
         self.nonce = nonce
-        self._host = host
+        self._backend = backend
         self._channel = channel
         self._deadline = deadline
         self._mark = f"\n{nonce} ".encode()
@@ -67,21 +68,21 @@ class Dialogue:
         self._started_at = monotonic()
 
     @classmethod
-    def start(cls, host: ShellSource, script: Callable[[str], str], deadline: Deadline) -> Dialogue:
-        """Run what `script` makes of a nonce in a shell of `host`, and wait for its first words.
+    def start(cls, backend: Backend, script: Callable[[str], str], deadline: Deadline) -> Dialogue:
+        """Run what `script` makes of a nonce in a shell of the host, and wait for its first words.
 
-        Raises what `ShellSource._explain` makes of it when the shell does not start.
+        Raises what `Backend.startup_error` makes of it when the shell does not start.
         """
         nonce = new_nonce()
         text = encode_command(script(nonce))
-        self = cls(host, host._open_shell(["-c", loader(nonce)], tags={}, deadline=deadline), nonce, deadline)
+        self = cls(backend, backend.open_shell(["-c", loader(nonce)], deadline=deadline), nonce, deadline)
         try:
             self._channel.write(text + f"\n{nonce}\n".encode(), deadline)
             self.next()
         except EndedEarly as error:
             status = self.end()
             out, err = map(bytes, self._noise)
-            raise host._explain(out, err, status, Deadline.grace(CLEAN_UP_TIME)) from error
+            raise backend.startup_error(out, err, status, Deadline.grace(CLEAN_UP_TIME)) from error
         except BaseException:
             self.end()
             raise
@@ -93,7 +94,7 @@ class Dialogue:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.end()
         if isinstance(error, EndedEarly):
-            fate = self._host._obituary(self._started_at, Deadline.grace(CLEAN_UP_TIME))
+            fate = self._backend.loss_reason_or_error(self._started_at, Deadline.grace(CLEAN_UP_TIME))
             said = re.sub(rb"\s+", b" ", self._noise[1]).decode("utf-8", "replace").strip()[-300:]
             raise ConnectionLost(fate or f"the far end stopped in the middle: {said or 'it said nothing'}") from error
 

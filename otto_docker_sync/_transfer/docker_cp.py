@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import Any, Protocol
+from typing import Any
 
-from .._channel.base import ShellSource
+from .._channel.backend import Backend
 from ..deadline import Deadline
 from .dialogue import Dialogue
 from .receiver import Receiver
@@ -17,29 +17,22 @@ KERNEL = ("/dev", "/proc", "/sys")
 """Where docker mounts file systems into every container that ``docker cp`` does not see."""
 
 
-class Container(ShellSource, Protocol):
-    """What `DockerCopy` needs of a container."""
-
-    parent: ShellSource
-    user: str | None
-    workdir: str | None
-
-    def _docker(self) -> tuple[str, ...]: ...
-    def _target(self, deadline: Deadline) -> str: ...
-
-
 class DockerCopy:
     """``docker cp`` on the parent, with a private stage there, so that the container is not locked for long.
 
     It needs nothing in the container, which may be stopped. It does not see what is mounted there at run time.
     """
 
-    def __init__(self, container: Container, deadline: Deadline) -> None:
-        self._parent = container.parent
-        self._docker = container._docker()
-        self._id = container._target(deadline)
-        self._user = container.user
-        self._workdir = container.workdir
+    needs_shell = False
+
+    def __init__(
+        self, parent: Backend, container_id: str, deadline: Deadline, *, user: str | None, workdir: str | None
+    ) -> None:
+        self._parent = parent
+        self._docker = parent.docker_command()
+        self._id = container_id
+        self._user = user
+        self._workdir = workdir
         self._deadline = deadline
         self._facts: dict[str, Any] = {}
 

@@ -22,6 +22,8 @@ class SFTPCourier:
     Raises `ConnectError` where the server has no SFTP, `Refused` with what it says about a file.
     """
 
+    needs_shell = True
+
     def __init__(self, open_sftp: Callable[[Deadline], AbstractContextManager[Any]], deadline: Deadline) -> None:
         self._open_sftp = open_sftp
         self._deadline = deadline

@@ -17,37 +17,26 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Protocol, TypeVar, Union, cast
+from typing import Any, Protocol, Union
 
-from .._channel.base import ShellSource
+from .._channel.backend import Backend
 from ..deadline import Deadline
 from ..errors import ConfigError, ContainerNotRunning, LocalFileError, ShellNotFound
 from ..result import Status, TransferResult
 from .dialogue import Dialogue
-from .docker_cp import Container, DockerCopy
 from .outcomes import Item, Ledger, Progress
 from .receiver import Receiver
 from .scripts import STAGE, receive_script, send_script
-from .sftp import SFTPCourier
 from .tar_source import Cargo, LocalTree, Owner, Refused
 
 Paths = Union[str, "os.PathLike[str]", Iterable[Union[str, "os.PathLike[str]"]]]
-T = TypeVar("T")
 
 BATCH_SIZE = 64 << 20
 """Bytes of sources that go in one stream. When such a stream fails, each of its sources is sent once more, alone."""
 
 
-class FileHost(ShellSource, Protocol):
-    """What transfers need of a host."""
-
-    is_virtual: bool
-
-    def _start(self, attempt: Callable[[], T], deadline: Deadline) -> T: ...
-
-
 def put(
-    host: FileHost,
+    backend: Backend,
     src_files: Paths,
     dest_dir: str | os.PathLike[str],
     *,
@@ -60,7 +49,7 @@ def put(
     if mode is not None and (isinstance(mode, bool) or not isinstance(mode, int) or not 0 <= mode <= 0o7777):
         raise ConfigError(f"put: mode={mode!r}: give permissions such as 0o644, or None to keep each file's own")
     destination = _path(dest_dir)
-    ledger = Ledger(host.id, progress, deadline)
+    ledger = Ledger(backend.id, progress, deadline)
     parcels = []
     for source in _paths(src_files):
         path = os.path.expanduser(source)
@@ -80,11 +69,11 @@ def put(
         parcels.append(_Parcel(item, name, tree))
     names = ledger.unique({parcel.item.number: parcel.name for parcel in parcels})
     parcels = [parcel for parcel in parcels if parcel.item.number in names]
-    return ledger.result_of(_Put(host, destination, mode, times, parcels, ledger, deadline).run)
+    return ledger.result_of(_Put(backend, destination, mode, times, parcels, ledger, deadline).run)
 
 
 def get(
-    host: FileHost,
+    backend: Backend,
     src_files: Paths,
     dest_dir: str | os.PathLike[str],
     *,
@@ -94,7 +83,7 @@ def get(
 ) -> TransferResult:
     """Copy files and directories of `host` into a local directory; see ``Host.get``."""
     destination = os.path.expanduser(_path(dest_dir))
-    ledger = Ledger(host.id, progress, deadline)
+    ledger = Ledger(backend.id, progress, deadline)
     names = {}
     for source in _paths(src_files):
         name = posixpath.basename(source.rstrip("/"))
@@ -113,13 +102,16 @@ def get(
         return ledger.result()
     try:
         receiver = Receiver(stage, times, sources, ledger)
-        return ledger.result_of(_Get(host, sources, receiver, ledger, deadline).run)
+        return ledger.result_of(_Get(backend, sources, receiver, ledger, deadline).run)
     finally:
         shutil.rmtree(stage, ignore_errors=True)
 
 
 class Courier(Protocol):
-    """Carries bytes past the shell of the far end. Raises `Refused` with what went wrong."""
+    """Carries bytes past the remote shell. Raises `Refused` with what went wrong."""
+
+    needs_shell: bool
+    """Whether a remote shell has to move what it brings into place."""
 
     def bring(self, cargo: Cargo, destination: str, owner: Owner | None, *, staged: bool) -> None:
         """Put the trees into a directory, laid out as by `Cargo.stream`."""
@@ -128,22 +120,15 @@ class Courier(Protocol):
         """Get sources by their paths."""
 
 
-def _courier(host: FileHost, deadline: Deadline) -> Courier | None:
-    if host.is_virtual:
-        return DockerCopy(cast(Container, host), deadline)
-    if getattr(host, "term", "") == "ssh":
-        return SFTPCourier(cast(Any, host)._connections.open_sftp, deadline)
-    return None
-
-
-def _converse(host: FileHost, script: Callable[[str], str], deadline: Deadline) -> Dialogue | None:
-    """Start a script; None where nothing can be run in a container."""
+def _converse(backend: Backend, script: Callable[[str], str], deadline: Deadline) -> Dialogue | None:
+    """Start a script; None where no shell runs, and files can be carried without one."""
     try:
-        return host._start(lambda: Dialogue.start(host, script, deadline), deadline)
+        return backend.retry_once_recovered(lambda: Dialogue.start(backend, script, deadline), deadline)
     except (ContainerNotRunning, ShellNotFound):
-        if host.is_virtual:
-            return None
-        raise
+        courier: Courier | None = backend.file_fallback(deadline)
+        if courier is None or courier.needs_shell:
+            raise
+        return None
 
 
 class _Nowhere(Refused):
@@ -159,7 +144,7 @@ class _Parcel:
 
 @dataclass
 class _Put:
-    host: FileHost
+    backend: Backend
     destination: str
     mode: int | None
     times: bool
@@ -191,9 +176,11 @@ class _Put:
 
     def _send(self, cargo: Cargo) -> None:
         options = "po" if self.times else "pom"
-        dialogue = _converse(self.host, lambda nonce: receive_script(nonce, self.destination, options), self.deadline)
+        dialogue = _converse(
+            self.backend, lambda nonce: receive_script(nonce, self.destination, options), self.deadline
+        )
         self.ledger.begun = True
-        courier = _courier(self.host, self.deadline)
+        courier: Courier | None = self.backend.file_fallback(self.deadline)
         place, owner = "", None
         if dialogue is not None:
             with dialogue:
@@ -212,7 +199,7 @@ class _Put:
                     # The shell there waits, and moves what has arrived; it also removes it, should we be gone.
                     courier.bring(cargo, f"{place.rstrip('/')}/{STAGE}{dialogue.nonce}", owner, staged=True)
                     dialogue.send([b"courier\n"])
-                elif not self.host.is_virtual:
+                elif courier.needs_shell:
                     raise _Nowhere("its shell finds no mkdir, mv and rm")
                 if answer.word != "bare":
                     return self._listen(dialogue, cargo)
@@ -235,7 +222,7 @@ class _Put:
 
 @dataclass
 class _Get:
-    host: FileHost
+    backend: Backend
     sources: dict[int, str]
     receiver: Receiver
     ledger: Ledger
@@ -248,9 +235,9 @@ class _Get:
             self.ledger.settle_all(Status.FAILED, str(refused))
 
     def _run(self) -> None:
-        dialogue = _converse(self.host, lambda nonce: send_script(nonce, self.sources.items()), self.deadline)
+        dialogue = _converse(self.backend, lambda nonce: send_script(nonce, self.sources.items()), self.deadline)
         self.ledger.begun = True
-        courier = _courier(self.host, self.deadline)
+        courier: Courier | None = self.backend.file_fallback(self.deadline)
         if dialogue is not None:
             with dialogue:
                 away = self.receiver.listen(dialogue)

@@ -99,11 +99,11 @@ class _Machine(_Examination):
                 return
         if facts:
             yield from self._clock(facts)
-        if isinstance(self.host, UnixHost) and self.host.term == "ssh":
+        if self.host.connections is not None:
             yield from self._start_up(facts)
-            yield from self._sftp(self.host._connections)
-            yield from self._sessions(self.host._connections)
-        if getattr(self.host, "docker_capable", True):
+            yield from self._sftp(self.host.connections)
+            yield from self._sessions(self.host.connections)
+        if self.host.docker_capable:
             yield from self._docker()
         else:
             yield self.skipped("docker", "docker_capable is false for this host")
@@ -141,8 +141,8 @@ class _Machine(_Examination):
         told = [line.partition("=") for line in result.output.splitlines()]
         facts.update((name, value) for name, _, value in told)
         facts["mine"], facts["doubt"] = str((begin + end) / 2), str((end - begin) / 2)
-        if isinstance(host, UnixHost) and host.term == "ssh":
-            about = host._connections.describe()
+        if isinstance(host, UnixHost) and host.connections is not None:
+            about = host.connections.describe()
             yield self.ok("reach", f"{facts.get('system', 'answers')}, {about.get('server', 'SSH')}")
             if host.ssh.host_key_policy == "ignore":
                 yield self.note("host key", "not looked at", 'host_key_policy = "accept-new" would notice a change')
@@ -210,7 +210,7 @@ class _Machine(_Examination):
             yield self.note("sessions", f"{limit} at once on one connection", advice)
 
     def _docker(self) -> Iterator[Finding]:
-        docker = list(getattr(self.host, "docker_command", ("docker",)))
+        docker = list(self.host.backend.docker_command())
         name = " ".join(docker)
         try:
             result = self.ask([*docker, "version", "--format", "{{json .}}"])

@@ -150,7 +150,7 @@ def ps(
             only_stack = named.compose_project
         parents = [named.parent if isinstance(named, DockerContainerHost) else named]
     else:
-        parents = [known for known in state.lab.hosts.values() if getattr(known, "docker_capable", False)]
+        parents = [known for known in state.lab.hosts.values() if known.docker_capable]
     if state.dry_run:
         ids = [parent.id for parent in parents]
         return state.report_dry_run(f"ask docker on {', '.join(ids)}", hosts=ids)

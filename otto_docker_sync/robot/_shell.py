@@ -10,8 +10,8 @@ from robot.api import logger
 from robot.api.deco import keyword
 
 from ..errors import ConfigError, ExpectTimeout, SessionClosed
-from ..host import DEFAULT_SESSION
 from ..logs import masked
+from ..session import DEFAULT_SESSION
 from ._commands import CommandKeywords
 from ._open_host import HostRef, SecretText, reveal, seconds
 

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from otto_docker_sync._channel.backend import Backend
 from otto_docker_sync._channel.base import SIZE, Channel, Chunk
 from otto_docker_sync._channel.local import LocalChannel
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
 from otto_docker_sync.errors import ConnectionLost
 from otto_docker_sync.host import Host
+from otto_docker_sync.logs import HostLog
 
 NONCE = re.compile(rb"[0-9a-f]{16}")
 WARDEN_PROCESS = re.compile(rb"(otto_warden=)\d+")
@@ -181,29 +183,36 @@ class ObedientWarden(Recording):
         return [(0, begin), *((0, b"<%s:0>\n" % nonce) for nonce in re.findall(rb"(?m)^([0-9a-f]{16}) .*\n", orders))]
 
 
-class ScriptedHost(Host):
+Opener = Callable[[Sequence[str], Mapping[str, str], bool], Channel]
+
+
+class ScriptedBackend(Backend):
     """A host whose programs are whatever `opener` makes of them."""
 
-    def __init__(self, opener: Callable[[Sequence[str], Mapping[str, str], bool], Channel], shell: str = "sh") -> None:
-        self.id = self.name = "scripted"
-        self.shell = shell
-        self.log = self.log_stdout = False
-        self.resources: set[str] = set()
-        self.default_timeout = None
+    def __init__(self, opener: Opener, shell: str = "sh") -> None:
+        super().__init__("scripted", shell, HostLog("scripted", log=False))
         self._opener = opener
-        self._init()
 
-    def _open_channel(
+    def open_channel(
         self,
         argv: Sequence[str],
         *,
-        tags: Mapping[str, str] | None = None,
+        marker_env: Mapping[str, str] | None = None,
         tty: bool = False,
         deadline: Deadline,
         term: str = "dumb",
         size: tuple[int, int] = SIZE,
     ) -> Channel:
-        return self._opener(argv, tags or {}, tty)
+        return self._opener(argv, marker_env or {}, tty)
 
-    def _close_link(self) -> None:
-        pass
+
+class ScriptedHost(Host):
+    """The verbs on a `ScriptedBackend`."""
+
+    def __init__(self, opener: Opener, shell: str = "sh") -> None:
+        self.id = self.name = "scripted"
+        self.shell = shell
+        self.log = self.log_stdout = False
+        self.resources: set[str] = set()
+        self.default_timeout = None
+        self._init(ScriptedBackend(opener, shell))

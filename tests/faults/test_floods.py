@@ -145,7 +145,7 @@ def test_when_no_more_connections_may_be_opened_a_call_waits_and_then_says_why(
 ) -> None:
     host = make_unix_host(make_sshd(MaxSessions="1"), ssh={"max_connections": 1})
     busy = Call(lambda: host.oneshot("sleep 1.5; echo first", timeout=20))
-    until(lambda: host._connections.describe().get("sessions") == 1, 10, "the one session is in use")
+    until(lambda: host.connections.describe().get("sessions") == 1, 10, "the one session is in use")
     began = time.monotonic()
     with pytest.raises(ConnectError, match="max_connections"):
         host.oneshot("echo second", timeout=0.3)
@@ -167,7 +167,7 @@ def test_a_hundred_calls_one_after_the_other_are_not_refused(unix_host: UnixHost
     unix_host.oneshot(":", timeout=10)
     for number in range(100):
         assert unix_host.oneshot(f"echo {number}", timeout=10).stdout == f"{number}\n"
-    assert unix_host._connections.describe()["connections"] == 1
+    assert unix_host.connections.describe()["connections"] == 1
 
 
 def test_a_full_disk_of_the_container_is_an_ordinary_failure(
@@ -208,7 +208,7 @@ def test_many_threads_on_one_shell_and_on_many_never_mix(ctr: DockerContainerHos
 
 def test_a_session_that_another_thread_holds_is_told_with_its_holder(ctr: DockerContainerHost) -> None:
     busy = Call(lambda: ctr.run("sleep 1.5", timeout=10))
-    until(lambda: ctr.open_session("default")._turn._holder, 5, "the session is taken")
+    until(lambda: ctr.open_session("default")._own._lock._holder, 5, "the session is taken")
     with pytest.raises(OttoError, match=r"sleep 1\.5"):
         ctr.run("echo ok", timeout=0.2)
     assert busy.result(10).ok

@@ -14,6 +14,7 @@ import pytest
 
 from otto_docker_sync._sandbox import Docker
 from otto_docker_sync._shell.scripts import lease_check
+from otto_docker_sync._shell.terminal import open_terminal
 from otto_docker_sync.deadline import Deadline
 from tests.rig.account import Account
 from tests.rig.containers import Container
@@ -74,7 +75,7 @@ def test_a_shell_that_docker_starts_late_leaves_at_once(
         start_again()
         until(lambda: len(container.processes()) == len(before) + 3, 5, "with a lease, it stays")
     else:
-        with host._terminal("xterm", (80, 24), Deadline.after(20)) as channel:
+        with open_terminal(host._runner, "xterm", (80, 24), Deadline.after(20)) as channel:
             channel.read(Deadline.after(20))
             asked = asked_of_docker(container)
     host.close()

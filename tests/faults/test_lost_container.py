@@ -228,14 +228,14 @@ def test_a_declared_container_that_was_stopped_is_brought_up_once_for_all_thread
     host = container_host("", compose_project=project)
     brought: list[str] = []
 
-    def bring_up(asked: DockerContainerHost, deadline: Deadline) -> str:
-        brought.append(asked.id)
+    def bring_up(deadline: Deadline) -> str:
+        brought.append(made.id)
         made.docker("start", made.id)
         return made.id
 
-    host._bring_up = bring_up
+    host.bring_up_with(bring_up)
     assert host.oneshot("echo ok", timeout=10).ok
     made.docker("kill", made.id)
     calls = [Call(lambda: host.oneshot("echo ok", timeout=20)) for _ in range(6)]
     assert [call.result(25).stdout for call in calls] == ["ok\n"] * 6
-    assert brought == [host.id]
+    assert brought == [made.id]

@@ -139,7 +139,7 @@ def test_twelve_timed_out_oneshots_leave_the_servers_session_slots_free(ctr: Doc
     assert all(call.result(15).timed_out for call in calls)
     for _ in range(3):
         assert ctr.oneshot("echo ok", timeout=5).stdout == "ok\n"
-    assert ctr.parent._connections.describe()["connections"] <= 2  # type: ignore[attr-defined]
+    assert ctr.parent.connections.describe()["connections"] <= 2
 
 
 def test_commands_of_a_list_that_no_time_is_left_for_are_skipped(ctr: DockerContainerHost) -> None:

@@ -65,7 +65,7 @@ def test_a_get_that_breaks_off(shape: str, kind: str, tmp_path: Path, clock: Clo
     copy = tmp_path / "to" / file.relative_to(source.parent)
 
     def verb(host: ScriptedHost, deadline: Deadline) -> TransferResult:
-        return transfer.get(host, source, tmp_path / "to", deadline=deadline)
+        return transfer.get(host.backend, source, tmp_path / "to", deadline=deadline)
 
     recording = record(verb)
     for at in range(0, recording.size(), 1 if shape == "file" else 701):
@@ -88,7 +88,7 @@ def test_a_put_that_breaks_off(kind: str, tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "to").mkdir()
 
     def verb(host: ScriptedHost, deadline: Deadline) -> TransferResult:
-        return transfer.put(host, tmp_path / "file", tmp_path / "to", times=True, deadline=deadline)
+        return transfer.put(host.backend, tmp_path / "file", tmp_path / "to", times=True, deadline=deadline)
 
     recording = record(verb)
     shown = b"".join(data for _, _, data in recording.shown)

@@ -239,7 +239,7 @@ def test_repeats(host: Host) -> None:
     host.start_repeat("beat", "n=$((n+1)); echo $n; false", 0.05, on_result=seen)
     assert done.wait(20)
     host.stop_repeat("beat")
-    state_lasts = not host._sessions_refused()
+    state_lasts = not host.backend.sessions_refusal()
     assert [result.output for result in results[:3]] == (["1\n", "2\n", "3\n"] if state_lasts else ["1\n"] * 3)
     assert host.repeat_results("beat")[:3] == results[:3]
     assert all(result.retcode == 1 for result in results[:3])

@@ -70,7 +70,7 @@ class Transcript:
 
     def record(self, host: Any, monkeypatch: Any, name: Callable[[Sequence[str]], str]) -> None:
         """Record the channels that `host` opens from now on. `name` returns a channel's name for its argv."""
-        original: Callable[..., Channel] = host._open_channel
+        original: Callable[..., Channel] = host.backend.open_channel
 
         def open_channel(argv: Sequence[str], **options: Any) -> Channel:
             if self.stopped:
@@ -81,7 +81,7 @@ class Transcript:
             self.open_channels.append(channel)
             return channel
 
-        monkeypatch.setattr(host, "_open_channel", open_channel)
+        monkeypatch.setattr(host.backend, "open_channel", open_channel)
 
     def call(self, text: str) -> None:
         """Write down which call of the library comes next."""

@@ -150,7 +150,7 @@ class TestPasswords:
     def password(self, load: Load, key: str) -> str | None:
         host = load(f'[hosts.carrot]\nhost = "192.0.2.1"\n{key}').hosts["carrot"]
         assert isinstance(host, UnixHost)
-        return reveal(host._password)
+        return reveal(host.connections._password)
 
     def test_from_the_environment_when_needed(self, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CARROT_PASSWORD", "hunter2")
@@ -169,7 +169,7 @@ class TestPasswords:
         host = load(f'[hosts.a]\nhost = "x"\npassword_command = ["sh", "-c", "echo >>{count}; echo pw"]').hosts["a"]
         assert isinstance(host, UnixHost)
         assert not count.exists()
-        assert [reveal(host._password), reveal(host._password)] == ["pw", "pw"]
+        assert [reveal(host.connections._password), reveal(host.connections._password)] == ["pw", "pw"]
         assert count.read_text() == "\n"
 
     @pytest.mark.parametrize(

@@ -20,13 +20,15 @@ from otto_docker_sync import (
     ShellCommand,
     Status,
 )
+from otto_docker_sync.local_host import LocalBackend
 
 
 class SessionlessHost(LocalHost):
     """As a container whose parent has no sessions."""
 
-    def _sessions_refused(self) -> str:
-        return "no sessions here"
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.backend.sessions_refusal = lambda: "no sessions here"  # type: ignore[method-assign]
 
 
 @pytest.fixture
@@ -80,15 +82,15 @@ def test_a_failure_is_recorded_and_ends_nothing(host: LocalHost) -> None:
 def test_a_host_that_cannot_be_reached_is_recorded_and_tried_again(
     host: LocalHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reachable = LocalHost._open_channel
+    reachable = LocalBackend.open_channel
     failures = iter([ConnectError("no way"), ValueError("a bug")])
 
-    def open_channel(self: LocalHost, *args: Any, **kwargs: Any) -> Any:
+    def open_channel(self: LocalBackend, *args: Any, **kwargs: Any) -> Any:
         for error in failures:
             raise error
         return reachable(self, *args, **kwargs)
 
-    monkeypatch.setattr(LocalHost, "_open_channel", open_channel)
+    monkeypatch.setattr(LocalBackend, "open_channel", open_channel)
     host.start_repeat("again", "echo here", 0.01, times=3)
     until(lambda: ended(host, "again"))
     first, second, third = host.repeat_results("again")
@@ -152,7 +154,7 @@ def test_a_callback_may_stop_its_repeat_and_go_on_to_use_the_host(host: LocalHos
 def test_a_callback_may_close_its_host(host: LocalHost) -> None:
     host.start_repeat("closing", "true", 0.01, on_result=lambda _: host.close())
     until(lambda: ended(host, "closing"))
-    assert not any(session.alive for session in host._sessions.values())
+    assert not any(session.alive for session, _ in host._sessions._by_name.values())
 
 
 def test_stopping_ends_the_command_in_flight(host: LocalHost, tmp_path: Path) -> None:
@@ -175,7 +177,7 @@ def test_closing_the_host_stops_repeats_first_and_none_reopens_a_session(host: L
     until(lambda: all(host.repeat_results(name) for name in ("one", "two", "three")))
     host.close()
     assert all(ended(host, name) for name in ("one", "two", "three"))
-    assert not any(session.alive for session in host._sessions.values())
+    assert not any(session.alive for session, _ in host._sessions._by_name.values())
     host.start_repeat("one", "echo again", 0.01, times=1)
     until(lambda: ended(host, "one"))
     assert [result.output for result in host.repeat_results("one")] == ["again\n"]

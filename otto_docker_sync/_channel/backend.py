@@ -1,0 +1,161 @@
+"""What a kind of host can do, as an object below sessions, oneshots and transfers.
+
+A machine over SSH, a machine over telnet, this machine, a container: each is one subclass of `Backend`, and nothing
+else in the library asks what kind a host is. A new kind needs `open_channel` only; all other methods have a default
+that is right for a machine which is always there.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
+
+from ..deadline import Deadline, DeadlineExpired
+from ..errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
+from ..logs import HostLog
+from .base import SIZE, Channel
+
+T = TypeVar("T")
+
+LOSS_PATIENCE = 2.0
+"""How long, in seconds, to keep asking whether a host died: docker learns of a death later than its client does."""
+
+
+class Backend(ABC):
+    """One host, as everything below the faces sees it. Any thread may call any method.
+
+    ``id`` names the host in errors and logs, ``shell`` is the program that commands run in, ``log`` is the host's log.
+
+    >>> class Chroot(Backend):
+    ...     def open_channel(self, argv, *, marker_env=None, tty=False, deadline, term="dumb", size=SIZE):
+    ...         return LocalChannel(["chroot", "/srv/image", *argv], tty=tty, term=term, size=size, env=marker_env)
+    """
+
+    def __init__(self, id: str, shell: str, log: HostLog) -> None:
+        if not shell or "\0" in shell:
+            raise ConfigError(f"{id}: shell={shell!r}: give the name or path of a POSIX shell, such as 'sh'")
+        self.id = id
+        self.shell = shell
+        self.log = log
+
+    # Starting programs
+
+    @abstractmethod
+    def open_channel(
+        self,
+        argv: Sequence[str],
+        *,
+        marker_env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        deadline: Deadline,
+        term: str = "dumb",
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        """Start a program on this host, and return when its channel is open: no proof that the program runs.
+
+        `marker_env` is environment that may be seen by everybody: nonces by which a process and its descendants are
+        found again. No part of `argv` is ever interpreted by a shell. `term` and `size` (columns, rows) are those of
+        the terminal, with `tty`. Raises `ConnectError` and its subclasses, `DeadlineExpired`.
+        """
+
+    def open_shell(
+        self,
+        args: Sequence[str],
+        *,
+        marker_env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        deadline: Deadline,
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        """Start the host's shell with `args`; otherwise as `open_channel`."""
+        return self.open_channel([self.shell, *args], marker_env=marker_env, tty=tty, deadline=deadline, size=size)
+
+    def login_argv(self) -> list[str]:
+        """What a person gets on a terminal."""
+        return [self.shell]
+
+    def environment(self) -> dict[str, str]:
+        """Environment of every command. It may hold secrets, so it travels as input and never as an argument."""
+        return {}
+
+    # What this kind has, and has not
+
+    def sessions_refusal(self) -> str:
+        """Why this host can have no sessions; empty when it can."""
+        return ""
+
+    def require_sessions(self) -> None:
+        """Raise `UnsupportedParentError` on a host that can have no sessions."""
+        if reason := self.sessions_refusal():
+            raise UnsupportedParentError(f"{self.id}: {reason}; oneshot() works here, and so do put() and get()")
+
+    def container_sessions_refusal(self) -> str:
+        """Why containers of this host can have no sessions; empty when they can."""
+        return f"a shell in a container needs a parent reached over SSH; its parent {self.id!r} is not"
+
+    def docker_command(self) -> tuple[str, ...]:
+        """How the docker client is called on this host. Raises `ConfigError` for a host that runs no containers."""
+        raise ConfigError(
+            f"{self.id} does not run containers: it is not docker_capable; name another host (on=, default_host)"
+        )
+
+    def file_fallback(self, deadline: Deadline) -> Any:
+        """What carries files where the host's shell lacks the tools: a `FallbackTransport`, None when there is none.
+
+        The type stands with the transfers, which are above this module.
+        """
+        return None
+
+    # Trouble
+
+    def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
+        """Return the error that says why a shell did not start.
+
+        `out` and `err` are what came instead of the shell's first words, `status` how its channel ended.
+        """
+        text = (out + b"\n" + err).decode("utf-8", "replace").strip()[-2000:] or "it said nothing"
+        return ConnectError(f"{self.id}: the shell {self.shell!r} did not start (status {status}): {text}")
+
+    def loss_reason(self, started_at: float, patience: float, deadline: Deadline) -> str:
+        """Return why the host died after `started_at` (monotonic seconds), or '' if it is alive.
+
+        Keeps asking for `patience` seconds, because a death may be known late. Raises what keeps it from asking.
+        """
+        return ""
+
+    def loss_reason_or_error(self, started_at: float, deadline: Deadline) -> str:
+        """As `loss_reason`, with LOSS_PATIENCE; what keeps it from asking is a reason, too. Does not raise."""
+        try:
+            return self.loss_reason(started_at, LOSS_PATIENCE, deadline)
+        except (OttoError, DeadlineExpired) as error:
+            return str(error)
+
+    def recover(self, error: OttoError, deadline: Deadline) -> bool:
+        """Try to make the host usable again: find the new container, bring the stack up.
+
+        Returns whether starting again makes sense after `error`. Never called once anything has run.
+        """
+        return False
+
+    def retry_once_recovered(self, attempt: Callable[[], T], deadline: Deadline) -> T:
+        """Make an attempt to start something, and one more if the host could be recovered.
+
+        `attempt` raises only as long as nothing has run, so no command is ever run twice.
+        """
+        try:
+            return attempt()
+        except OttoError as error:
+            if not self.recover(error, deadline):
+                raise
+            return attempt()
+
+    # Life
+
+    def is_resolved(self) -> bool:
+        """Whether `open_channel` knows where to go, and would not search, nor bring anything up."""
+        return True
+
+    def close(self) -> None:
+        """Let go of the connections that this host owns. Idempotent; the next channel connects again."""
+        return

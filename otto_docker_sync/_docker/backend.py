@@ -1,0 +1,244 @@
+"""A container as a kind of host: the backend of its parent, with ``docker exec`` in front."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from time import monotonic, sleep
+from typing import Any
+
+from .._channel.backend import Backend
+from .._channel.base import KILL_STATUS, SIZE, Channel
+from .._shell.capture import Capture
+from .._shell.oneshot import run_oneshot
+from ..deadline import Deadline, DeadlineExpired
+from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError
+from ..logs import HostLog
+from .errors import docker_error
+
+POLL_INTERVAL = 0.1
+"""Seconds between two questions to docker."""
+
+ASK_TIME = 30.0
+"""Time limit, in seconds, for an answer of the docker client."""
+
+# Docker's own keys, ^P^Q, belong to the program. An empty value would not switch them off.
+DETACH_KEYS = "ctrl-@,ctrl-^,ctrl-@,ctrl-]"
+
+
+class ContainerBackend(Backend):
+    """A container on `parent`. Borrows the parent's connections; owns nothing.
+
+    `container_id` is an id or a unique name; '' is found by the Compose labels of `compose_project` and `service`.
+    `user` and `workdir` are options of ``docker exec``; None leaves them to the image.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        shell: str,
+        log: HostLog,
+        parent: Backend,
+        container_id: str,
+        *,
+        compose_project: str,
+        service: str,
+        user: str | None,
+        workdir: str | None,
+        environment: Mapping[str, str],
+    ) -> None:
+        super().__init__(id, shell, log)
+        self.parent = parent
+        self.user = user
+        self.workdir = workdir
+        self.bring_up: Callable[[Deadline], str] | None = None
+        """Brings the container's stack up and returns its id, '' if it does not; None where no lab knows how."""
+        self._given_id = container_id
+        self._id = container_id
+        self._compose_project = compose_project
+        self._service = service
+        self._environment = dict(environment)
+        self._resolving = threading.RLock()
+        self._attempt = threading.local()
+
+    # Starting programs
+
+    def open_channel(
+        self,
+        argv: Sequence[str],
+        *,
+        marker_env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        deadline: Deadline,
+        term: str = "dumb",
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        options = ["-it", "--detach-keys", DETACH_KEYS] if tty else ["-i"]
+        for name, value in (marker_env or {}).items():
+            options += ["-e", f"{name}={value}"]
+        if self.user is not None:
+            options += ["-u", self.user]
+        if self.workdir is not None:
+            options += ["-w", self.workdir]
+        # Remembered for `recover`, which must not take an id that another thread has found since for a stale one.
+        self._attempt.id = self.resolve(deadline)
+        command = [*self.parent.docker_command(), "exec", *options, self._attempt.id, *argv]
+        return self.parent.open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
+
+    def environment(self) -> dict[str, str]:
+        return self._environment
+
+    def sessions_refusal(self) -> str:
+        return self.parent.container_sessions_refusal()
+
+    def file_fallback(self, deadline: Deadline) -> Any:
+        from .._transfer.docker_cp import DockerCopy
+
+        return DockerCopy(self.parent, self.resolve(deadline), deadline, user=self.user, workdir=self.workdir)
+
+    # Which container
+
+    @property
+    def container_id(self) -> str:
+        """The id or name in use; '' as long as it is not known."""
+        return self._id
+
+    def set_container_id(self, container_id: str) -> None:
+        """Use this container from now on, also after the connections were rebuilt."""
+        self._given_id = self._id = container_id
+
+    def is_resolved(self) -> bool:
+        return bool(self._id)
+
+    def resolve(self, deadline: Deadline) -> str:
+        """Return the id to use; found, or brought up, when it is not known yet.
+
+        Raises `NoSuchContainer`, `DeadlineExpired`.
+        """
+        if not self._id:
+            if not deadline.acquire(self._resolving):
+                raise DeadlineExpired
+            try:
+                # Another thread may have found it while this one waited.
+                if not self._id and not self._find(deadline):
+                    raise NoSuchContainer(
+                        f"{self.id}: no container of the compose project {self._compose_project!r} runs the service "
+                        f"{self._service!r} on {self.parent.id}; bring the stack up first: compose_up(), otto-docker up"
+                    )
+            finally:
+                self._resolving.release()
+        return self._id
+
+    def recover(self, error: OttoError, deadline: Deadline) -> bool:
+        if not isinstance(error, (NoSuchContainer, ContainerNotRunning)) or not self._compose_project:
+            return False
+        with self._resolving:
+            tried = getattr(self._attempt, "id", self._id)
+            if self._id != tried:
+                return True  # another thread has found the new one
+            # Bringing a stack up starts a stopped container again, under the same id.
+            return self._find(deadline) and (self._id != tried or isinstance(error, ContainerNotRunning))
+
+    def _find(self, deadline: Deadline) -> bool:
+        """Find the running container by its labels, or have the stack brought up. Returns whether there is one."""
+        before, found = self._id, self._find_by_labels(deadline)
+        if not found and self.bring_up is not None:
+            found = self.bring_up(deadline)
+        if found and found != before:
+            self.log.event(f"the container is {found[:12]}" + (f" now; it was {before[:12]}" if before else ""))
+        self._id = found or before
+        return bool(found)
+
+    def _find_by_labels(self, deadline: Deadline) -> str:
+        if not self._compose_project:
+            return ""
+        service, _, number = self._service.partition("#")
+        labels = {"project": self._compose_project, "service": service, "container-number": number or "1"}
+        args = ["ps", "-q", "--no-trunc", "--filter", "status=running"]
+        for name, value in {**labels, "oneoff": "False"}.items():
+            args += ["--filter", f"label=com.docker.compose.{name}={value}"]
+        out = self._ask_docker(args, "", deadline)
+        return (out.split() or [""])[0]
+
+    # Trouble
+
+    def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
+        # A container that dies while docker starts a program in it: docker is killed, and has nothing to say.
+        if status == KILL_STATUS and not (out + err).strip():
+            reason = self.loss_reason_or_error(monotonic(), deadline)
+            if reason:
+                return ContainerNotRunning(f"{self.id}: {reason}")
+        return self._docker_error(out + b"\n" + err, status)
+
+    def _docker_error(self, output: bytes, status: int | None) -> OttoError:
+        return docker_error(self.id, self._id, self.shell, output, status, self.user, self.workdir)
+
+    def loss_reason(self, started_at: float, patience: float, deadline: Deadline) -> str:
+        limit = Deadline.grace(patience)
+        while True:
+            # Taken before the question: the answer may take its time, in which the container grows no younger.
+            asked_at = monotonic()
+            state, age = self.state(deadline)
+            if state == "paused":
+                return f"the container is paused; docker unpause {self._id} lets it go on"
+            if state != "running":
+                return f"the container is not running any more (it is {state})"
+            if age < asked_at - started_at:
+                return "the container was restarted"
+            if limit.expired or deadline.expired:
+                return ""
+            sleep(POLL_INTERVAL)
+
+    def state(self, deadline: Deadline) -> tuple[str, float]:
+        """Return the container's state, as docker calls it, and the seconds since it was started.
+
+        Brings nothing up: a container that is not known is "absent". Raises `NoSuchContainer`, `ConnectError`,
+        `DockerUnavailable`, `DeadlineExpired`.
+        """
+        container = self._id or self._find_by_labels(deadline)
+        if not container:
+            return "absent", 0.0
+        row = "{{.State.Status}} {{.State.StartedAt}}"
+        inspect = ["inspect", "-f", row, "--type", "container", container]
+        # Both moments are the parent's, whose clock may differ from ours.
+        words = self._ask_docker(inspect, "; date -u '+%FT%T.%N'", deadline).split()
+        state = words[0] if words else ""
+        try:
+            return state, _seconds(words[2]) - _seconds(words[1])
+        except (ValueError, IndexError):
+            return state, float("inf")
+
+    def _ask_docker(self, args: Sequence[str], then: str, deadline: Deadline) -> str:
+        """Return what the docker client prints; `then` is shell text to run after it, if it succeeds.
+
+        Raises the error that its message stands for.
+        """
+        command = shlex.join([*self.parent.docker_command(), *args])
+        capture = Capture(None, lambda _: None)
+        outcome = run_oneshot(self.parent, f"{command} || exit{then}", deadline.at_most(ASK_TIME), capture)
+        out, err = capture.output.text(), ""
+        if capture.separate_streams:
+            out, err = (stream.text() for stream in capture.streams)
+        if outcome.retcode is None:
+            raise ConnectError(f"{self.parent.id}: {shlex.join(args[:2])}: {outcome.message}")
+        if outcome.retcode != 0:
+            raise self._docker_error(f"{out}\n{err}".encode(), outcome.retcode)
+        return out
+
+    # Life
+
+    def close(self) -> None:
+        # A container that Compose made may have been recreated meanwhile.
+        if self._compose_project:
+            self._id = self._given_id
+
+
+def _seconds(text: str) -> float:
+    """Return the seconds since 1970 of a date and time in UTC; some ``date`` programs know no fraction."""
+    match = re.match(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?", text)
+    if match is None:
+        raise ValueError(text)
+    return datetime.fromisoformat(match[1] + "+00:00").timestamp() + float(match[2] or 0)

@@ -1,0 +1,278 @@
+"""One persistent shell of a host, opened when first used, and again after it has ended.
+
+The way of a command: `Conversation.run` makes its deadline and its record, takes the locks, makes sure of a shell, and
+hands the command to `Shell.run`. What comes back, or goes wrong, becomes an `Outcome` here, and a result in `runner`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Any, Union
+
+from .._channel.base import KILL_STATUS, WRITE_POLL
+from ..deadline import Deadline, DeadlineExpired, Timeout, timeout_seconds
+from ..errors import ConfigError, ConnectionLost, ExpectTimeout, OttoError, SessionBusy, SessionClosed
+from ..locks import OwnedLock
+from ..result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, Status, shorten
+from .capture import Capture, Sink
+from .matcher import Matcher, Responder, compile_patterns
+from .oneshot import Outcome
+from .runner import CommandRecord, Runner
+from .shell import KILL_TIME, Shell, ShellEnded, encode_typed
+
+GIVE_UP_TIME = 1.5
+"""Seconds for each of the last two steps, ending the shell and asking why, when a command could not be stopped."""
+
+CommandList = Sequence[Union[str, ShellCommand]]
+
+
+class Conversation:
+    """Owns one shell, and decides who talks to it. Any thread may call."""
+
+    def __init__(self, runner: Runner, name: str) -> None:
+        self.name = name
+        self.host_id = runner.backend.id
+        self._runner = runner
+        self._backend = runner.backend
+        self._label = f"{runner.backend.id}: session {name!r}"
+        # Held by whoever reads: one `run` or `expect` at a time.
+        self._lock = OwnedLock(self._label)
+        # Held by whoever types, so that a `send` gets through while another thread's `expect` reads.
+        self._input_lock = OwnedLock(self._label)
+        self._matcher = Matcher(newlines=True)
+        self._shell: Shell | None = None
+        self._had_shell = False
+
+    @property
+    def alive(self) -> bool:
+        """Whether its shell is open, as far as anybody noticed."""
+        return self._shell is not None
+
+    def run(
+        self, cmd: str | CommandList, expects: Expects, timeout: Timeout, on_output: Sink | None, *, log: bool
+    ) -> CommandResult | RunResult:
+        """Run one command, or a list in order; see `SessionVerbs.run`."""
+        with self._runner.call(self._runner.deadline(timeout)) as deadline:
+            if isinstance(cmd, str):
+                return self._run_one(ShellCommand(cmd, expects), deadline, on_output, log)
+            return self._run_all(cmd, expects, deadline, on_output, log)
+
+    def _run_all(
+        self, cmds: CommandList, expects: Expects, deadline: Deadline, on_output: Sink | None, log: bool
+    ) -> RunResult:
+        items = [ShellCommand(item, expects) if isinstance(item, str) else item for item in cmds]
+        if not all(isinstance(item, ShellCommand) for item in items):
+            raise ConfigError(f"run: {cmds!r}: pass a string, or a list of strings and ShellCommands")
+        results: list[CommandResult] = []
+        for item in items:
+            if deadline.expired:
+                message = f"skipped: {deadline.cancelled or 'the time of the list was spent'}"
+                skipped = CommandResult(item.cmd, status=Status.SKIPPED, message=message, host=self._backend.id)
+                results.append(skipped)
+                continue
+            seconds = timeout_seconds(item.timeout)
+            limit = deadline if seconds is None else deadline.at_most(seconds)
+            try:
+                results.append(self._run_one(item, limit, on_output, log))
+            except OttoError as error:
+                # Raised for the first, it says that the list could not be begun. Later, results would be lost.
+                if not results:
+                    raise
+                results.append(CommandResult(item.cmd, message=str(error), host=self._backend.id))
+        return RunResult(results)
+
+    def _run_one(self, item: ShellCommand, deadline: Deadline, on_output: Sink | None, log: bool) -> CommandResult:
+        self._backend.require_sessions()
+        responder = Responder(item.expects)
+        record = CommandRecord(self._backend, item.cmd, on_output, log)
+        action = f"run({shorten(item.cmd, 60)!r})"
+        try:
+            with self._lock.hold(action, deadline), self._input_lock.hold(action, deadline):
+                outcome = self._run_locked(item.cmd, responder, deadline, record.capture)
+        except SessionBusy:
+            if not deadline.cancelled:
+                raise
+            outcome = Outcome.out_of_time(deadline, "before the command was started")
+        return record.finish(outcome)
+
+    def _run_locked(self, command: str, responder: Responder, deadline: Deadline, capture: Capture) -> Outcome:
+        """Run one command, and say how it ended. Raises when it could not be started."""
+        try:
+            shell, is_new = self._ready_shell(deadline)
+            shell.await_prompt(deadline)
+        except (DeadlineExpired, ShellEnded) as error:
+            return self._explain_no_start(error, deadline)
+        started_at = monotonic()
+        try:
+            return Outcome(shell.run(command, deadline, capture, responder), new_session=is_new)
+        except DeadlineExpired:
+            outcome = Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
+            outcome.new_session = is_new
+            if not shell.recover():
+                closed = shell.ended_by_us
+                self._drop(shell, outcome, GIVE_UP_TIME)
+                grace = Deadline.grace(GIVE_UP_TIME)
+                reason = "" if closed else self._backend.loss_reason_or_error(started_at, grace)
+                outcome.message += f"; the shell could not be kept{': ' if reason else ''}{reason}"
+            return outcome
+        except ShellEnded as ended:
+            outcome = Outcome(ended.status if ended.started else None, new_session=is_new)
+            self._explain_end(shell, outcome, started_at)
+            if not ended.started:
+                outcome.message += "; the command had not begun"
+            return outcome
+        except ConnectionLost as error:
+            outcome = Outcome(None, f"the outcome is unknown: {error}", new_session=is_new)
+            self._drop(shell, outcome)
+            return outcome
+        except BaseException:
+            # KeyboardInterrupt, or an error of a callback: the next call recovers the rest.
+            shell.interrupt()
+            raise
+
+    def _ready_shell(self, deadline: Deadline) -> tuple[Shell, bool]:
+        """Return a shell that waits for a line, and whether it is a later one than the first."""
+        shell = self._shell
+        if shell and (shell.poll_ended() or (shell.unfinished and not shell.recover())):
+            self._backend.log.event(f"session {self.name!r}: its shell has ended")
+            self._drop(shell)
+            shell = None
+        if shell:
+            return shell, False
+        is_new, self._had_shell = self._had_shell, True
+        self._matcher.take()
+        self._shell = shell = self._backend.retry_once_recovered(
+            lambda: Shell.open(self._backend, self._runner.wardens, self._matcher, deadline), deadline
+        )
+        if is_new:
+            self._backend.log.event(f"session {self.name!r}: a new shell; the state of the one before is gone")
+        return shell, is_new
+
+    def _drop(self, shell: Shell, outcome: Outcome | None = None, seconds: float = KILL_TIME) -> None:
+        shell.end(Deadline.grace(seconds))
+        if self._shell is shell:
+            self._shell = None
+        if outcome:
+            outcome.session_ended = True
+
+    def _explain_no_start(self, error: DeadlineExpired | ShellEnded, deadline: Deadline) -> Outcome:
+        shell = self._shell
+        if isinstance(error, ShellEnded):
+            if shell:
+                self._drop(shell)
+            return Outcome(None, "the shell ended before the command could start", session_ended=True)
+        busy = shell is not None and shell.awaiting_prompt
+        why = "what send() started still runs" if busy else "the shell did not get ready in time"
+        return Outcome.out_of_time(deadline, f"before the command was started: {why}")
+
+    def _explain_end(self, shell: Shell, outcome: Outcome, started_at: float) -> None:
+        """Distinguish a shell that left by itself from one that was closed, or lost with its container."""
+        grace = Deadline.grace(10)
+        closed = shell.ended_by_us
+        self._drop(shell, outcome)
+        if closed:
+            outcome.retcode, outcome.message = None, "the session was closed while the command ran"
+        elif outcome.retcode is None or not shell.check_lease():
+            reason = self._backend.loss_reason_or_error(started_at, grace)
+            if reason or outcome.retcode in (None, KILL_STATUS):
+                outcome.retcode, outcome.message = None, f"the outcome is unknown: {reason or 'the shell was lost'}"
+
+    # Typing and expecting
+
+    def send(self, text: str) -> None:
+        """Type `text`; see `SessionVerbs.send`."""
+        data = encode_typed(text)
+        deadline = self._runner.deadline(None)
+        action = f"send({shorten(text, 60)!r})"
+        try:
+            if self._shell is None:
+                with self._lock.hold(action, deadline):
+                    self._ready_shell(deadline)
+            with self._input_lock.hold(action, deadline), self._map_shell_end(action):
+                self._type(data, action, deadline)
+        except DeadlineExpired:
+            raise SessionBusy(
+                f"{self._label}: {action}: the remote terminal accepted no more input before the timeout"
+            ) from None
+
+    def _type(self, data: bytes, action: str, deadline: Deadline) -> None:
+        while data:
+            shell = self._shell
+            if shell is None:
+                raise ShellEnded(None)
+            taken = shell.send_some(data)
+            data = data[taken:]
+            if taken:
+                continue
+            deadline.check()
+            # A program that prints while we type stops reading when nobody takes its output. Unless another thread
+            # reads, that is up to us, or neither side could go on.
+            if self._lock.try_acquire(action):
+                try:
+                    shell.pump(deadline.at_most(WRITE_POLL))
+                except DeadlineExpired:
+                    pass
+                finally:
+                    self._lock.release()
+            else:
+                shell.pause()
+
+    @contextmanager
+    def _map_shell_end(self, action: str) -> Iterator[None]:
+        """Turn the end of the shell into `SessionClosed`, for verbs that return no result."""
+        shell = self._shell
+        try:
+            yield
+        except (ShellEnded, ConnectionLost) as error:
+            shell = self._shell or shell
+            if shell is not None:
+                self._drop(shell)
+            if isinstance(error, ConnectionLost):
+                raise
+            text = self._matcher.take()
+            raise SessionClosed(
+                f"{self._label}: the shell ended (status {error.status}) during {action}; "
+                f"its last output: {text[-200:]!r}",
+                text,
+                error.status,
+            ) from None
+
+    def expect(self, pattern: Any, timeout: Timeout) -> ExpectMatch:
+        """Wait for a pattern; see `SessionVerbs.expect`."""
+        patterns = compile_patterns(pattern)
+        deadline = Deadline.after(timeout)
+        action = f"expect({patterns})"
+        with self._lock.hold(action, deadline), self._map_shell_end(action):
+            match = self._matcher.search(patterns)
+            try:
+                while match is None:
+                    shell = self._shell or self._ready_shell(deadline)[0]
+                    shell.pump(deadline)
+                    match = self._matcher.search(patterns)
+            except DeadlineExpired:
+                match = self._matcher.at_timeout(patterns)
+                if match is None:
+                    text = self._matcher.text
+                    raise ExpectTimeout(
+                        f"{self._label}: {patterns} did not arrive in time; the last that did: {text[-200:]!r}", text
+                    ) from None
+            except ShellEnded:
+                match = self._matcher.at_end(patterns)
+                if match is None:
+                    raise
+                self._drop(shell)
+            return match
+
+    def interrupt(self) -> None:
+        """Type Ctrl-C; see `HostSession.interrupt`."""
+        shell = self._shell
+        if shell is not None:
+            shell.interrupt()
+
+    def close(self, deadline: Deadline) -> None:
+        """End the shell and everything that was started from it."""
+        shell, self._shell = self._shell, None
+        if shell is not None:
+            shell.end(deadline)

@@ -1,0 +1,148 @@
+"""What all calls on one host share, and the way of a command to its result."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+
+from .._channel.backend import LOSS_PATIENCE, Backend
+from .._channel.base import KILL_STATUS
+from ..deadline import Cancellation, Deadline, DeadlineExpired, Timeout
+from ..errors import OttoError
+from ..result import Command, CommandResult, Status
+from .capture import Capture, Sink
+from .oneshot import Outcome, command_text, run_oneshot
+from .warden import WardenKeeper
+
+CALL_END_TIME = 3.0
+"""Seconds that calls in flight get to clean up when their host is closed."""
+
+KILLED_PATIENCE = 0.5
+"""How long to ask whether a container died when a command was killed: most often the command alone was."""
+
+
+class Runner:
+    """What all calls on one host share: its backend, its wardens, and which calls are in flight.
+
+    The host's face and each of its sessions hold the same one. Any thread may use it. `default_timeout` returns the
+    host's present setting, which its user may change at any time.
+    """
+
+    def __init__(self, backend: Backend, default_timeout: Callable[[], Timeout]) -> None:
+        self.backend = backend
+        self.wardens = WardenKeeper(backend)
+        self._default_timeout = default_timeout
+        self._changed = threading.Condition()
+        self._calls: dict[Cancellation, int] = {}
+        """The calls in flight, and the thread of each."""
+
+    def deadline(self, timeout: Timeout) -> Deadline:
+        """Start the clock of a public call; None stands for the host's default."""
+        return Deadline.after(self._default_timeout() if timeout is None else timeout)
+
+    @contextmanager
+    def call(self, deadline: Deadline) -> Iterator[Deadline]:
+        """Let `cancel_calls` end the call that runs inside the block, by the deadline that this yields."""
+        cancellation = Cancellation()
+        try:
+            with self._changed:
+                self._calls[cancellation] = threading.get_ident()
+            yield deadline.also(cancellation)
+        finally:
+            with self._changed:
+                self._calls.pop(cancellation, None)
+                self._changed.notify_all()
+
+    @contextmanager
+    def cancel_calls(self, reason: str) -> Iterator[None]:
+        """Cancel all calls in flight, then run the block, then wait until they have ended, CALL_END_TIME at most."""
+        with self._changed:
+            calls = dict(self._calls)
+        for call in calls:
+            call.reason = reason
+            call.cancel()
+        yield
+        # A call of this thread is around us, when an output callback closes its own host: it cannot end before us.
+        others = {call for call, thread in calls.items() if thread != threading.get_ident()}
+        with self._changed:
+            self._changed.wait_for(lambda: others.isdisjoint(self._calls), CALL_END_TIME)
+
+    def oneshot(
+        self, cmd: Command, timeout: Timeout = None, *, on_output: Sink | None = None, log: bool = True
+    ) -> CommandResult:
+        """Run a command in a fresh process; see `Host.oneshot`."""
+        text = command_text(cmd)
+        deadline = self.deadline(timeout)
+        record = CommandRecord(self.backend, text, on_output, log)
+        with self.call(deadline) as deadline:
+            try:
+                outcome = self.backend.retry_once_recovered(
+                    lambda: run_oneshot(self.backend, cmd, deadline, record.capture), deadline
+                )
+            except DeadlineExpired:
+                outcome = Outcome.out_of_time(deadline, "before the command was started")
+        return record.finish(outcome)
+
+
+class CommandRecord:
+    """One command on its way to its result: logged from now on, its output collected in ``capture``."""
+
+    def __init__(self, backend: Backend, command: str, on_output: Sink | None, log: bool) -> None:
+        self._backend = backend
+        self._command = command
+        self._log = backend.log.command(command, log=log)
+        self.capture = Capture(on_output, self._log.output)
+        self._started_at = monotonic()
+
+    def finish(self, outcome: Outcome) -> CommandResult:
+        """Return the result, now that the command has ended."""
+        duration = monotonic() - self._started_at
+        capture = self.capture
+        capture.finish()
+        if outcome.retcode == KILL_STATUS and not outcome.message:
+            self._ask_whether_host_died(outcome)
+        message = outcome.message
+        if capture.output.dropped:
+            message = f"{message}; " if message else ""
+            message += f"the first {capture.output.dropped} bytes of the output went to on_output only"
+        data = bytes(capture.output)
+        output = data.decode("utf-8", "replace")
+        stdout = stderr = None
+        if capture.separate_streams:
+            out, err = capture.streams
+            stderr = err.text()
+            # Without stderr the two are equal: much output is not held twice.
+            stdout = out.text() if stderr else output
+        result = CommandResult(
+            self._command,
+            output=output,
+            output_bytes=data,
+            stdout=stdout,
+            stderr=stderr,
+            status=_status_of(outcome.retcode),
+            retcode=outcome.retcode,
+            timed_out=outcome.timed_out,
+            session_ended=outcome.session_ended,
+            new_session=outcome.new_session,
+            message=message,
+            duration=duration,
+            host=self._backend.id,
+        )
+        self._log.end(f"{result.message or f'exit status {result.retcode}'}, {result.duration:.2f} s")
+        return result
+
+    def _ask_whether_host_died(self, outcome: Outcome) -> None:
+        """A command that was killed, perhaps with its container: that kills its processes one by one."""
+        with suppress(OttoError, DeadlineExpired):
+            reason = self._backend.loss_reason(self._started_at, KILLED_PATIENCE, Deadline.grace(LOSS_PATIENCE))
+            if reason:
+                outcome.retcode = None
+                outcome.message = f"the outcome is unknown: {reason}"
+
+
+def _status_of(retcode: int | None) -> Status:
+    if retcode is None:
+        return Status.ERROR
+    return Status.SUCCESS if retcode == 0 else Status.FAILED
