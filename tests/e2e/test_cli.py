@@ -221,6 +221,41 @@ def test_a_reader_that_leaves_ends_the_command_quietly(stack: Bench) -> None:
     assert left_in(stack) == {}
 
 
+# Several hosts
+
+
+@pytest.mark.parametrize("verb", ["run", "oneshot"])
+def test_a_pattern_runs_on_every_host_that_matches(stack: Bench, verb: str) -> None:
+    done = stack.otto(verb, "*.repo1.*", "echo one; echo two; test -e /etc/passwd", status=0)
+    assert sorted(done.stdout.splitlines()) == [
+        f"{host}: {line}" for host in (API, "carrot.repo1.db") for line in ("one", "two")
+    ]
+
+
+def test_a_pattern_reports_each_host_and_the_first_failure(stack: Bench) -> None:
+    done = stack.otto("--json", "oneshot", "[cd]*", "echo x; exit 3", status=3)
+    results = {result["host"]: result for result in json.loads(done.stdout)}
+    assert list(results) == ["carrot", "dead", API, "carrot.repo1.db"]
+    assert (results["carrot"]["retcode"], results["dead"]["retcode"]) == (3, None)
+    assert "dead" in done.stderr and "refused" in done.stderr
+
+
+def test_ctrl_c_ends_a_command_on_all_hosts(stack: Bench) -> None:
+    terminal = stack.terminal("oneshot", "*.repo1.*", "echo ready; sleep 4711")
+    for _ in range(2):
+        terminal.expect_exact("ready")
+    terminal.sendintr()
+    assert ended(terminal)[0] == 130
+    assert left_in(stack) == {}
+
+
+def test_put_copies_to_every_host_that_matches(stack: Bench, tmp_path: Path) -> None:
+    (tmp_path / "everywhere").write_text("1\n")
+    done = stack.otto("--json", "put", "*.repo1.*", str(tmp_path / "everywhere"), "/tmp")
+    assert [result["host"] for result in json.loads(done.stdout)] == [API, "carrot.repo1.db"]
+    assert stack.otto("oneshot", "carrot.repo1.db", "cat /tmp/everywhere").stdout == "1\n"
+
+
 # Ctrl-C
 
 
@@ -286,6 +321,37 @@ def test_a_file_that_cannot_be_had_is_told_and_is_1(stack: Bench, tmp_path: Path
     assert "otto-docker: " in done.stderr and "/no/such/file" in done.stderr
 
 
+def test_a_single_file_may_get_a_new_name(stack: Bench, tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("a\n")
+    done = stack.otto("put", API, str(tmp_path / "a.conf"), "/tmp/b.conf")
+    assert "a.conf -> /tmp/b.conf (2 bytes)" in done.stderr
+    assert stack.otto("oneshot", API, "cat /tmp/b.conf").stdout == "a\n"
+    stack.otto("put", API, str(tmp_path / "a.conf"), "/tmp/b.conf")  # the name of a file that is there now
+    stack.otto("get", API, "/tmp/b.conf", str(tmp_path / "c.conf"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.conf", "c.conf"]
+    assert (tmp_path / "c.conf").read_text() == "a\n"
+
+
+def test_what_put_and_get_cannot_do_is_said_with_the_way_out(stack: Bench, tmp_path: Path) -> None:
+    (tmp_path / "a.conf").write_text("a\n")
+    missing = stack.otto("put", API, str(tmp_path / "a.conf"), "/no/such/dir", status=1)
+    assert f"otto-docker run {API} mkdir -p" in missing.stderr
+    literal = stack.otto("get", API, "/etc/*.conf", str(tmp_path), status=1)
+    assert "patterns are taken literally" in literal.stderr
+
+
+def test_ctrl_c_in_put_is_130_and_says_how_the_file_is(stack: Bench, tmp_path: Path) -> None:
+    with (tmp_path / "big").open("wb") as big:
+        big.truncate(3 << 30)
+    terminal = stack.terminal("put", API, str(tmp_path / "big"), "/tmp")
+    terminal.expect(r"MB/s")
+    terminal.sendintr()
+    status, rest = ended(terminal)
+    assert status == 130 and "what was there before is unchanged" in " ".join(rest.split())
+    assert stack.otto("oneshot", API, "ls /tmp/big", status=1).stdout == ""
+    assert left_in(stack) == {}
+
+
 def test_progress_bars_are_for_terminals(stack: Bench, tmp_path: Path) -> None:
     (tmp_path / "big").write_bytes(os.urandom(3_000_000))
     status, shown = ended(stack.terminal("put", API, str(tmp_path / "big"), "/tmp"))
@@ -335,6 +401,27 @@ def test_following_logs_ends_with_ctrl_c(stack: Bench) -> None:
     terminal.sendintr()
     status, rest = ended(terminal)
     assert status == 130 and "Traceback" not in rest
+
+
+def test_ps_of_a_container_is_that_of_its_stack(stack: Bench) -> None:
+    rows = json.loads(stack.otto("--json", "ps", API).stdout)
+    assert {row["compose_project"] for row in rows} == {f"otto-repo1-{stack.environ['OTTO_COMPOSE_SUFFIX']}"}
+
+
+def test_logs_as_json_are_one_object_a_line(stack: Bench) -> None:
+    lines = [json.loads(line) for line in stack.otto("--json", "logs", "-s", "api").stdout.splitlines()]
+    assert [line["line"] for line in lines] == ["api is up"] and "api" in lines[0]["container"]
+
+
+def test_ctrl_c_in_up_is_130_and_says_how_the_stack_is(stack: Bench) -> None:
+    other = ("--project-name", stack.environ["OTTO_COMPOSE_SUFFIX"] + "-other")
+    terminal = stack.terminal("up", *other)
+    terminal.expect_exact("starting")
+    terminal.sendintr()
+    status, rest = ended(terminal)
+    text = " ".join(rest.split())
+    assert status == 130 and ("the stack is down" in text or "of its" in text or "is not known" in text), text
+    stack.otto("down", *other)
 
 
 def test_up_again_changes_nothing(stack: Bench) -> None:
