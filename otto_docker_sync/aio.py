@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
 from threading import Thread
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
+from .arguments import check_count
 from .deadline import Cancellation, cancellation
 from .host import Host
 from .session import HostSession
@@ -68,12 +70,85 @@ async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
     return outcome.result()
 
 
+class Slots:
+    """How many calls may run at once; the others wait, in the order in which they came. None is no limit.
+
+    An `asyncio.Semaphore` belongs to one event loop, while a host can be used from several, so each loop has its own.
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        self.limit = None if limit is None else check_count("limit", limit, minimum=1)
+        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+    def slot(self) -> AbstractAsyncContextManager[Any]:
+        """Return what a call has to enter."""
+        if self.limit is None:
+            return nullcontext()
+        loop = asyncio.get_running_loop()
+        if loop not in self._semaphores:
+            self._semaphores[loop] = asyncio.Semaphore(self.limit)
+        return self._semaphores[loop]
+
+
 def _shim(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
     """Return the async twin of a blocking method, with its name, arguments and documentation."""
 
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         blocking: Callable[P, R] = getattr(self._blocking, verb.__name__)
+        async with self._slots.slot():
+            return await in_thread(blocking, *args, **kwargs)
+
+    return functools.wraps(verb)(call)
+
+
+def _unlimited_shim(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """Return the async twin of a verb that ends calls: it must not wait for a slot that such a call holds."""
+
+    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        blocking: Callable[P, R] = getattr(self._blocking, verb.__name__)
         return await in_thread(blocking, *args, **kwargs)
+
+    return functools.wraps(verb)(call)
+
+
+class OpeningSession:
+    """A session that is about to be opened: await it, or enter it with ``async with``, which also closes it.
+
+    >>> async with host.aio.open_session("monitor") as session:
+    ...     await session.run("cd /var/log")
+    >>> session = await host.aio.open_session("monitor")
+    """
+
+    def __init__(self, open_session: Callable[[], Coroutine[Any, Any, AsyncSession]]) -> None:
+        self._open = open_session
+        self._session: AsyncSession | None = None
+
+    def __await__(self) -> Generator[Any, None, AsyncSession]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncSession:
+        self._session = await self._open()
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def _opening_shim(
+    verb: Callable[Concatenate[Any, P], HostSession],
+) -> Callable[Concatenate[Any, P], OpeningSession]:
+    """Return the async twin of ``open_session``, with its arguments and documentation."""
+
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> OpeningSession:
+        blocking: Callable[P, HostSession] = getattr(self._blocking, verb.__name__)
+
+        async def open_session() -> AsyncSession:
+            return AsyncSession(await in_thread(blocking, *args, **kwargs), slots=self._slots)
+
+        return OpeningSession(open_session)
 
     return functools.wraps(verb)(call)
 
@@ -84,12 +159,20 @@ class AsyncHost:
     Arguments, results and errors are those of the blocking verbs. Callbacks (``on_output``, ``progress``, responders)
     are called in the thread of the call, not in the event loop. Usable from any number of event loops.
 
+    - ``host``: the host
+    - ``limit``: how many calls may run at once, from one event loop; further calls wait until one ends. None, the
+      default, is no limit. Each call that runs has a thread here and a process on the host, so give a limit when
+      you start hundreds at once
+
     >>> async with lab.get("carrot.repo1.api").aio as host:
     ...     first, second = await asyncio.gather(host.oneshot("uname -r"), host.oneshot("id -u"))
+    >>> host = AsyncHost(lab.get("carrot"), limit=20)
+    >>> results = await asyncio.gather(*(host.oneshot(f"check {number}") for number in range(1000)))
     """
 
-    def __init__(self, host: Host) -> None:
+    def __init__(self, host: Host, *, limit: int | None = None) -> None:
         self._blocking = host
+        self._slots = Slots(limit)
 
     @property
     def host(self) -> Host:
@@ -97,7 +180,8 @@ class AsyncHost:
         return self._blocking
 
     def __repr__(self) -> str:
-        return f"{self._blocking!r}.aio"
+        limit = "" if self._slots.limit is None else f" limit={self._slots.limit}"
+        return f"<AsyncHost {self._blocking.id}{limit}>"
 
     oneshot = _shim(Host.oneshot)
     run = _shim(Host.run)
@@ -108,21 +192,14 @@ class AsyncHost:
     get = _shim(Host.get)
     interact = _shim(Host.interact)
     start_repeat = _shim(Host.start_repeat)
-    stop_repeat = _shim(Host.stop_repeat)
-    stop_all_repeats = _shim(Host.stop_all_repeats)
-    repeat_results = _shim(Host.repeat_results)
+    stop_repeat = _unlimited_shim(Host.stop_repeat)
+    stop_all_repeats = _unlimited_shim(Host.stop_all_repeats)
+    repeat_results = _unlimited_shim(Host.repeat_results)
     is_running = _shim(Host.is_running)
-    close_sessions = _shim(Host.close_sessions)
-    rebuild_connections = _shim(Host.rebuild_connections)
-    close = _shim(Host.close)
-
-    async def open_session(self, name: str) -> AsyncSession:
-        """Get or create the persistent shell of this name.
-
-        >>> async with await host.aio.open_session("monitor") as session:
-        ...     await session.run("cd /var/log")
-        """
-        return AsyncSession(await in_thread(self._blocking.open_session, name))
+    close_sessions = _unlimited_shim(Host.close_sessions)
+    rebuild_connections = _unlimited_shim(Host.rebuild_connections)
+    close = _unlimited_shim(Host.close)
+    open_session = _opening_shim(Host.open_session)
 
     async def __aenter__(self) -> Self:
         return self
@@ -139,8 +216,9 @@ class AsyncSession:
     >>> match = await session.aio.expect("login: ", timeout=5)
     """
 
-    def __init__(self, session: HostSession) -> None:
+    def __init__(self, session: HostSession, *, slots: Slots | None = None) -> None:
         self._blocking = session
+        self._slots = slots or Slots(None)
 
     @property
     def session(self) -> HostSession:
@@ -158,14 +236,14 @@ class AsyncSession:
         return self._blocking.alive
 
     def __repr__(self) -> str:
-        return f"{self._blocking!r}.aio"
+        return f"<AsyncSession {self._blocking.name!r} of {self._blocking.host.id}>"
 
     run = _shim(HostSession.run)
     send = _shim(HostSession.send)
     sendline = _shim(HostSession.sendline)
     expect = _shim(HostSession.expect)
-    interrupt = _shim(HostSession.interrupt)
-    close = _shim(HostSession.close)
+    interrupt = _unlimited_shim(HostSession.interrupt)
+    close = _unlimited_shim(HostSession.close)
 
     async def __aenter__(self) -> Self:
         return self

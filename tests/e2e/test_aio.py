@@ -30,7 +30,7 @@ def test_the_verbs_are_those_of_the_host(ctr):
             await host.run("cd /tmp")
             assert (await host.run("pwd", check=True)).output == "/tmp\n"
             assert [one.output for one in await host.run(["echo a", "echo b"])] == ["a\n", "b\n"]
-            async with await host.open_session("talk") as session:
+            async with host.open_session("talk") as session:
                 assert session.name == "talk"
                 await session.sendline("read -r name; echo hello $name")
                 await session.sendline("otto")
@@ -38,6 +38,8 @@ def test_the_verbs_are_those_of_the_host(ctr):
                 assert match.groups() == ("otto",)
                 assert session.alive
             assert not session.alive
+            async with await host.open_session("talk") as again:
+                assert (await again.run("echo again")).output == "again\n"
             assert await host.is_running()
 
     asyncio.run(main())

@@ -276,7 +276,9 @@ async def main() -> None:
         await host.stop_all_repeats()
         assert_type(await host.is_running(), bool)
         await host.rebuild_connections()
-        async with await host.open_session("build") as session:
+        assert_type(AsyncHost(api, limit=20), AsyncHost)
+        assert_type(await host.open_session("build"), AsyncSession)
+        async with host.open_session("build") as session:
             assert_type(session, AsyncSession)
             assert_type(session.session, HostSession)
             assert_type(await session.run("make"), CommandResult)

@@ -194,6 +194,59 @@ def test_a_loop_that_is_dropped_half_way_ends_the_call():
     assert threads() == []
 
 
+def test_a_limit_holds_in_each_event_loop_and_none_starves(monkeypatch):
+    from otto_docker_sync import LocalHost
+    from otto_docker_sync.aio import AsyncHost
+
+    host = LocalHost()
+    running, most = set(), 0
+    lock = threading.Lock()
+
+    def oneshot(number: int) -> int:
+        nonlocal most
+        with lock:
+            running.add(number)
+            most = max(most, len(running))
+        time.sleep(0.001)
+        with lock:
+            running.remove(number)
+        return number
+
+    monkeypatch.setattr(host, "oneshot", oneshot)
+    limited = AsyncHost(host, limit=5)
+
+    async def main() -> list[int]:
+        return await asyncio.gather(*(limited.oneshot(number) for number in range(1000)))
+
+    for _ in range(2):  # a second event loop
+        assert asyncio.run(main()) == list(range(1000))
+    assert 1 <= most <= 5
+
+
+def test_what_ends_calls_does_not_wait_for_their_slot():
+    from otto_docker_sync import LocalHost
+    from otto_docker_sync.aio import AsyncHost
+
+    limited = AsyncHost(LocalHost(), limit=1)
+
+    async def main() -> None:
+        task = asyncio.create_task(limited.oneshot("sleep 4711"))
+        await asyncio.sleep(0.2)
+        await asyncio.wait_for(limited.close(), 20)
+        assert not (await task).ok
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("limit", [0, -1, 2.5, True, "5"])
+def test_a_limit_that_is_not_valid_is_refused(limit):
+    from otto_docker_sync import ConfigError, LocalHost
+    from otto_docker_sync.aio import AsyncHost
+
+    with pytest.raises(ConfigError, match="limit="):
+        AsyncHost(LocalHost(), limit=limit)
+
+
 def test_every_verb_of_a_host_and_of_a_session_has_its_shim():
     from otto_docker_sync.host import Host
     from otto_docker_sync.session import HostSession
@@ -202,5 +255,6 @@ def test_every_verb_of_a_host_and_of_a_session_has_its_shim():
         verbs = {name for name, value in vars(blocking).items() if callable(value) and not name.startswith("_")}
         assert verbs <= set(vars(shims)), f"{shims.__name__} lacks verbs"
         for verb in verbs:
-            assert inspect.iscoroutinefunction(getattr(shims, verb))
+            # A session is opened by an await or by `async with`, so there it is an object that can do both.
+            assert inspect.iscoroutinefunction(getattr(shims, verb)) or verb == "open_session"
             assert getattr(shims, verb).__doc__
