@@ -159,10 +159,13 @@ class AsyncHost:
     Arguments, results and errors are those of the blocking verbs. Callbacks (``on_output``, ``progress``, responders)
     are called in the thread of the call, not in the event loop. Usable from any number of event loops.
 
-    - ``host``: the host
-    - ``limit``: how many calls may run at once, from one event loop; further calls wait until one ends. None, the
-      default, is no limit. Each call that runs has a thread here and a process on the host, so give a limit when
-      you start hundreds at once
+    Args:
+        host: The host.
+        limit: How many calls may run at once, from one event loop; further calls wait until one ends. None, the
+            default, is no limit. Each call that runs has a thread here and a process on the host, so set a limit when
+            you start hundreds at once.
+
+    Raises `ConfigError` for a limit below 1.
 
     >>> async with lab.get("carrot.repo1.api").aio as host:
     ...     first, second = await asyncio.gather(host.oneshot("uname -r"), host.oneshot("id -u"))

@@ -317,11 +317,12 @@ def configure(
 ) -> LoggingSetup:
     """Write the logs of all hosts.
 
-    - ``log_dir``: a directory for ``all.log`` and one ``<host id>.log`` for each host; it is created if needed. None,
-      the default: no files
-    - ``stdout``: True to write to stdout as well; False by default
-    - ``level``: at ``logging.INFO`` commands and events are logged; at ``logging.DEBUG``, the default, also the output
-      of the commands
+    Args:
+        log_dir: A directory for ``all.log`` and one ``<host id>.log`` for each host; it is created if needed. None,
+            the default: no files.
+        stdout: Whether to write to stdout as well; default False.
+        level: At ``logging.INFO`` commands and events are logged; at ``logging.DEBUG``, the default, also the output
+            of the commands.
 
     Returns a `LoggingSetup`, whose ``close`` ends it. Raises `ConfigError` when `log_dir` is not a path, ``OSError``
     when it cannot be created.

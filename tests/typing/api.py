@@ -210,6 +210,10 @@ with Lab.load("lab.toml") as lab:
     for host in all_hosts():
         print(host)
 
+with Lab("bench", [machine], reservations=otto.ReservationOptions("file", ttl=30.0, required=True)) as shared:
+    with shared.reserve("carrot", wait=5, reason="nightly") as reservation:
+        assert_type(reservation, otto.Reservation)
+
 # Errors
 
 error: OttoError
