@@ -239,7 +239,7 @@ class AsyncSession:
         return self._blocking.alive
 
     def __repr__(self) -> str:
-        return f"<AsyncSession {self._blocking.name!r} of {self._blocking.host.id}>"
+        return f"{self._blocking!r}.aio"
 
     run = _shim(HostSession.run)
     send = _shim(HostSession.send)

@@ -126,7 +126,7 @@ def compose_ps(parent: Host) -> list[StackContainer]:
     result = parent.oneshot(command, timeout=PS_TIME)
     if not result.ok:
         raise docker_error(parent.id, "", "", (result.message or result.output).encode(), result.retcode, None, None)
-    rows = (result.output if result.stdout is None else result.stdout).splitlines()
+    rows = result.stdout.splitlines()
     found = [container_of_row(row) for row in rows if row.count("\t") == ROW.count("\\t")]
     return sorted(found, key=lambda each: (each.compose_project, each.compose_service, each.number))
 

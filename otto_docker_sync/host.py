@@ -13,7 +13,7 @@ from ._shell.runner import Runner
 from .deadline import Timeout, timeout_seconds
 from .errors import OttoError
 from .repeat import Repeats
-from .result import Command, CommandResult, FileProgress, TransferResult
+from .result import Command, CommandResult, FileProgress, Paths, TransferResult
 from .session import DEFAULT_SESSION, HostSession, Sessions, SessionVerbs
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ class Host(SessionVerbs):
 
     def put(
         self,
-        src_files: Any,
+        src_files: Paths,
         dest_dir: str | os.PathLike[str],
         *,
         mode: int | None = None,
@@ -163,7 +163,7 @@ class Host(SessionVerbs):
 
     def get(
         self,
-        src_files: Any,
+        src_files: Paths,
         dest_dir: str | os.PathLike[str],
         *,
         times: bool = False,

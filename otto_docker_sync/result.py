@@ -87,8 +87,8 @@ class CommandResult:
     command: str
     output: str = ""
     output_bytes: bytes = b""
-    stdout: str | None = None
-    stderr: str | None = None
+    stdout: str = ""
+    stderr: str = ""
     status: Status = Status.ERROR
     retcode: int | None = None
     timed_out: bool = False
@@ -97,6 +97,8 @@ class CommandResult:
     message: str = ""
     duration: float = 0.0
     host: str = ""
+    stdout_bytes: bytes = b""
+    stderr_bytes: bytes = b""
 
     def __bool__(self) -> bool:
         return self.ok

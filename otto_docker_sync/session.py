@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from ._shell.capture import Sink
 from ._shell.conversation import CommandList, Conversation
@@ -12,7 +12,7 @@ from ._shell.runner import Runner
 from ._shell.shell import KILL_TIME
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
-from .result import CommandResult, ExpectMatch, Expects, RunResult
+from .result import CommandResult, ExpectMatch, Expects, Patterns, RunResult
 
 if TYPE_CHECKING:
     from .aio import AsyncSession
@@ -104,7 +104,7 @@ class SessionVerbs(ABC):
         """
         self.send(text + "\n")
 
-    def expect(self, pattern: Any, timeout: Timeout = 10.0) -> ExpectMatch:
+    def expect(self, pattern: Patterns, timeout: Timeout = 10.0) -> ExpectMatch:
         """Wait for a pattern, and return all data up to and including the match; what follows stays.
 
         Args:

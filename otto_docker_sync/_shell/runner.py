@@ -109,18 +109,22 @@ class CommandRecord:
             message += f"the first {capture.output.dropped} bytes of the output went to on_output only"
         data = bytes(capture.output)
         output = data.decode("utf-8", "replace")
-        stdout = stderr = None
+        # On a terminal there is one stream only. Without stderr stdout is the output too: it is not held twice.
+        stdout, stdout_bytes, stderr_bytes = output, data, b""
         if capture.separate_streams:
             out, err = capture.streams
-            stderr = err.text()
-            # Without stderr the two are equal: much output is not held twice.
-            stdout = out.text() if stderr else output
+            stderr_bytes = bytes(err)
+            if stderr_bytes:
+                stdout_bytes = bytes(out)
+                stdout = stdout_bytes.decode("utf-8", "replace")
         result = CommandResult(
             self._command,
             output=output,
             output_bytes=data,
             stdout=stdout,
-            stderr=stderr,
+            stderr=stderr_bytes.decode("utf-8", "replace"),
+            stdout_bytes=stdout_bytes,
+            stderr_bytes=stderr_bytes,
             status=_status_of(outcome.retcode),
             retcode=outcome.retcode,
             timed_out=outcome.timed_out,

@@ -100,8 +100,8 @@ def oneshot(ctx: typer.Context, host: HostPattern, command: Words, timeout: Time
     show = state.write if together and not state.json else None
     result = state.call(lambda: call(targets[0], show))
     if not together and not state.json:
-        state.write(result.output if result.stdout is None else result.stdout)
-        state.write(result.stderr or "", to_stderr=True)
+        state.write_bytes(result.stdout_bytes)
+        state.write_bytes(result.stderr_bytes, to_stderr=True)
     return _report(state, result)
 
 

@@ -179,8 +179,12 @@ class State:
 
     def write(self, text: str, to_stderr: bool = False) -> None:
         """Write text as it is, at once."""
+        self.write_bytes(text.encode("utf-8", "surrogateescape"), to_stderr)
+
+    def write_bytes(self, data: bytes, to_stderr: bool = False) -> None:
+        """Write bytes as they are, at once."""
         stream = sys.stderr if to_stderr else sys.stdout
-        stream.buffer.write(text.encode("utf-8", "surrogateescape"))
+        stream.buffer.write(data)
         stream.buffer.flush()
 
     # Calling

@@ -229,12 +229,12 @@ class CommandKeywords(HostKeywords):
 def _outputs(result: CommandResult, stdout: bool, stderr: bool, rc: bool) -> Outputs:
     if result.status not in (Status.SUCCESS, Status.FAILED):
         result.check()
-    out = result.output if result.stdout is None else result.stdout
+    out = result.stdout
     values: list[Any] = []
     if stdout:
         values.append(out.rstrip("\n"))
     if stderr:
-        values.append((result.stderr or "").rstrip("\n"))
+        values.append(result.stderr.rstrip("\n"))
     if rc:
         values.append(result.retcode)
     return values[0] if len(values) == 1 else tuple(values) or None

@@ -178,7 +178,7 @@ def test_a_full_disk_of_the_container_is_an_ordinary_failure(
     for verb in (host.run, host.oneshot):
         result = verb("echo more >>/tm/full2; cat <<EOF\nheredoc\nEOF\necho ok", timeout=10)
         # Apart, the two streams arrive in no certain order.
-        assert "heredoc\nok\n" in (result.stdout or result.output) and "No space left" in result.output, result
+        assert "heredoc\nok\n" in result.stdout and "No space left" in result.output, result
     assert host.run("sleep 9", timeout=0.3).timed_out
     assert host.run("echo ok", timeout=5).output == "ok\n"
 

@@ -162,8 +162,8 @@ def test_stdin_of_a_oneshot_is_empty(ctr: DockerContainerHost) -> None:
 
 def test_both_streams_are_drained_together(ctr: DockerContainerHost) -> None:
     result = ctr.oneshot("head -c 5000000 /dev/zero >&2; head -c 5000000 /dev/zero; echo done", timeout=60)
-    assert len(result.stderr or "") == 5_000_000
-    assert len(result.stdout or "") == 5_000_005
+    assert len(result.stderr) == 5_000_000
+    assert len(result.stdout) == 5_000_005
 
 
 # expect
@@ -452,3 +452,15 @@ def test_closing_from_many_threads_at_once_is_no_error(ctr: DockerContainerHost)
 def test_a_host_says_what_it_is(unix_host: UnixHost) -> None:
     ctr = DockerContainerHost(unix_host, "abc", "Shop", "api#2", "shop_1")
     assert (ctr.name, ctr.id, ctr.is_virtual) == ("carrot:api#2", "carrot.shop.api#2", True)
+
+
+def test_the_streams_are_there_as_bytes_too(ctr: DockerContainerHost) -> None:
+    result = ctr.oneshot(r"printf 'o\377\n'; printf 'e\376\n' >&2")
+    assert (result.stdout_bytes, result.stderr_bytes) == (b"o\xff\n", b"e\xfe\n")
+    assert (result.stdout, result.stderr) == ("o\ufffd\n", "e\ufffd\n")
+
+
+def test_on_a_terminal_stdout_is_the_output(ctr: DockerContainerHost) -> None:
+    result = ctr.run("echo out; echo err >&2")
+    assert result.stdout == result.output == "out\nerr\n"
+    assert (result.stdout_bytes, result.stderr, result.stderr_bytes) == (result.output_bytes, "", b"")

@@ -102,8 +102,10 @@ result = api.run("make", log=False)
 assert_type(result.command, str)
 assert_type(result.output, str)
 assert_type(result.output_bytes, bytes)
-assert_type(result.stdout, "str | None")
-assert_type(result.stderr, "str | None")
+assert_type(result.stdout, str)
+assert_type(result.stderr, str)
+assert_type(result.stdout_bytes, bytes)
+assert_type(result.stderr_bytes, bytes)
 assert_type(result.status, Status)
 assert_type(result.retcode, "int | None")
 assert_type(result.returncode, "int | None")
@@ -146,6 +148,15 @@ with api.open_session("build") as session:
     assert_type(session.alive, bool)
     assert_type(session.name, str)
     session.close()
+session.expect(b"bytes")
+session.expect(3.5)  # type: ignore[arg-type]
+session.expect([3])  # type: ignore[list-item]
+api.put(3, "/tmp")  # type: ignore[arg-type]
+api.get([3], ".")  # type: ignore[list-item]
+api.oneshot(3)  # type: ignore[arg-type]
+api.run("make", {"sure?": 3})  # type: ignore[arg-type]
+prompts = {"sure?": "y\n"}
+api.run("make", prompts)
 api.send("y")
 api.sendline("y")
 assert_type(api.expect("ready"), ExpectMatch)
@@ -210,9 +221,9 @@ with Lab.load("lab.toml") as lab:
     for host in all_hosts():
         print(host)
 
-with Lab("bench", [machine], reservations=otto.ReservationOptions("file", ttl=30.0, required=True)) as shared:
-    with shared.reserve("carrot", wait=5, reason="nightly") as reservation:
-        assert_type(reservation, otto.Reservation)
+shared = Lab("bench", [machine], reservations=otto.ReservationOptions("file", ttl=30.0, required=True))
+with shared.reserve("carrot", wait=5, reason="nightly") as reservation:
+    assert_type(reservation, otto.Reservation)
 
 # Errors
 
