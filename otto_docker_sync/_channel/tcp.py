@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
-import signal
 import socket
-import subprocess
 import threading
 from contextlib import suppress
 from functools import partial
@@ -16,16 +14,19 @@ from typing import Protocol
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError
 
-PATIENCE = 45.0
+USER_TIMEOUT = 45.0
 """Seconds without an answer to sent bytes, after which the kernel ends a connection; a caller may choose another."""
 
 
-class Dropped(ConnectError):
-    """The server accepted the connection, and closed it before it sent anything."""
+class DroppedBeforeBanner(ConnectError):
+    """The server accepted the connection, and closed it before it sent anything: another attempt may succeed."""
 
 
 class Stream(Protocol):
     """A two-way stream of bytes, below an SSH or telnet connection: a socket, a proxy command, or a tunnel."""
+
+    may_be_retried: bool
+    """Whether another attempt makes sense when the stream ends before the first byte."""
 
     def receive(self, size: int, timeout: float) -> bytes | None:
         """Return what arrives within `timeout` seconds: None is nothing, empty bytes are the end of the stream."""
@@ -39,11 +40,14 @@ class Stream(Protocol):
     def close(self) -> None:
         """Close the descriptors. The caller makes sure that no thread uses the stream."""
 
-    def forget(self) -> None:
+    def close_in_child(self) -> None:
         """In a forked child: close the copies of the descriptors, and do nothing that the parent would notice."""
 
     def reason(self) -> str:
         """Return why the stream ended, if that is known."""
+
+    def complaint(self) -> str:
+        """What the program below the stream wrote to stderr last; "" where there is no program."""
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `receive` would return something."""
@@ -57,11 +61,12 @@ class TunnelOpener(Protocol):
 
 
 class SocketStream:
-    """A connected socket; or our end of a proxy command, which it then owns. One thread at a time may receive."""
+    """A connected socket. One thread at a time receives."""
 
-    def __init__(self, sock: socket.socket, process: subprocess.Popen[bytes] | None = None) -> None:
+    may_be_retried = True
+
+    def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        self._process = process
         # One buffer for all reads. A new one for each, cut down to what arrived, fragments the memory, and the process
         # grows.
         self._arriving = memoryview(b"")
@@ -96,58 +101,68 @@ class SocketStream:
 
     def close(self) -> None:
         self._socket.close()
-        if self._process is not None:
-            with suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
 
-    def forget(self) -> None:
+    def close_in_child(self) -> None:
         self._socket.close()
 
     def reason(self) -> str:
         return "the remote side closed the connection"
+
+    def complaint(self) -> str:
+        return ""
 
     def fileno(self) -> int:
         return self._socket.fileno()
 
 
 def dial_tcp(
-    host: str, port: int, where: str, deadline: Deadline, daemon: str = "sshd", patience: float = PATIENCE
+    host: str,
+    port: int,
+    where: str,
+    deadline: Deadline,
+    *,
+    daemon: str = "sshd",
+    user_timeout: float = USER_TIMEOUT,
+    bind_address: str = "",
+    family: int = socket.AF_UNSPEC,
 ) -> Stream:
-    """Connect to the first address of `host` that answers.
+    """Connect to the first address of `host` that answers, of the `family` and from `bind_address` where one is given.
 
-    `where` names the target in errors, `daemon` the program that should listen there. `patience` is how many seconds
-    the remote kernel may leave sent bytes without an answer. Raises `Dropped` if the server closes the connection at
-    once, `ConnectError` if there is none, or `DeadlineExpired` with what was waited for.
+    `where` names the target in errors, `daemon` the program that should listen there. `user_timeout` is how many
+    seconds the remote kernel may leave sent bytes without an answer. Raises `DroppedBeforeBanner` if the server closes
+    the connection at once, `ConnectError` if there is none, or `DeadlineExpired` with what was waited for.
     """
-    addresses = _resolve(host, port, where, deadline)
+    addresses = _resolve(host, port, family, where, deadline)
     failures = []
     for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        # Each address gets its share of the time that is left: one that swallows packets must not use it all up.
         remaining = deadline.remaining()
         share = deadline if remaining is None else deadline.at_most(remaining / (len(addresses) - position))
         try:
-            sock = _connect(socket.socket(family, kind, protocol), address, share)
+            sock = _connect(socket.socket(family, kind, protocol), address, bind_address, share)
         except DeadlineExpired:
             if deadline.expired:
                 raise
             failures.append(f"{address[0]}: no answer")
         except ConnectionResetError as error:
-            raise Dropped(f"{where} closed the connection at once: {error.strerror}") from None
+            raise DroppedBeforeBanner(f"{where} closed the connection at once: {error.strerror}") from None
         except OSError as error:
             failures.append(f"{address[0]}: {error.strerror or error}")
         else:
-            _tune(sock, patience)
+            _tune(sock, user_timeout)
             return SocketStream(sock)
     raise ConnectError(
         f"{where} cannot be reached: {'; '.join(failures)}. Check host=, port= and that its {daemon} runs."
     )
 
 
-def _connect(sock: socket.socket, address: object, deadline: Deadline) -> socket.socket:
+def _connect(sock: socket.socket, address: object, bind_address: str, deadline: Deadline) -> socket.socket:
     waker, woken = socket.socketpair()
     with waker, woken:
         try:
             sock.setblocking(False)  # noqa: FBT003 (it takes no keyword)
+            if bind_address:
+                _bind(sock, bind_address)
             code = sock.connect_ex(address)  # type: ignore[arg-type]  # as getaddrinfo made it
             if code not in (0, errno.EINPROGRESS):
                 raise OSError(code, os.strerror(code))
@@ -167,20 +182,28 @@ def _connect(sock: socket.socket, address: object, deadline: Deadline) -> socket
             raise
 
 
+def _bind(sock: socket.socket, address: str) -> None:
+    try:
+        found = socket.getaddrinfo(address, 0, sock.family, sock.type, flags=socket.AI_PASSIVE)
+        sock.bind(found[0][4])
+    except OSError as error:
+        raise OSError(error.errno, f"BindAddress {address} cannot be used: {error.strerror or error}") from error
+
+
 def _wake(waker: socket.socket) -> None:
     with suppress(OSError):  # `_connect` may have ended already, and closed it
         waker.send(b"x")
 
 
-def _tune(sock: socket.socket, patience: float) -> None:
+def _tune(sock: socket.socket, user_timeout: float) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_USER_TIMEOUT"):  # only Linux has it
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * patience))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * user_timeout))
 
 
 def _resolve(
-    host: str, port: int, where: str, deadline: Deadline
+    host: str, port: int, family: int, where: str, deadline: Deadline
 ) -> list[tuple[int, int, int, str, tuple[object, ...]]]:
     """Return the addresses of a name.
 
@@ -192,7 +215,7 @@ def _resolve(
 
     def look_up() -> None:
         try:
-            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            found.append(socket.getaddrinfo(host, port, family, socket.SOCK_STREAM))
         except (OSError, UnicodeError) as error:
             found.append(error)
         done.set()
@@ -208,13 +231,3 @@ def _resolve(
         why = getattr(found[0], "strerror", None) or found[0]
         raise ConnectError(f"{where} cannot be reached: no address for {host!r}: {why}. Check host=.") from found[0]
     return found[0]  # type: ignore[return-value]  # what getaddrinfo gives
-
-
-def dial_command(command: str) -> Stream:
-    """Start a ProxyCommand, and return a stream to its stdin and stdout."""
-    ours, theirs = socket.socketpair()
-    with theirs:
-        process = subprocess.Popen(
-            ["sh", "-c", command], stdin=theirs.fileno(), stdout=theirs.fileno(), start_new_session=True
-        )
-    return SocketStream(ours, process)

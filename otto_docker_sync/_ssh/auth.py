@@ -1,88 +1,42 @@
-"""Proving who is who: the server by its host key, the user by keys and passwords."""
+"""Proving who the user is: by keys, an ssh-agent, a password, and answers to what the server asks."""
 
 from __future__ import annotations
 
-import os
-import shlex
-import socket
+import re
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import paramiko
-from paramiko.agent import AgentSSH
-from paramiko.auth_handler import AuthHandler
 from paramiko.ssh_exception import PartialAuthentication
 
 from ..deadline import Deadline, DeadlineExpired
-from ..errors import AuthenticationError, ConfigError, ConnectError, HostKeyError
+from ..errors import AuthenticationError, ConfigError, ConnectError
 from ..secret import Secret, reveal
+from .agent import Agent, AgentError, AgentKey
+from .auth_handler import AuthHandler
 from .config import Target
-from .known_hosts import KnownKey, add_key, fingerprint, known_keys, name_of
+from .keys import (
+    CERTIFICATE,
+    FileKey,
+    NeedsPassphrase,
+    PublicKey,
+    SigningKey,
+    load_private_key,
+    read_certificate,
+    read_public_key,
+)
+from .known_hosts import fingerprint
+from .options import Answers
 from .transport import Transport
 
+MAX_LOGIN_CONNECTIONS = 3
+"""Connections that one login may take, when the server ends each after a few keys (MaxAuthTries). Servers count failed
+logins, and lock an address out that has too many (PerSourcePenalties, fail2ban)."""
+
 _NOTHING = "nothing, as there is no key, no agent and no password"
-_ALGORITHMS = {"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")}
-
-
-def _known(target: Target) -> tuple[str, list[KnownKey]]:
-    """The name that known_hosts has for the target, and the keys that count for it."""
-    name = name_of(target.known_as or target.host, 22 if target.known_as else target.port)
-    keys = known_keys(target.known_hosts, name)
-    if not keys and target.port != 22 and not target.known_as:
-        keys = known_keys(target.known_hosts, target.host.lower())  # as ssh does: the key of the machine will do
-    return name, keys
-
-
-def prefer_known_keys(transport: Transport, target: Target) -> None:
-    """Ask the server for a key of a kind that known_hosts holds, when it has several."""
-    if target.host_key_policy == "ignore":
-        return
-    kinds = [key.kind for key in _known(target)[1] if not key.revoked and not key.authority]
-    wanted = [name for kind in kinds for name in _ALGORITHMS.get(kind, (kind,))]
-    possible = list(transport._preferred_keys)
-    transport._preferred_keys = tuple(sorted(possible, key=lambda name: (name not in wanted, possible.index(name))))
-
-
-def check_host_key(transport: Transport, target: Target, where: str) -> None:
-    """Raise `HostKeyError` unless the server's key is the known one, or may be written down as new."""
-    if target.host_key_policy == "ignore":
-        return
-    key = transport.get_remote_server_key()
-    kind, blob = key.get_name(), key.asbytes()
-    shown = f"{where}: its {kind} key {fingerprint(blob)}"
-    name, known = _known(target)
-    for entry in known:
-        if entry.revoked and entry.blob == blob:
-            raise HostKeyError(f"{shown} is marked as revoked in {entry.where}. Do not connect; ask who runs the host.")
-    if any(entry.blob == blob and not entry.authority for entry in known):
-        return
-    file = target.known_hosts[0] if target.known_hosts else "~/.ssh/known_hosts"
-    port = f"-p {target.port} " if target.port != 22 else ""
-    scan = f"ssh-keyscan {port}{shlex.quote(target.host)} >> {shlex.quote(file)}"
-    others = [entry for entry in known if not entry.revoked and not entry.authority]
-    if others:
-        other = next((entry for entry in others if entry.kind == kind), others[0])
-        raise HostKeyError(
-            f"{shown} is not the one in {other.where} ({other.kind} {fingerprint(other.blob)}). Either the host was"
-            f" set up anew, or somebody else answers in its place. When you know that it is the right one, run:"
-            f" ssh-keygen -R {shlex.quote(name)} -f {shlex.quote(file)} && {scan}"
-        )
-    if target.host_key_policy == "accept-new":
-        try:
-            add_key(file, name, kind, blob)
-        except OSError as error:
-            raise HostKeyError(f"{shown} is new, and {file} cannot be written: {error.strerror}") from error
-        return
-    files = ", ".join(target.known_hosts) or "any file (UserKnownHostsFile is none)"
-    authority = " A @cert-authority line does not count: certificates of hosts are not checked." if known else ""
-    raise HostKeyError(
-        f"{shown} (known_hosts name {name}) is not in {files}.{authority} When you know that it is the right one, run:"
-        f' {scan} or use host_key_policy="accept-new".'
-    )
 
 
 class Disconnected(Exception):
@@ -95,32 +49,65 @@ class Credential:
 
     method: str
     text: str
-    start: Callable[[AuthHandler, str, threading.Event], None]
+    start: Callable[[AuthHandler, str, threading.Event, Deadline], None]
+    """Sends the request, for the user, and sets the event once the server has answered."""
+    explicit: bool = True
+    """Whether the caller asked for it: then PreferredAuthentications of a file does not exclude it."""
 
 
 class Credentials:
-    """What there is to log in with, in order: the private keys, the password, the agent's keys.
+    """What there is to log in with, in order: ``none``, keys, the password, and the agent's other keys.
 
     One object serves one connect with all its attempts: after `Disconnected` the next one goes on where it stopped.
-    `keys` are those read before, by path: to decrypt one takes time.
+    `keys` are those read before, by path: to decrypt one takes time. It owns the connection to the agent.
     """
 
-    def __init__(self, target: Target, password: Secret, passphrase: Secret, keys: dict[str, paramiko.PKey]) -> None:
+    def __init__(
+        self,
+        target: Target,
+        password: Secret,
+        passphrase: Secret,
+        answers: Answers | None,
+        keys: dict[str, FileKey],
+    ) -> None:
         self.used = ""
         """The one that the server took."""
         self._target = target
+        self._password = password
+        self._passphrase = passphrase
+        self._answers = answers
+        self._keys = keys
         self._tried: list[str] = []
         self._allowed: Sequence[str] | None = None
-        self._blobs: set[bytes] = set()
-        self._agent: Any = None
-        self._pending = [*self._keys_of_files(passphrase, keys), *_passwords(password)]
+        self._agent: Agent | None = None
+        self._pending: list[Credential] = []
+        self._connections = 0
+
+    def prepare(self, deadline: Deadline) -> None:
+        """Read the keys and ask the agent, before there is a connection.
+
+        A server that penalizes must not see connections which end without a login, so what can fail on this side fails
+        here. Raises `ConfigError` for a key that the caller named and that cannot be used.
+        """
+        others = self._ask_agent(deadline)
+        certificates = [found for path in self._target.certificate_files if (found := read_certificate(path))]
+        keys = [
+            credential
+            for path in self._target.identity_files
+            for credential in self._credentials_of_file(path, others, certificates)
+        ]
+        passwords = self._password_credentials()
+        rest = [] if self._target.identities_only else [_agent_credential(key) for key in others]
+        if self._target.identities_only:
+            rest = [
+                _agent_credential(key) for key in others if any(cert.blob == key.public.blob for cert in certificates)
+            ]
+        none = Credential("none", "none", lambda auth, user, done, _: auth.auth_none(user, done))
+        self._pending = [none, *self._in_order([*keys, *passwords, *rest])]
 
     def authenticate(self, transport: Transport, where: str, deadline: Deadline) -> None:
         """Log in. Raises `AuthenticationError` when nothing is left, `Disconnected` when a new connection may go on."""
-        if self._agent is None and self._target.allow_agent:
-            self._ask_agent(deadline)
-        if not self._pending and not self._tried:
-            self._pending.append(Credential("none", _NOTHING, lambda auth, *args: auth.auth_none(*args)))
+        self._connections += 1
         while credential := self._next():
             try:
                 self._try(credential, transport, deadline)
@@ -130,21 +117,33 @@ class Credentials:
             if transport.is_authenticated():
                 self.used = credential.text
                 return
-            if transport.link.ended and transport.last_words and self._next():
-                raise Disconnected
             if transport.link.ended:
                 break
-        if transport.link.ended and not transport.last_words:
-            tried = ", ".join(self._tried)
+        said = transport.disconnect_message
+        if transport.link.ended and said and self._next() and self._connections < MAX_LOGIN_CONNECTIONS:
+            raise Disconnected
+        if transport.link.ended and not said:
+            tried = ", ".join(self._tried) or "none"
             raise ConnectError(f"{where} was lost during the login, after {tried}: {transport.why}")
-        raise AuthenticationError(self._refused(where, transport.last_words))
+        raise AuthenticationError(self._refusal(where, transport))
 
     def close(self) -> None:
-        """Let go of the agent, also while it is asked to sign."""
-        if self._agent is not None and self._agent._conn is not None:
-            with suppress(OSError):
-                self._agent._conn.shutdown(socket.SHUT_RDWR)
-            self._agent._close()
+        """Close the connection to the agent, also while it is asked to sign."""
+        if self._agent is not None:
+            self._agent.close()
+
+    # In which order
+
+    def _in_order(self, credentials: list[Credential]) -> list[Credential]:
+        methods = list(self._target.methods)
+        if not methods:
+            return credentials
+        wanted = [credential for credential in credentials if credential.explicit or credential.method in methods]
+        # Those that the caller named and the file leaves out come last.
+        return sorted(
+            wanted,
+            key=lambda credential: methods.index(credential.method) if credential.method in methods else len(methods),
+        )
 
     def _next(self) -> Credential | None:
         for credential in self._pending:
@@ -157,16 +156,21 @@ class Credentials:
         transport.saved_exception = None
         done = threading.Event()
         try:
-            credential.start(auth, self._target.user, done)
-        except EOFError:  # nothing can be sent any more; unless it has, the transport will end and tell `done`
+            credential.start(auth, self._target.user, done, deadline)
+        except AgentError as error:
+            self._finish(credential, f"{credential.text} ({error})")
+            return
+        except EOFError:  # nothing can be sent any more; unless it has, the transport will end and set `done`
             if transport.link.ended:
                 done.set()
         with deadline.waking(done.set):
             while not done.wait(deadline.remaining()):
                 deadline.check()
-        answer = transport.saved_exception
+        if auth.answer_error is not None:
+            raise auth.answer_error
         if deadline.cancelled:
             raise DeadlineExpired("authentication was cancelled")
+        answer = transport.saved_exception
         note = credential.text
         if isinstance(answer, paramiko.BadAuthenticationType):
             self._allowed = answer.allowed_types
@@ -175,103 +179,146 @@ class Credentials:
         elif isinstance(answer, PartialAuthentication):
             self._allowed = answer.allowed_types
             note += " (taken, but more is wanted)"
-        self._pending.remove(credential)
-        self._tried.append(note)
+        self._finish(credential, note)
 
-    def _refused(self, where: str, ended: str) -> str:
-        tried = ", ".join(self._tried) or "nothing, as the server takes none of what there is"
-        text = f"{where} did not let user {self._target.user} in. Tried: {tried}."
+    def _finish(self, credential: Credential, note: str) -> None:
+        self._pending.remove(credential)
+        if credential.method != "none":
+            self._tried.append(note)
+
+    def _refusal(self, where: str, transport: Transport) -> str:
+        ended = transport.disconnect_message
+        untried = any(credential.method != "none" for credential in self._pending)
+        nothing = "nothing, as the server takes none of what there is" if untried else _NOTHING
+        text = f"{where} did not let user {self._target.user} in. Tried: {', '.join(self._tried) or nothing}."
         if ended:
             text += f" Then it ended the connection: {ended}."
         if self._allowed is not None:
             text += f" The server takes: {', '.join(self._allowed)}."
+        algorithms = transport.server_extensions.get("server-sig-algs", b"").decode(errors="replace").split(",")
+        if "ssh-rsa" in algorithms and "rsa-sha2-256" not in algorithms and not self._target.legacy:
+            text += " It takes RSA signatures with SHA-1 only, which SSHOptions(legacy=True) allows."
+        text += self._target.login_remark
         return text + " Give user=, password= or identity_file=, or add a key to your ssh-agent."
 
-    def _keys_of_files(self, passphrase: Secret, keys: dict[str, paramiko.PKey]) -> Iterator[Credential]:
-        for path in self._target.identity_files:
-            try:
-                key = keys[path] = keys.get(path) or _load_key_asking(path, passphrase)
-            except _NeedsPassphrase:
-                self._tried.append(f"key {path} (it is encrypted: give passphrase=, or add it to your ssh-agent)")
-            except ConfigError as error:
-                if self._target.explicit_identity:
-                    raise
-                self._tried.append(str(error))
-            else:
-                self._blobs.add(key.asbytes())
-                yield _publickey(key, f"key {path}")
+    # Keys
 
-    def _ask_agent(self, deadline: Deadline) -> None:
-        path = os.environ.get("SSH_AUTH_SOCK")
-        if not path:
-            return
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        agent: Any = AgentSSH()
-        self._agent = agent
-        agent._conn = sock
-        sock.settimeout(deadline.remaining())
+    def _credentials_of_file(
+        self, path: str, agent_keys: list[AgentKey], certificates: list[PublicKey]
+    ) -> Iterator[Credential]:
+        """The ways to log in with one identity file. The agent's keys that it names are taken out of `agent_keys`."""
+        public = read_public_key(path)
+        held = [other for other in agent_keys if public and _belongs(other.public, public)]
+        for held_key in held:
+            agent_keys.remove(held_key)
+        own = [read_certificate(name) for name in (f"{path}-cert.pub", f"{path.removesuffix('.pub')}-cert.pub")]
+        known = [*certificates, *dict.fromkeys(found for found in own if found)]
+        explicit = self._target.explicit_identity
+        keys: list[SigningKey] = list(held)
         try:
-            sock.connect(path)
-            agent._connect(sock)
-        except TimeoutError:
-            raise DeadlineExpired("the ssh-agent did not answer") from None
-        except (OSError, paramiko.SSHException) as error:
-            self._tried.append(f"the ssh-agent at {path} ({error})")
-        for key in agent.get_keys():
-            if key.asbytes() not in self._blobs:
-                self._pending.append(_publickey(key, f"agent key {key.comment or fingerprint(key.asbytes())}"))
+            key = self._keys.get(path) or load_private_key(path, lambda: reveal(self._passphrase))
+            self._keys[path] = key
+            # The agent may hold a certificate of this key that no file has.
+            keys = [*(other for other in held if other.public.kind.endswith(CERTIFICATE)), key]
+        except NeedsPassphrase:
+            if not held:
+                self._tried.append(f"key {path} (it is encrypted: give passphrase=, or add it to your ssh-agent)")
+        except ConfigError as error:
+            if not held and explicit:
+                raise
+            if not held:
+                self._tried.append(str(error))
+        for usable in keys:
+            text = f"key {path} of the agent" if isinstance(usable, AgentKey) else f"key {path}"
+            yield from _publickey(usable, text, known, explicit)
+
+    def _ask_agent(self, deadline: Deadline) -> list[AgentKey]:
+        if not self._target.agent_socket:
+            return []
+        try:
+            self._agent = Agent(self._target.agent_socket, deadline)
+            return self._agent.keys(deadline)
+        except AgentError as error:
+            self._tried.append(str(error))
+            return []
+
+    # Passwords, and what else the server asks
+
+    def _password_credentials(self) -> list[Credential]:
+        @cache
+        def password() -> str:
+            return reveal(self._password) or ""
+
+        def answer(prompt: str, visible: bool) -> str:
+            given = _find_answer(self._answers, prompt)
+            if given is not None:
+                return given
+            return "" if visible or self._password is None else password()
+
+        credentials = []
+        if self._password is not None:
+            credentials.append(
+                Credential(
+                    "password", "password", lambda auth, user, done, _: auth.auth_password(user, password(), done)
+                )
+            )
+        if self._password is not None or self._answers is not None:
+            text = "the password" if self._answers is None else "answers"
+            credentials.append(
+                Credential(
+                    "keyboard-interactive",
+                    f"keyboard-interactive with {text}",
+                    lambda auth, user, done, _: auth.start_interactive(user, answer, done),
+                )
+            )
+        return credentials
 
 
-class _NeedsPassphrase(Exception):
-    pass
+def _publickey(
+    key: SigningKey, text: str, certificates: Sequence[PublicKey] = (), explicit: bool = False
+) -> Iterator[Credential]:
+    """The credentials of one key: its certificates first, as a server may take nothing else."""
+
+    def credential(public: PublicKey, text: str) -> Credential:
+        return Credential(
+            "publickey",
+            text,
+            lambda auth, user, done, deadline: auth.start_publickey(user, key, public, done, deadline),
+            explicit,
+        )
+
+    for certificate in certificates:
+        if certificate.certifies(key.public.blob):
+            yield credential(certificate, f"{text} with its certificate")
+    yield credential(key.public, text)
 
 
-def _load_key_asking(path: str, passphrase: Secret) -> paramiko.PKey:
-    try:
-        return load_key(path, None)
-    except _NeedsPassphrase:
-        if passphrase is None:
-            raise
-        return load_key(path, reveal(passphrase))
+def _agent_credential(key: AgentKey) -> Credential:
+    text = f"agent key {key.comment or fingerprint(key.public.blob)}"
+    if key.public.kind.endswith(CERTIFICATE):
+        text += " (a certificate)"
+    return next(_publickey(key, text))
 
 
-def load_key(path: str, passphrase: str | None) -> paramiko.PKey:
-    """Read a private key. Raises `ConfigError` for what is none."""
-    try:
-        return paramiko.PKey.from_path(path, passphrase.encode() if passphrase else None)  # type: ignore[arg-type]
-    except TypeError as error:  # so cryptography says both that a passphrase is missing and that one is not needed
-        if passphrase:
-            return load_key(path, None)
-        raise _NeedsPassphrase from error
-    except paramiko.PasswordRequiredException as error:
-        raise _NeedsPassphrase from error
-    except OSError as error:
-        raise ConfigError(f"identity_file {path} cannot be read: {error.strerror}") from error
-    except Exception as error:  # cryptography has no common root for what it finds wrong with a file
-        hint = "the passphrase is wrong" if passphrase else "give the file of an OpenSSH or PEM private key"
-        raise ConfigError(f"identity_file {path} cannot be used as a private key: {hint}") from error
+def _belongs(key: PublicKey, named: PublicKey) -> bool:
+    """Whether an agent's key is the named one, or a certificate of it."""
+    return key.blob == named.blob or key.certifies(named.blob)
 
 
-def _publickey(key: paramiko.PKey, text: str) -> Credential:
-    return Credential("publickey", text, lambda auth, user, done: auth.auth_publickey(user, key, done))
-
-
-def _passwords(password: Secret) -> list[Credential]:
-    if password is None:
-        return []
-
-    @cache
-    def text() -> str:
-        return reveal(password) or ""
-
-    def answer(_title: str, _instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
-        return ["" if echo else text() for _, echo in prompts]
-
-    return [
-        Credential("password", "password", lambda auth, user, done: auth.auth_password(user, text(), done)),
-        Credential(
-            "keyboard-interactive",
-            "keyboard-interactive with the password",
-            lambda auth, user, done: auth.auth_interactive(user, answer, done),
-        ),
-    ]
+def _find_answer(answers: Answers | None, prompt: str) -> str | None:
+    """The caller's answer to a prompt; None where there is none."""
+    if answers is None:
+        return None
+    if not isinstance(answers, Mapping):
+        answer = answers(prompt)
+        if answer is not None and not isinstance(answer, str):
+            raise ConfigError(f"answers: the function returned {type(answer).__name__} for {prompt!r}, not a string")
+        return reveal(answer)
+    for pattern, secret in answers.items():
+        found = pattern in prompt
+        if not found:
+            with suppress(re.error):  # then it is only a part of the prompt
+                found = re.search(pattern, prompt) is not None
+        if found:
+            return reveal(secret)
+    return None

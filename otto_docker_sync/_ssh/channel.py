@@ -66,7 +66,7 @@ class SSHChannel(Channel):
             self._ahead[stream] = memoryview(buffer.empty())
         ahead = self._ahead[stream]
         piece, self._ahead[stream] = bytes(ahead[:READ_LIMIT]), ahead[READ_LIMIT:]
-        acknowledge(self._raw, len(piece))
+        send_window_adjust(self._raw, len(piece))
         return piece
 
     def write_some(self, data: bytes) -> int:
@@ -129,7 +129,7 @@ class SSHChannel(Channel):
 
     def __del__(self) -> None:
         if os.getpid() == self._pid:
-            self._let_go(self._raw.forsake)
+            self._let_go(self._raw.abandon)
 
     def _let_go(self, close: Callable[[], None]) -> None:
         with self._closing:
@@ -172,6 +172,8 @@ class SSHChannel(Channel):
 class TunnelStream:
     """A direct-tcpip channel of a hop, below the connection to a further host."""
 
+    may_be_retried = True
+
     def __init__(self, raw: RawChannel, hop: str, on_close: Callable[[], None]) -> None:
         self._raw = raw
         self._hop = hop
@@ -183,7 +185,7 @@ class TunnelStream:
             data: bytes = self._raw.in_buffer.read(size, timeout)
         except PipeTimeout:
             return None
-        acknowledge(self._raw, len(data))
+        send_window_adjust(self._raw, len(data))
         return data
 
     def send(self, data: bytes, timeout: float) -> int:  # noqa: ARG002 (the base has it)
@@ -202,7 +204,7 @@ class TunnelStream:
         done, self._on_close = self._on_close, lambda: None
         done()
 
-    def forget(self) -> None:
+    def close_in_child(self) -> None:
         """It has no descriptors of its own."""
 
     def reason(self) -> str:
@@ -210,6 +212,9 @@ class TunnelStream:
         if transport.link.ended:
             return f"the connection to its hop {self._hop} was lost: {transport.why}"
         return f"the remote side closed the connection (through {self._hop})"
+
+    def complaint(self) -> str:
+        return ""
 
     def fileno(self) -> int:
         number: int = self._raw.fileno()
@@ -230,7 +235,7 @@ class SFTPChannel(RawChannel):
         """Paramiko's own setting of it: the deadline alone counts."""
 
 
-def acknowledge(raw: RawChannel, size: int) -> None:
+def send_window_adjust(raw: RawChannel, size: int) -> None:
     grown = raw._check_add_window(size) if size else 0
     if grown:
         message = paramiko.Message()

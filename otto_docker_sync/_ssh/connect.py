@@ -8,15 +8,16 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-from .._channel.tcp import Dropped, Stream
+from .._channel.tcp import DroppedBeforeBanner, Stream
 from ..deadline import Deadline, DeadlineExpired
-from ..errors import ConnectError, HostKeyError
-from .auth import Credentials, Disconnected, check_host_key, prefer_known_keys
+from ..errors import ConnectError
+from .algorithms import choose_algorithms
+from .auth import Credentials, Disconnected
 from .config import Target
+from .host_key import check_host_key, prefer_known_keys
 from .link import Link
+from .paramiko_errors import HANDSHAKE, map_error
 from .transport import CLOSED, Transport
-
-CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr", "aes192-ctr", "aes256-ctr")
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 Dial = Callable[[Deadline], Stream]
@@ -64,13 +65,14 @@ def connect(
     limit = deadline.at_most(target.connect_timeout)
     attempts = 0
     try:
+        credentials.prepare(limit)
         while True:
             attempts += 1
             try:
                 return _attempt(target, where, credentials, dial, limit, started)
             except Disconnected:
                 continue
-            except Dropped as dropped:
+            except DroppedBeforeBanner as dropped:
                 _pause(random.uniform(0.5, 1.5) * min(0.05 * 2**attempts, 1.0), limit, dropped, attempts)
     except DeadlineExpired as late:
         if deadline.expired:
@@ -80,7 +82,7 @@ def connect(
         credentials.close()
 
 
-def _pause(seconds: float, limit: Deadline, dropped: Dropped, attempts: int) -> None:
+def _pause(seconds: float, limit: Deadline, dropped: DroppedBeforeBanner, attempts: int) -> None:
     remaining = limit.remaining()
     if limit.cancelled:
         raise DeadlineExpired("connecting was cancelled")
@@ -111,7 +113,7 @@ def _attempt(
         raise
     try:
         started(transport)
-        transport._preferred_ciphers = tuple(name for name in CIPHERS if name in transport._cipher_info)
+        choose_algorithms(transport, target)
         transport.banner_timeout = transport.handshake_timeout = target.connect_timeout + 1
         prefer_known_keys(transport, target)
         _exchange_keys(transport, where, deadline)
@@ -124,13 +126,14 @@ def _attempt(
         if isinstance(error, DeadlineExpired) and not error.args:
             raise DeadlineExpired(_waited_for(transport)) from None
         raise
-    link.watch(target.keepalive_interval)
+    link.watch(target.keepalive_interval, target.keepalive_count)
     return Connection(transport, credentials.used)
 
 
 def _waited_for(transport: Transport) -> str:
-    if not transport.link.greeting:
-        return "no SSH banner arrived"
+    if not transport.link.first_bytes:
+        complaint = transport.link.stream.complaint()
+        return f"no SSH banner arrived (its ProxyCommand says: {complaint})" if complaint else "no SSH banner arrived"
     return "authentication did not end" if transport.initial_kex_done else "the key exchange did not end"
 
 
@@ -144,14 +147,14 @@ def _exchange_keys(transport: Transport, where: str, deadline: Deadline) -> None
         raise DeadlineExpired("connecting was cancelled")
     if transport.initial_kex_done and not transport.link.ended:
         return
-    greeting = transport.link.greeting
-    if not greeting or b"MaxStartups" in greeting or b"Not allowed at this time" in greeting:
-        said = greeting.decode(errors="replace").strip() or transport.why
-        raise Dropped(f"{where} ends a connection before the SSH banner: {said}")
-    if b"SSH-" not in greeting:
-        line = greeting.splitlines()[0][:80].decode(errors="replace")
-        raise ConnectError(f"{where} is no SSH server: it says {line!r}. Check host= and port=.")
-    error = str(transport.saved_exception or "") or transport.why
-    if "ignature" in error:
-        raise HostKeyError(f"{where} does not hold the host key that it shows: {error}")
-    raise ConnectError(f"{where}: the key exchange failed: {error}")
+    first_bytes = transport.link.first_bytes
+    if not first_bytes or b"MaxStartups" in first_bytes or b"Not allowed at this time" in first_bytes:
+        said = first_bytes.decode(errors="replace").strip() or transport.why
+        if not transport.link.stream.may_be_retried:
+            raise ConnectError(f"{where}: {said}")
+        # A busy sshd drops connections at random (MaxStartups), so another attempt may get through.
+        raise DroppedBeforeBanner(f"{where} closed the connection before sending an SSH banner: {said}")
+    if b"SSH-" not in first_bytes:
+        line = first_bytes.splitlines()[0][:80].decode(errors="replace")
+        raise ConnectError(f"{where} is not an SSH server; it sent {line!r}. Check host= and port=.")
+    raise map_error(HANDSHAKE, transport.saved_exception, where, transport.why)

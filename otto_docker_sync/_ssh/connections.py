@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 
 import paramiko
 
 from .._channel.base import Channel
-from .._channel.tcp import Stream, dial_command, dial_tcp
+from .._channel.proxy_command import CommandStream
+from .._channel.tcp import Stream, dial_tcp
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from ..secret import Secret
 from .auth import Credentials
 from .channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
-from .config import Target, names_identity_file, resolve
+from .config import CONNECT_TIMEOUT, Target, resolve
 from .connect import Connection, connect
+from .keys import FileKey
 from .options import SSHOptions
+from .paramiko_errors import SFTP, SFTP_START, map_error
 from .pool import Pool
 from .transport import Raw, RawChannel, Transport
 
@@ -53,10 +56,7 @@ class Connections(Pool):
         hop: Connections | None = None,
         _behind: tuple[str, ...] = (),
     ) -> None:
-        if not host or host.startswith("-") or not host.isprintable() or " " in host:
-            raise ConfigError(f"host={host!r} of {label}: give a name or an address")
-        if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536):
-            raise ConfigError(f"port={port!r} of {label}: give a number from 1 to 65535")
+        _check_address(label, host, port)
         super().__init__(options.max_connections)
         self.label = label
         self._host = host
@@ -67,7 +67,7 @@ class Connections(Pool):
         self._hop = hop
         self._behind = _behind
         self._own_hops: list[Connections] = []
-        self._keys: dict[str, paramiko.PKey] = {}
+        self._keys: dict[str, FileKey] = {}
         self._target: Target | None = None
 
     def connect(self, deadline: Deadline) -> None:
@@ -156,13 +156,8 @@ class Connections(Pool):
                 raise DeadlineExpired("the file transfer did not end") from error
             if connection.transport.link.ended:
                 raise ConnectionLost(f"the connection to {self.where} was lost: {connection.transport.why}") from error
-            if client is None and isinstance(error, paramiko.SFTPError):
-                raise ConnectError(
-                    f"{self.where} does not speak SFTP: {error}. A start-up file of its shell may print something."
-                ) from error
-            if client is None:
-                raise ConnectError(f"{self.where} has no SFTP: its sshd_config has no Subsystem sftp") from error
-            raise ConnectionLost(f"the file transfer with {self.where} broke off: {error or 'SFTP ended'}") from error
+            rules = SFTP_START if client is None else SFTP
+            raise map_error(rules, error, self.where, "SFTP ended") from error
         finally:
             raw.close()
             self._release(connection)
@@ -179,6 +174,7 @@ class Connections(Pool):
                 facts |= {
                     "server": transport.remote_version,
                     "cipher": transport.remote_cipher,
+                    "compression": transport.remote_compression,
                     "host_key": transport.host_key_type,
                     "login": f"{self._target.user if self._target else self._user} by {first.login}",
                     "sessions": sum(connection.sessions for connection in alive),
@@ -234,24 +230,39 @@ class Connections(Pool):
                     raise ConnectionLost(f"the connection to {self.where} was lost: {connection.transport.why}")
 
     def _connect(self, started: Callable[[Transport], None], deadline: Deadline) -> Connection:
-        target = self._target or resolve(self._host, self._port, self._user, self._options)
+        target = self._target or self._resolve(deadline)
         self._target = target
         hop = self._hop or self._jump(target)
         where = self.where
         if hop is not None:
             where += f" through {hop.label}"
         dial = partial(self._dial, target, hop, where)
-        credentials = Credentials(target, self._password, self._options.passphrase, self._keys)
+        options = self._options
+        credentials = Credentials(target, self._password, options.passphrase, options.answers, self._keys)
         connection = connect(target, where, credentials, dial, deadline, started)
         _log.info("connected to %s as %s by %s", where, target.user, connection.login)
         return connection
 
+    def _resolve(self, deadline: Deadline) -> Target:
+        limit = deadline.at_most(self._options.connect_timeout or CONNECT_TIMEOUT)
+        return resolve(
+            self._host, self._port, self._user, self._options, limit, prefer_file_identity=bool(self._behind)
+        )
+
     def _dial(self, target: Target, hop: Connections | None, where: str, deadline: Deadline) -> Stream:
         """The bytes below one connection."""
         if hop is None and target.proxy_command:
-            return dial_command(target.proxy_command)
+            return CommandStream(target.proxy_command)
         if hop is None:
-            return dial_tcp(target.host, target.port, where, deadline, patience=3 * target.keepalive_interval)
+            return dial_tcp(
+                target.host,
+                target.port,
+                where,
+                deadline,
+                user_timeout=target.keepalive_count * target.keepalive_interval,
+                bind_address=target.bind_address,
+                family=target.family,
+            )
         try:
             return hop._tunnel(target.host, target.port, deadline)
         except DeadlineExpired as late:
@@ -269,13 +280,15 @@ class Connections(Pool):
         for jump in target.jumps:
             if jump.host in behind:
                 raise ConfigError(f"ProxyJump goes in a circle: {' -> '.join([*behind, jump.host])}")
-            options = self._options
-            if names_identity_file(jump.host, options):
-                options = replace(options, identity_file=None)
-            hop = hops[-1] if hops else None
             hops.append(
                 Connections(
-                    jump.host, jump.host, port=jump.port, user=jump.user, options=options, hop=hop, _behind=behind
+                    jump.host,
+                    jump.host,
+                    port=jump.port,
+                    user=jump.user,
+                    options=self._options,
+                    hop=hops[-1] if hops else None,
+                    _behind=behind,
                 )
             )
         self._own_hops = hops
@@ -290,3 +303,12 @@ class Connections(Pool):
             if deadline.cancelled:
                 raise
             raise ConnectError(f"{self.where} was not reached in time: {late or 'no time was left'}") from None
+
+
+def _check_address(label: str, host: str, port: int | None) -> None:
+    if not host or host.startswith("-") or not host.isprintable() or " " in host:
+        raise ConfigError(f"host={host!r} of {label} is not a name or an address")
+    if "@" in host or "/" in host or re.fullmatch(r"[^:]+:\d+", host):
+        raise ConfigError(f"host={host!r} of {label}: pass the name alone, the user as user= and the port as port=")
+    if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 < port < 65536):
+        raise ConfigError(f"port={port!r} of {label} is not a number from 1 to 65535")

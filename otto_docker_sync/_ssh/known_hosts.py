@@ -24,10 +24,10 @@ class KnownKey(NamedTuple):
     authority: bool = False
 
 
-def name_of(host: str, port: int) -> str:
+def known_hosts_name(host: str, port: int) -> str:
     """The name under which known_hosts holds a host.
 
-    >>> name_of("carrot", 2222)
+    >>> known_hosts_name("carrot", 2222)
     '[carrot]:2222'
     """
     return host.lower() if port == 22 else f"[{host.lower()}]:{port}"
@@ -43,8 +43,14 @@ def known_keys(files: Iterable[str], name: str) -> list[KnownKey]:
     return [key for path in files for key in _keys_in(path, name)]
 
 
-def add_key(path: str, name: str, kind: str, blob: bytes) -> None:
-    """Append a host's key to the file `path`, made with mode 0600 where it is not there. Raises `OSError`."""
+def add_key(path: str, name: str, kind: str, blob: bytes, hashed: bool = False) -> None:
+    """Append a host's key to the file `path`, made with mode 0600 where it is not there. Raises `OSError`.
+
+    With `hashed`, the name is written so that nobody can read it, as HashKnownHosts demands.
+    """
+    if hashed:
+        salt = os.urandom(20)
+        name = "|1|" + "|".join(base64.b64encode(part).decode() for part in (salt, _digest(salt, name)))
     folder = os.path.dirname(path)
     if folder:
         os.makedirs(folder, mode=0o700, exist_ok=True)
@@ -98,4 +104,8 @@ def _hashed(pattern: str, name: str) -> bool:
         salt, digest = (base64.b64decode(part, validate=True) for part in pattern.split("|")[2:4])
     except (binascii.Error, ValueError):
         return False
-    return hmac.compare_digest(hmac.new(salt, name.encode(), "sha1").digest(), digest)
+    return hmac.compare_digest(_digest(salt, name), digest)
+
+
+def _digest(salt: bytes, name: str) -> bytes:
+    return hmac.new(salt, name.encode(), "sha1").digest()

@@ -25,15 +25,15 @@ class Link:
     """The socket of one Paramiko transport.
 
     Once it is told to `watch`, it counts how long nothing arrives. After `interval` seconds it asks for a sign of life,
-    after three times that it ends, and everybody who waits on the connection with it. Time in which this process or
+    after `count` times that it ends, and everybody who waits on the connection with it. Time in which this process or
     machine was suspended is no silence. Once ended, it reads as the end of the stream, and `reason` says why.
     """
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
-        self.greeting = b""
+        self.first_bytes = b""
         """The first bytes that arrived: what is there when it is no SSH server."""
-        self.tidy: Callable[[], None] = lambda: None
+        self.housekeep: Callable[[], None] = lambda: None
         """Called between two reads."""
         self.ping: Callable[[], None] = lambda: None
         """Called when nothing arrived for long: it sends what must be answered."""
@@ -44,6 +44,7 @@ class Link:
         self.reason = ""
         """Why the link ended, when it knows."""
         self._interval = math.inf
+        self._count = 3
         self._quiet = 0.0
         self._pings = 0
         self._ahead = memoryview(b"")
@@ -54,9 +55,9 @@ class Link:
         self._pid = os.getpid()
         _links.add(self)
 
-    def watch(self, interval: float) -> None:
-        """Take silence for death from now on; whoever connects has a deadline of his own."""
-        self._interval, self._quiet, self._pings = interval, 0.0, 0
+    def watch(self, interval: float, count: int = 3) -> None:
+        """Start the keepalive watchdog. While connecting, the connect deadline applies instead."""
+        self._interval, self._count, self._quiet, self._pings = interval, count, 0.0, 0
 
     @property
     def _closed(self) -> bool:
@@ -74,7 +75,7 @@ class Link:
         return bytes(taken)
 
     def _receive(self) -> bytes:
-        self.tidy()
+        self.housekeep()
         if self._unsent:
             with self._sending:
                 self._flush(0)
@@ -89,15 +90,15 @@ class Link:
             raise TimeoutError
         if data:
             self._quiet, self._pings = 0.0, 0
-            if len(self.greeting) < 256:
-                self.greeting += data[:256]
+            if len(self.first_bytes) < 256:
+                self.first_bytes += data[:256]
         else:
             self.end(self._broken or self.stream.reason())
         return data
 
     def _nothing_arrived(self, seconds: float) -> None:
         self._quiet += seconds
-        if self._quiet >= 3 * self._interval:
+        if self._quiet >= self._count * self._interval:
             self.end(f"no answer for {self._quiet:.1f} s")
         elif self._quiet >= (self._pings + 1) * self._interval:
             self._pings += 1
@@ -151,18 +152,18 @@ class Link:
             with self._sending:
                 self.stream.close()
 
-    def forget(self) -> None:
+    def close_in_child(self) -> None:
         """In a forked child: drop the copies of the descriptors; the connection is the parent's."""
         self.ended = True
-        self.stream.forget()
+        self.stream.close_in_child()
 
 
 _links: weakref.WeakSet[Link] = weakref.WeakSet()
 
 
-def _forget_links() -> None:
+def _close_links_in_child() -> None:
     for link in list(_links):
-        link.forget()
+        link.close_in_child()
 
 
-os.register_at_fork(after_in_child=_forget_links)
+os.register_at_fork(after_in_child=_close_links_in_child)

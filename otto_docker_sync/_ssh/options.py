@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
@@ -12,6 +13,8 @@ from ..secret import Secret, register_secret
 
 StrPath = Union[str, "os.PathLike[str]"]
 HostKeyPolicy = Literal["reject", "accept-new", "ignore"]
+Answers = Union[Mapping[str, Secret], Callable[[str], Union[str, None]]]
+"""What answers prompts of a login: answers by prompt, or a function from prompt to answer."""
 
 
 @dataclass(frozen=True)
@@ -23,24 +26,33 @@ class SSHOptions:
     """
 
     identity_file: StrPath | None = None
-    """The private key to use. Without one, and none in the config file, the usual keys of ``~/.ssh`` are tried."""
+    """The key to log in with: a private key, or a public key whose private part the ssh-agent holds. Without one, and
+    none in the config file, the usual keys of ``~/.ssh`` are tried."""
     passphrase: Secret = field(default=None, repr=False)
-    """What decrypts the private key, or a call that returns it."""
+    """What decrypts the private key, or a function that returns it."""
     allow_agent: bool = True
     """Whether the keys of a running ssh-agent are tried, after the private key and the password."""
     known_hosts: StrPath | None = None
     """The only file of known host keys, in place of the usual ones."""
     host_key_policy: HostKeyPolicy | None = None
-    """An unknown host key: "reject" (the default), or "accept-new" to write it down. "ignore" checks nothing."""
+    """What to do about an unknown host key: "reject" it (the default), or "accept-new" to write it down. "ignore"
+    checks nothing."""
     config_file: StrPath | None = None
-    """An ssh_config to read in place of ``~/.ssh/config``; "" reads none."""
+    """An ssh_config to read in place of ``~/.ssh/config`` and ``/etc/ssh/ssh_config``; "" reads none."""
     connect_timeout: float | None = None
-    """Seconds for all of connecting: TCP, key exchange and authentication. 15 by default."""
+    """Time limit in seconds for all of connecting: TCP, key exchange and authentication. 15 by default."""
     keepalive_interval: float | None = None
-    """Seconds of silence until the far end is asked for a sign of life; it is dead after three times that. 15 by
-    default."""
+    """Seconds of silence after which the host is asked for a sign of life; the connection is lost after three times
+    that. 15 by default."""
     max_connections: int = 32
-    """Connections to open to the host when one does not carry all sessions."""
+    """The most connections to open to the host when one does not carry all sessions."""
+    answers: Answers | None = field(default=None, repr=False, hash=False)
+    """Answers to what the server asks besides the password, say a one-time code. A mapping has a part of the prompt, or
+    a regular expression, and the answer or a function that returns it; a function gets the prompt and returns the
+    answer. Where there is none, a hidden prompt gets the password and a visible one an empty answer."""
+    legacy: bool = False
+    """Whether algorithms that OpenSSH has given up are allowed: signatures and key exchanges with SHA-1, CBC ciphers,
+    MD5. For old devices only. Paramiko 5 has no SHA-1 any more; they need ``pip install "paramiko<5"``."""
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "keepalive_interval"):
@@ -48,19 +60,25 @@ class SSHOptions:
             if value is None:
                 continue
             if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise ConfigError(f"{name}={value!r}: give seconds, more than 0")
+                raise ConfigError(f"{name}={value!r}: pass seconds, more than 0")
         if isinstance(self.max_connections, bool) or not isinstance(self.max_connections, int):
-            raise ConfigError(f"max_connections={self.max_connections!r}: give a whole number")
+            raise ConfigError(f"max_connections={self.max_connections!r}: pass a whole number")
         if self.max_connections < 1:
             raise ConfigError(f"max_connections={self.max_connections}: at least 1 is needed")
         if self.host_key_policy not in (None, "reject", "accept-new", "ignore"):
-            raise ConfigError(f'host_key_policy={self.host_key_policy!r}: give "reject", "accept-new" or "ignore"')
-        if not isinstance(self.allow_agent, bool):
-            raise ConfigError(f"allow_agent={self.allow_agent!r}: give True or False")
+            raise ConfigError(f'host_key_policy={self.host_key_policy!r}: pass "reject", "accept-new" or "ignore"')
+        for name in ("allow_agent", "legacy"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigError(f"{name}={getattr(self, name)!r}: pass True or False")
+        if self.answers is not None and not (isinstance(self.answers, Mapping) or callable(self.answers)):
+            raise ConfigError("answers: pass a mapping from prompt to answer, or a function that gets the prompt")
         for name in ("identity_file", "known_hosts", "config_file"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, (str, os.PathLike)):
-                raise ConfigError(f"{name}={value!r}: give a path")
+                raise ConfigError(f"{name}={value!r}: pass a path")
         if self.passphrase is not None and not (isinstance(self.passphrase, str) or callable(self.passphrase)):
-            raise ConfigError("passphrase: give a text, or a call that returns one")
+            raise ConfigError("passphrase: pass a string, or a function that returns one")
         register_secret(self.passphrase)
+        if isinstance(self.answers, Mapping):
+            for answer in self.answers.values():
+                register_secret(answer)

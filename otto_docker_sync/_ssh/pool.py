@@ -130,11 +130,11 @@ class Pool(ABC):
             connection.idle_since = now = monotonic()
             self._changed.notify_all()
             if refused:
-                self._learn(connection, *refused, now)
+                self._on_refused(connection, *refused, now)
             elif not tunnel:
                 connection.closed_at = now
 
-    def _learn(self, connection: Connection, code: int, text: str, now: float) -> None:
+    def _on_refused(self, connection: Connection, code: int, text: str, now: float) -> None:
         """Draw the conclusion from a session that was refused. Holds the lock."""
         if code == 1:
             raise ConnectError(f"{self.where} refuses sessions: {text}")

@@ -42,19 +42,24 @@ _Channel: Any = paramiko.Channel
 _Transport: Any = paramiko.Transport
 
 
-class Outlet:
-    """A channel's way to its transport. Nothing goes out behind its CLOSE: for that, a server ends the connection."""
+class ClosedGuard:
+    """Stands between a channel and its transport, and lets nothing out after the channel's CLOSE.
+
+    Two threads may use a channel at once. If one sends data or a window adjust after the other has closed, the server
+    sees a message for a channel that it does not know any more, and ends the whole connection.
+    """
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
     def _send_user_message(self, message: paramiko.Message) -> None:
-        with self._turn:
+        # Under one lock: between the look at `_closed` and the sending, another thread could send its CLOSE.
+        with self._lock:
             if not self._closed:
                 self._closed = message.asbytes()[:1] == cMSG_CHANNEL_CLOSE
                 self._transport._send_user_message(message)
@@ -75,12 +80,15 @@ class RawChannel(_Channel):  # type: ignore[misc]
         if os.getpid() == self._pid:  # else it is a forked child's copy, and the server is not to hear of it
             super().close()
 
-    def forsake(self) -> None:
-        """Let the transport's own thread close the channel: garbage may be collected by one that is just sending."""
+    def abandon(self) -> None:
+        """Let the transport's own thread close the channel.
+
+        The garbage collector may run in a thread that is just sending, and holds the locks that `close` needs.
+        """
         if self.active and not self.closed and os.getpid() == self._pid:
             self.transport.orphans.append(self)
 
-    __del__ = forsake
+    __del__ = abandon
 
     def request(self, kind: str, *fields: Any, reply: bool = True) -> None:
         """Send a request. Nobody waits for the reply: when it is a refusal the channel closes."""
@@ -131,15 +139,17 @@ class Transport(_Transport):  # type: ignore[misc]
         self.set_log_channel("otto_docker_sync.paramiko")
         self.name = "SSH connection"
         self.link = link
-        self.last_words = ""
+        self.disconnect_message = ""
         """What the server said when it ended the connection."""
         self.orphans: deque[RawChannel] = deque()
         """Channels that were dropped and not closed."""
+        self.has_auth_service = False
+        """Whether the server has agreed to talk about logins."""
         self._held: list[paramiko.Message] = []
         self._abandoned: set[RawChannel] = set()
         link.thread = self
         link.ping = self._ping
-        link.tidy = self._close_orphans
+        link.housekeep = self._close_orphans
 
     @property
     def writable(self) -> bool:
@@ -153,6 +163,13 @@ class Transport(_Transport):  # type: ignore[misc]
                 self._held.append(data)
             elif self.active:
                 self._send_unless_ended(data)
+
+    def _verify_key(self, host_key: bytes, sig: bytes) -> None:
+        # Paramiko below 5 takes a signature by any algorithm that the key has, SHA-1 too, whatever was agreed upon.
+        used = paramiko.Message(sig).get_text()
+        if used != self.host_key_type:
+            raise paramiko.SSHException(f"Signature verification failed: {used} in place of {self.host_key_type}")
+        super()._verify_key(host_key, sig)
 
     def _parse_newkeys(self, m: paramiko.Message) -> None:
         super()._parse_newkeys(m)
@@ -186,7 +203,7 @@ class Transport(_Transport):  # type: ignore[misc]
             channel = kind(number)
             self._channels.put(number, channel)
             self.channels_seen[number] = True
-            channel._set_transport(Outlet(self))
+            channel._set_transport(ClosedGuard(self))
             channel._set_window(WINDOW_SIZE, PACKET_SIZE)
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
@@ -213,7 +230,9 @@ class Transport(_Transport):  # type: ignore[misc]
         return channel
 
     def _abandon(self, channel: RawChannel) -> None:
-        """Stop to wait for a channel; when it opens all the same it is closed, or it would use up a session."""
+        """Stop waiting for a channel. If it still opens, it is closed, so that it does not use up a session."""
+        # Under the lock of `_parse_channel_open_success`: the answer may arrive just now, and one of the two must see
+        # that nobody waits.
         with self.lock:
             if not (channel.active or channel.refusal or channel.closed):
                 self._abandoned.add(channel)
@@ -244,8 +263,8 @@ class Transport(_Transport):  # type: ignore[misc]
 
     def _parse_disconnect(self, m: paramiko.Message) -> None:
         code, text = m.get_int(), m.get_text()
-        self.last_words = text.strip() or f"code {code}"
-        self.link.end(f"the server ended it: {self.last_words}")
+        self.disconnect_message = text.strip() or f"code {code}"
+        self.link.end(f"the server ended it: {self.disconnect_message}")
 
     def run(self) -> None:
         super().run()

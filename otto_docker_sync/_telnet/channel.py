@@ -120,7 +120,7 @@ class TelnetChannel(Channel):
                 if hop is not None:
                     stream = hop.open_tunnel(host, port or PORT, limit)
                 else:
-                    stream = dial_tcp(host, port or PORT, where, limit, "telnetd")
+                    stream = dial_tcp(host, port or PORT, where, limit, daemon="telnetd")
                 link = TelnetLink(stream, term, size)
                 undo.callback(link.descriptors.close)
                 login = Login(link, where, user, password, options)

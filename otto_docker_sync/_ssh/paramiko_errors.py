@@ -1,0 +1,61 @@
+"""What Paramiko raises, and what it becomes: the one table of them. Nothing of Paramiko reaches a user raw."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import paramiko
+
+from ..errors import ConnectError, ConnectionLost, HostKeyError, OttoError
+
+
+@dataclass(frozen=True)
+class _Rule:
+    """An error of a kind, with a text that matches, becomes `error` with the text `text`."""
+
+    kind: type[BaseException]
+    pattern: str
+    error: type[OttoError]
+    text: str
+
+
+_OLD = (
+    " An old server may need SSHOptions(legacy=True), which allows SHA-1; Paramiko 5 has no SHA-1, so also:"
+    ' pip install "paramiko<5".'
+)
+
+HANDSHAKE = (
+    _Rule(paramiko.SSHException, "ignature", HostKeyError, "{where} does not hold the host key that it shows: {said}"),
+    _Rule(
+        paramiko.SSHException,
+        r"no acceptable|Incompatible",
+        ConnectError,
+        "{where}: the key exchange failed, as the server and this library have no algorithm in common: {said}." + _OLD,
+    ),
+    _Rule(BaseException, "", ConnectError, "{where}: the key exchange failed: {said}"),
+)
+"""Errors from the banner to the end of the key exchange."""
+
+SFTP_START = (
+    _Rule(
+        paramiko.SFTPError,
+        "",
+        ConnectError,
+        "{where} does not speak SFTP: {said}. A start-up file of its shell may print something.",
+    ),
+    _Rule(BaseException, "", ConnectError, "{where} has no SFTP: its sshd_config has no Subsystem sftp"),
+)
+"""Errors until an SFTP server has answered."""
+
+SFTP = (_Rule(BaseException, "", ConnectionLost, "the file transfer with {where} broke off: {said}"),)
+"""Errors of a file transfer that are not about a file."""
+
+
+def map_error(rules: tuple[_Rule, ...], error: BaseException | None, where: str, otherwise: str) -> OttoError:
+    """The error of ours for one of Paramiko's; `otherwise` is said where Paramiko says nothing."""
+    said = str(error or "") or otherwise
+    for rule in rules:
+        if isinstance(error or EOFError(), rule.kind) and re.search(rule.pattern, said):
+            return rule.error(rule.text.format(where=where, said=said))
+    raise AssertionError("the last rule of a table takes every error")
