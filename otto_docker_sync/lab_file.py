@@ -125,6 +125,7 @@ class HostTable(Table):
     connect_timeout: Seconds | None = None
     keepalive_interval: Seconds | None = None
     max_connections: Annotated[int, Field(ge=1)] | None = None
+    legacy: bool | None = None
 
     telnet: TelnetTable | None = None
 

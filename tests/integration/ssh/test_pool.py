@@ -137,7 +137,7 @@ def test_a_server_at_its_max_startups_is_asked_again(connect: Connect, make_sshd
 def test_a_server_that_never_lets_anybody_start(connect: Connect, proxy: Proxy) -> None:
     proxy.refuse()
     with pytest.raises(
-        ConnectError, match=r"ends a connection (at once|before the SSH banner): .*, \d+ times so far.*MaxStartups"
+        ConnectError, match=r"closed the connection (at once|before sending .*): .*, \d+ times so far.*MaxStartups"
     ):
         run(connect(port=proxy.port, connect_timeout=1), "echo in")
     assert proxy.connections > 2
