@@ -136,8 +136,9 @@ def _get_container_id(host: DockerContainerHost) -> str:
 
 def _set_container_id(host: DockerContainerHost, container_id: str) -> None:
     host.__dict__["_given_id"] = container_id
-    if "_container" in host.__dict__:
-        host._container.set_container_id(container_id)
+    container: ContainerBackend | None = host.__dict__.get("_container")
+    if container:
+        container.set_container_id(container_id)
 
 
 # The field reads as the id in use, which is found later when it was declared as "". A property in the class body would

@@ -149,31 +149,32 @@ class HostLog:
         self.host_id = host_id
         self.log = log
         self.log_stdout = log_stdout
-        self._logger = logging.getLogger(f"{PACKAGE}.host.{host_id}")
+        self.logger = logging.getLogger(f"{PACKAGE}.host.{host_id}")
 
     def event(self, text: str, level: int = logging.INFO) -> None:
         """Log what happened to the host itself: connected, a new shell, another container."""
-        self._write(level, "event", text)
+        self.write(level, "event", text)
 
     def command(self, text: str, *, log: bool = True) -> CommandLog:
         """Log a command, and return where its output goes. With ``log=False`` neither is logged."""
         wanted = log and self.log
         if wanted:
-            self._write(logging.INFO, "command", text)
+            self.write(logging.INFO, "command", text)
         return CommandLog(self, wanted)
 
-    def _write(self, level: int, kind: str, text: str, is_masked: bool = False) -> None:
-        if not self._logger.isEnabledFor(level):
+    def write(self, level: int, kind: str, text: str, is_masked: bool = False) -> None:
+        """Log a text of a kind: ``event``, ``command``, ``output`` or ``outcome``."""
+        if not self.logger.isEnabledFor(level):
             return
         to_stdout = self.log_stdout or kind == "event"
         extra = {"otto_host": self.host_id, "otto_kind": kind, "otto_stdout": to_stdout}
-        record = self._logger.makeRecord(
-            self._logger.name, level, "", 0, text if is_masked else masked(text), (), None, extra=extra
+        record = self.logger.makeRecord(
+            self.logger.name, level, "", 0, text if is_masked else masked(text), (), None, extra=extra
         )
         if to_stdout:
-            self._logger.handle(record)
+            self.logger.handle(record)
         else:
-            _handle_off_stdout(self._logger, record)
+            _handle_off_stdout(self.logger, record)
 
 
 class CommandLog:
@@ -192,7 +193,7 @@ class CommandLog:
 
     def output(self, text: str) -> None:
         """Take the next piece of the output. It may be cut anywhere."""
-        if self._wanted and self._host_log._logger.isEnabledFor(logging.DEBUG):
+        if self._wanted and self._host_log.logger.isEnabledFor(logging.DEBUG):
             self._add(self._masker.feed(text))
 
     def end(self, outcome: str = "") -> None:
@@ -200,7 +201,7 @@ class CommandLog:
         self._add(self._masker.flush())
         self._log_lines()
         if outcome and self._wanted:
-            self._host_log._write(logging.INFO, "outcome", outcome)
+            self._host_log.write(logging.INFO, "outcome", outcome)
 
     def _add(self, text: str) -> None:
         lines, newline, rest = text.rpartition("\n")
@@ -215,7 +216,7 @@ class CommandLog:
 
     def _log_lines(self) -> None:
         if self._line:
-            self._host_log._write(logging.DEBUG, "output", "".join(self._line), is_masked=True)
+            self._host_log.write(logging.DEBUG, "output", "".join(self._line), is_masked=True)
         self._line = []
         self._length = 0
 

@@ -87,9 +87,9 @@ class OwnedFile:
             # A child that was forked meanwhile has the descriptor too: closing ours alone would not unlock.
             with suppress(OSError):
                 fcntl.flock(self.descriptor, fcntl.LOCK_UN)
-            self._close_descriptor()
+            self.close_descriptor()
 
-    def _close_descriptor(self) -> None:
+    def close_descriptor(self) -> None:
         descriptor, self.descriptor = self.descriptor, -1
         os.close(descriptor)
 
@@ -98,7 +98,7 @@ class OwnedFile:
         """A child that kept the descriptor would keep the lease of a parent that dies."""
         for each in list(cls._all):
             if each.descriptor >= 0:
-                each._close_descriptor()
+                each.close_descriptor()
         cls._all.clear()
 
 
