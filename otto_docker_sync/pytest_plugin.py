@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
+import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -17,17 +19,22 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 LINES = 1000
-"""So many lines of each host are shown for a failing test: the last."""
+"""How many lines of each host the report of a failing test shows: the last ones."""
+
+Services = dict[str, "DockerContainerHost"]
+"""The services of a stack: name → host."""
+Stacks = Callable[..., Services]
+"""What the fixture ``otto_stacks`` is: a function that takes a project's name and returns its services."""
 
 MARKERS = (
     "otto_host(id): the host of the lab that the fixture otto_host is",
     "otto_stack(project, **how): the Compose project of the fixture otto_stack; `how` goes to composed()",
-    "otto_reserve(*tags): hold these tags of the lab during the test (not available yet)",
+    "otto_reserve(*tags, **how): hold these tags of the lab during the test; `how` goes to Lab.reserve()",
 )
 
 
 class Transcript(logging.Handler):
-    """What was said to each host and what it answered, for the report of a test that fails."""
+    """Collects what was sent to each host and what it answered, for the report of a test that fails."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,8 +57,12 @@ transcript_key = pytest.StashKey[Transcript]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("otto", "hosts of a lab (otto-docker-sync)")
-    group.addoption("--otto-lab", metavar="FILE", help="lab file that the fixture otto_lab loads")
-    group.addoption("--otto-log-dir", metavar="DIR", help="write the logs of all hosts here, one file a host")
+    group.addoption(
+        "--otto-lab",
+        metavar="FILE",
+        help="lab file that the fixture otto_lab loads; by default OTTO_LAB, or the nearest lab.toml from here upwards",
+    )
+    group.addoption("--otto-log-dir", metavar="DIR", help="write the logs of all hosts to this directory, a file each")
     parser.addini("otto_lab", "lab file that the fixture otto_lab loads, relative to the ini file")
     parser.addini("otto_log_dir", "directory for the logs of all hosts, relative to the ini file")
 
@@ -68,15 +79,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        # In front of the test's other fixtures, which may need what is reserved.
+        if isinstance(item, pytest.Function) and item.get_closest_marker("otto_reserve"):
+            item.fixturenames.insert(0, "_otto_reservation")
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if transcript := item.config.stash.get(transcript_key, None):
         transcript.clear()
-    if item.get_closest_marker("otto_reserve"):
-        pytest.fail("The marker otto_reserve is not available yet: this version has no reservations.", pytrace=False)
 
 
 @pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    if call.excinfo is not None:
+        _hide_library()
     outcome: Any = yield
     report = outcome.get_result()
     transcript = item.config.stash.get(transcript_key, None)
@@ -84,20 +103,64 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.sections += transcript.sections()
 
 
+def _hide_library() -> None:
+    """Let the traceback of an error of ours end in the test's own line; ``--full-trace`` shows all of it."""
+
+    def is_ours(error: pytest.ExceptionInfo[BaseException]) -> bool:
+        from .errors import OttoError
+
+        return isinstance(error.value, OttoError)
+
+    # pytest looks for this name in the locals of each frame, and then in its module.
+    package = __name__.partition(".")[0]
+    for name, module in list(sys.modules.items()):
+        if name == package or name.startswith(f"{package}."):
+            vars(module).setdefault("__tracebackhide__", is_ours)
+
+
+@contextmanager
+def _failing_plainly() -> Iterator[None]:
+    """Let an error of ours in a fixture fail the test with its text alone: its traceback would be the plugin's."""
+    from .errors import OttoError
+
+    try:
+        yield
+    except OttoError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def otto_lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
-    """The lab of ``--otto-lab`` (or the ini key ``otto_lab``), closed after the last test.
+    """The lab, loaded for the whole run and closed after the last test.
+
+    Its file is that of ``--otto-lab``, else of the ini key ``otto_lab``, else of the variable ``OTTO_LAB``, else the
+    nearest ``lab.toml`` from the current directory upwards.
 
     >>> def test_kernels(otto_lab):
-    ...     assert all(result.ok for result in otto_lab.run_all("uname -r").values())
+    ...     assert all(otto_lab.run_all("uname -r").values())
     """
-    path = _path(pytestconfig, "otto_lab")
-    if path is None:
-        pytest.fail("No lab: give --otto-lab FILE, or set otto_lab in the ini file.", pytrace=False)
-    from .lab import Lab
+    from .arguments import find_lab_file
 
-    with _transcribing(pytestconfig), Lab.load(path) as lab:
+    with _failing_plainly():
+        from .lab import Lab
+
+        lab = Lab.load(_path(pytestconfig, "otto_lab") or find_lab_file())
+    with _transcribing(pytestconfig), lab:
         yield lab
+
+
+@pytest.fixture
+def _otto_reservation(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Holds what the marker ``otto_reserve`` names, around the test and its other fixtures."""
+    marker = request.node.get_closest_marker("otto_reserve")
+    lab: Lab = request.getfixturevalue("otto_lab")
+    if not marker.args:
+        pytest.fail('The marker otto_reserve needs tags or hosts: @pytest.mark.otto_reserve("carrot")', pytrace=False)
+    _check_keywords("otto_reserve", lab.reserve, marker.kwargs)
+    with _failing_plainly():
+        reservation = lab.reserve(list(marker.args), **marker.kwargs)
+    with reservation:
+        yield
 
 
 @contextmanager
@@ -137,69 +200,111 @@ def otto_host(request: pytest.FixtureRequest, otto_lab: Lab) -> Iterator[Host]:
     ... def test_version(otto_host):
     ...     assert otto_host.run("app --version").output.startswith("2.")
     """
-    host = otto_lab.get(_asked_for(request, "otto_host")[0])
+    name, how = _asked_for(request, "otto_host")
+    if how:
+        pytest.fail(f"The marker otto_host takes the id of a host only, not {', '.join(how)}.", pytrace=False)
+    with _failing_plainly():
+        host = otto_lab.get(name)
     yield host
     _leave(host)
 
 
 @pytest.fixture(scope="session")
-def _otto_stacks(otto_lab: Lab) -> Iterator[dict[Any, dict[str, DockerContainerHost]]]:
-    """The stacks that are up, each from the first test that uses it to the last test of the run."""
-    from .compose import composed
+def otto_stacks(otto_lab: Lab) -> Iterator[Stacks]:
+    """A function that starts a project's stack and returns its services, for fixtures of any scope.
 
+    A stack is started at its first call and stays up to the end of the run; workers of pytest-xdist share it. Keyword
+    arguments go to `composed`.
+
+    >>> @pytest.fixture(scope="module")
+    ... def database(otto_stacks):
+    ...     db = otto_stacks("repo1")["db"]
+    ...     db.run("load-test-data").check()
+    ...     return db
+    """
+    from .compose import composed
+    from .errors import OttoError
+
+    started: dict[Any, Services] = {}
     with ExitStack() as exits:
 
-        class Stacks(dict[Any, "dict[str, DockerContainerHost]"]):
-            def __missing__(self, key: Any) -> dict[str, DockerContainerHost]:
-                project, how = key
-                self[key] = dict(exits.enter_context(composed(project, otto_lab, **dict(how))))
-                return self[key]
+        def start(project: str, **how: Any) -> Services:
+            key = project, tuple(sorted(how.items()))
+            if key not in started:
+                try:
+                    started[key] = dict(exits.enter_context(composed(project, otto_lab, **how)))
+                except OttoError as error:
+                    # The report is to end in the line that calls us, and contextlib's frames cannot be hidden.
+                    raise error.with_traceback(None) from error.__cause__
+            return started[key]
 
-        yield Stacks()
+        yield start
 
 
 @pytest.fixture
-def otto_stack(
-    request: pytest.FixtureRequest, _otto_stacks: dict[Any, dict[str, DockerContainerHost]]
-) -> Iterator[dict[str, DockerContainerHost]]:
+def otto_stack(request: pytest.FixtureRequest, otto_stacks: Stacks) -> Iterator[Services]:
     """The services of a Compose project (by marker, or as an indirect parameter): a dictionary of name and host.
 
     The stack is started for the first test that uses it and stays up to the end of the run; workers of pytest-xdist
-    share it. The sessions end with the test.
+    share it. The sessions end with the test. For fixtures of a wider scope there is ``otto_stacks``.
 
     >>> @pytest.mark.otto_stack("repo1")
     ... def test_health(otto_stack):
-    ...     assert otto_stack["api"].oneshot("./healthcheck").ok
+    ...     assert otto_stack["api"].oneshot("./healthcheck")
     """
+    from .compose import composed
+
     project, how = _asked_for(request, "otto_stack")
-    hosts = _otto_stacks[project, tuple(sorted(how.items()))]
+    _check_keywords("otto_stack", composed, how)
+    with _failing_plainly():
+        hosts = otto_stacks(project, **how)
     yield hosts
     for host in hosts.values():
         _leave(host)
 
 
 def _asked_for(request: pytest.FixtureRequest, name: str) -> tuple[str, dict[str, Any]]:
-    """What the indirect parameter or else the marker says: an id or a project, and keyword arguments."""
+    """Return what the indirect parameter or else the marker says: an id or a project, and keyword arguments."""
     if hasattr(request, "param"):
         return cast(str, request.param), {}
     marker = request.node.get_closest_marker(name)
-    if marker is None or len(marker.args) != 1:
+    if marker is None:
         pytest.fail(
             f'The fixture {name} needs @pytest.mark.{name}("…"), or '
             f'@pytest.mark.parametrize("{name}", ["…"], indirect=True).',
             pytrace=False,
         )
+    if len(marker.args) != 1:
+        given = ", ".join([*map(repr, marker.args), *(f"{key}={value!r}" for key, value in marker.kwargs.items())])
+        pytest.fail(
+            f'{name}({given}): the marker takes one name, without a keyword: @pytest.mark.{name}("…").',
+            pytrace=False,
+        )
     return marker.args[0], marker.kwargs
 
 
+def _check_keywords(marker: str, function: Callable[..., object], given: dict[str, Any]) -> None:
+    """Fail the test for a keyword argument of a marker that the function behind it does not have."""
+    known = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]
+    wrong = [name for name in given if name not in known]
+    if wrong:
+        pytest.fail(
+            f"The marker {marker} does not know {', '.join(wrong)}; it takes {', '.join(known)}.", pytrace=False
+        )
+
+
 def _leave(host: Host) -> None:
-    """End what the test left in the host; connections stay for the next test."""
+    """End what the test left in the host. Connections stay, for the next test."""
     host.stop_all_repeats()
     host.close_sessions()
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:
-    """The path that the option, or else the ini key, gives."""
+    """Return the path that the option, or else the ini key, names; None when neither does."""
     given = config.getoption(name)
     if given:
         return config.invocation_params.dir / Path(given).expanduser()

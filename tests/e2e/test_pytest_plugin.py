@@ -95,23 +95,136 @@ def test_what_is_missing_is_said(run, pytester):
         @pytest.mark.otto_host("tomato")
         def test_no_such_host(otto_host): pass
 
-        @pytest.mark.otto_reserve("carrot")
-        def test_reservation(): pass
+        @pytest.mark.otto_stack("repo1", "repo2")
+        def test_two_stacks(otto_stack): pass
+
+        @pytest.mark.otto_stack(project="repo1")
+        def test_by_keyword(otto_stack): pass
+
+        @pytest.mark.otto_stack("repo1", builds=False)
+        def test_misspelt(otto_stack): pass
+
+        @pytest.mark.otto_stack("repo3")
+        def test_no_such_project(otto_stack): pass
+
+        @pytest.mark.otto_host("carrot", user="me")
+        def test_too_much(otto_host): pass
+
+        @pytest.mark.otto_reserve()
+        def test_nothing_to_reserve(): pass
         """
     )
     result = run("--strict-markers")
-    result.assert_outcomes(errors=3)
+    result.assert_outcomes(errors=8)
+    assert "pytest_plugin.py" not in result.stdout.str(), "the plugin's own lines"
     result.stdout.fnmatch_lines_random(
         [
             "*fixture otto_host needs @pytest.mark.otto_host*",
             "*has no host 'tomato'*",
-            "*otto_reserve is not available yet*",
+            "*otto_stack('repo1', 'repo2'): the marker takes one name*",
+            "*otto_stack(project='repo1'): the marker takes one name*",
+            "*otto_stack does not know builds; it takes *build*",
+            "*has no project 'repo3'*",
+            "*otto_host takes the id of a host only, not user*",
+            "*otto_reserve needs tags or hosts*",
         ]
     )
     pytester.makepyfile("def test_it(otto_lab): pass")
     result = run(lab=False)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*No lab: give --otto-lab FILE*"])
+    result.stdout.fnmatch_lines(["*there is no lab.toml in *--lab FILE*OTTO_LAB*"])
+
+
+def test_the_lab_is_found_as_the_command_line_finds_it(run, pytester, lab_file, monkeypatch):
+    below = pytester.mkdir("below")
+    Path(below, "test_it.py").write_text("def test_it(otto_lab): assert otto_lab.get('carrot').oneshot('id')\n")
+    monkeypatch.setenv("OTTO_LAB", str(lab_file))
+    run(lab=False).assert_outcomes(passed=1)
+    monkeypatch.delenv("OTTO_LAB")
+    Path(pytester.path, "lab.toml").write_text(lab_file.read_text())
+    Path(pytester.path, "stack").symlink_to(lab_file.parent / "stack")
+    monkeypatch.chdir(below)
+    run(lab=False).assert_outcomes(passed=1)
+
+
+def test_a_failure_shows_the_line_of_the_test(run, pytester):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def test_check(otto_lab):
+            otto_lab.get("carrot").oneshot("echo why; exit 3").check()
+
+        def test_check_in_run(otto_lab):
+            otto_lab.get("carrot").run("exit 3", check=True)
+
+        def test_unknown_host(otto_lab):
+            otto_lab.get("tomato")
+
+        @pytest.fixture(scope="module")
+        def broken(otto_stacks):
+            return otto_stacks("repo3")
+
+        def test_fixture(broken): pass
+
+        def test_output(otto_lab):
+            assert otto_lab.get("carrot").oneshot("echo 1").output == "2"
+        """
+    )
+    result = run()
+    result.assert_outcomes(failed=4, errors=1)
+    text = result.stdout.str()
+    assert not re.search(r"otto_docker_sync/\S+\.py:\d+", text), text
+    lines = ['>       otto_lab.get("carrot").oneshot("echo why; exit 3").check()', '>       otto_lab.get("tomato")']
+    assert all(line in text for line in lines) and '>       return otto_stacks("repo3")' in text
+    assert all(len(line) < 200 for line in text.splitlines() if not line.startswith(("E ", "FAILED", "ERROR"))), text
+    assert "contextlib" not in text
+    assert "return result.check() if check else result" in run("--full-trace", "-k", "test_check_in_run").stdout.str()
+
+
+def test_a_stack_for_fixtures_of_any_scope(run, pytester, docker):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def database(otto_stacks):
+            db = otto_stacks("repo1")["db"]
+            db.oneshot("echo filled > /tmp/state").check()
+            return db
+
+        def test_first(database):
+            assert database.oneshot("cat /tmp/state").output == "filled\\n"
+
+        @pytest.mark.otto_stack("repo1")
+        def test_second(database, otto_stack):
+            assert otto_stack["db"] is database
+        """
+    )
+    run().assert_outcomes(passed=2)
+    project = f"label=com.docker.compose.project=otto-repo1-{os.environ['OTTO_COMPOSE_SUFFIX']}"
+    assert docker("ps", "--all", "--quiet", "--filter", project) == ""
+
+
+def test_what_a_test_reserves_is_held_while_it_runs(run, pytester, lab_file, monkeypatch, tmp_path):
+    text = lab_file.read_text().replace("[hosts.carrot]", '[hosts.carrot]\nresources = ["carrot-power"]')
+    lab_file.write_text(text + f'\n[reservations]\nbackend = "file:{tmp_path}"\n')
+    pytester.makepyfile(
+        """
+        import pytest
+
+        def tags(lab):
+            return {tag for hold in lab.who().holds for tag in hold.tags}
+
+        @pytest.mark.otto_reserve("carrot", wait=30, reason="nightly")
+        def test_reserved(otto_lab):
+            assert tags(otto_lab) == {"carrot-power"}
+
+        def test_free(otto_lab):
+            assert tags(otto_lab) == set()
+        """
+    )
+    run().assert_outcomes(passed=2)
 
 
 def test_a_stack_is_shared_by_all_workers_and_gone_afterwards(run, pytester, docker):
