@@ -142,6 +142,23 @@ def test_the_page_of_environment_variables_has_every_one():
     named = set()
     for module in (ROOT / "otto_docker_sync").rglob("*.py"):
         if module.parent.name != "_sandbox":
-            named |= set(re.findall(r"OTTO_[A-Z_]+", module.read_text()))
+            named |= set(re.findall(r"\bOTTO_[A-Z_]+", module.read_text()))
     assert len(named) > 5
     assert not {name for name in named if f"``{name}``" not in page}
+
+
+@pytest.mark.parametrize("page", ["architecture", "protocols"])
+def test_the_pages_for_contributors_name_what_exists(page):
+    """Files, classes and their methods."""
+    words = set(re.findall(r"\w[\w./]+", (ROOT / "docs" / f"{page}.rst").read_text()))
+    package = ROOT / "otto_docker_sync"
+    modules = list(package.rglob("*.py"))
+    sources = "\n".join(module.read_text() for module in modules)
+    paths = (*modules, *package.rglob("*.sh"), *(ROOT / "tests").rglob("*.py"))
+    files = [path.relative_to(ROOT).as_posix() for path in paths]
+    named_files = {word for word in words if word.endswith((".py", ".sh"))}
+    assert not [word for word in named_files if not any(f"/{file}".endswith(f"/{word}") for file in files)]
+    classes = set(re.findall(r"^class (\w+)", sources, re.MULTILINE))
+    methods = set(re.findall(r"^    def (\w+)", sources, re.MULTILINE)) | {"__init__"}
+    dotted = [word.split(".") for word in words if re.fullmatch(r"[A-Z]\w+\.[a-z_]\w*", word)]
+    assert not [names for names in dotted if names[0] not in classes or names[1] not in methods]

@@ -12,8 +12,14 @@ import pytest
 
 from tests.e2e.lab_files import EXAMPLES, write_lab_file
 
-ELSEWHERE = {"before_sshlibrary.robot", "after_sshlibrary.robot", "compose.yml", "lab.toml"}
-"""What other tests run, or what is no program."""
+ELSEWHERE = {
+    "robot/before_sshlibrary.robot",
+    "robot/after_sshlibrary.robot",
+    "stack/compose.yml",
+    "lab.toml",
+    "migrating/fabric_before.py",
+}
+"""What other tests run; what is not a program; and what needs Fabric, which the tests do not install."""
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +48,8 @@ def run(lab_file, sshd, shared_container, tmp_path) -> Callable[..., str]:
         "LAB_IDENTITY_FILE": str(sshd.identity_file),
         "LAB_KNOWN_HOSTS": str(sshd.known_hosts),
         "LAB_CONTAINER": shared_container("busybox").id,
+        "LAB_SSH": f"ssh -p {sshd.port} -i {sshd.identity_file} -o UserKnownHostsFile={sshd.known_hosts}"
+        f" -o GlobalKnownHostsFile=none -F none {sshd.user}@{sshd.host}",
     }
 
     def run(*argv: str | Path) -> str:
@@ -60,6 +68,7 @@ def run(lab_file, sshd, shared_container, tmp_path) -> Callable[..., str]:
     return run
 
 
+DIALOGUE = ["before the match: '", "exit status: 1\n", "timed out\n"]
 SAYS = {
     "first_command.py": ["exit status 3", "hello from /tmp", "timed out: True", "still hello"],
     "prompts.py": ["user tester, password of 6 letters, sure: y", "pattern 0 matched, group 'go'"],
@@ -67,6 +76,9 @@ SAYS = {
     "many_hosts.py": ["carrot.repo1.api", "carrot.repo1.db", "Linux"],
     "async_commands.py": ["'0', '1', '2', '3', '4', '5', '6', '7'", "cancelled", "still here"],
     "repeat.py": ["samples, highest load"],
+    "migrating/pexpect_before.py": DIALOGUE,
+    "migrating/pexpect_after.py": DIALOGUE,
+    "migrating/fabric_after.py": ["exit status: 2\n", "/tmp\n", "you said yes", "timed out\n", "colour = green\n"],
 }
 
 
@@ -89,5 +101,6 @@ def test_the_robot_example_runs(run):
 
 
 def test_no_example_is_forgotten():
-    there = {path.name for path in EXAMPLES.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
-    assert there == {*SAYS, *ELSEWHERE, "test_stack.py", "suite.robot"}
+    files = [path for path in EXAMPLES.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    names = {path.relative_to(EXAMPLES).as_posix() for path in files}
+    assert names == {*SAYS, *ELSEWHERE, "stack/test_stack.py", "robot/suite.robot"}

@@ -1,7 +1,7 @@
 """What a client and its remote processes say to each other, recorded from a real run, for the documentation.
 
 >>> transcript = Transcript()
->>> transcript.record(host.backend, monkeypatch, lambda argv: "oneshot")
+>>> transcript.record(host, monkeypatch, lambda argv: "oneshot")
 >>> host.oneshot("echo hello")
 >>> print(transcript.text())
 """
@@ -57,7 +57,7 @@ class Entry:
 
 
 class Transcript:
-    """Records the channels of hosts, in the order in which the client saw what happened.
+    """Records what hosts and their processes say, in the order in which the client saw what happened.
 
     Two runs give the same text, whatever the speed of the machine: the pieces in which a stream arrives are joined,
     and the client's next words wait for the prompt that a shell owes.
