@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from enum import Enum
 
 from .._channel.base import Channel
+from .._channel.scripts import script
 from .._ssh import Connections
+from ..compose import compose_ps
 from ..deadline import Deadline, DeadlineExpired
 from ..docker_host import DockerContainerHost
 from ..errors import AuthenticationError, HostKeyError, OttoError
@@ -22,18 +24,6 @@ SLOW_START = 0.05
 CLOCK_TOLERANCE = 2.0
 USUAL_SESSIONS = 10
 """What sshd allows at once on one connection unless it is told otherwise."""
-
-PROBE = r"""
-now() { read -r up rest </proc/uptime; echo "${up%.*}${up#*.}"; }
-login_shell() { env -u SHLVL SSH_CLIENT="${SSH_CLIENT:-x}" "${SHELL:-/bin/sh}" -c : </dev/null 2>&1; }
-echo "system=$(uname -sr)"
-echo "user=$(id -un)"
-echo "time=$(date +%s)"
-begin=$(now); noise=$(login_shell; login_shell; login_shell); end=$(now)
-echo "start=$(( (end - begin) * 10 / 3 ))"
-echo "noise=${#noise}"
-"""
-"""Asks one host several things at once. A shell that sshd starts reads its start-up file: here one is started alike."""
 
 
 class Verdict(Enum):
@@ -124,7 +114,7 @@ class _Machine(_Examination):
             yield self.ok(f"hop {hop.id}", f"{hop.host} answers")
         begin = time.time()
         try:
-            result = self.ask(PROBE)
+            result = self.ask(script(__package__, "probe"))
         except HostKeyError as error:
             yield self.ok("reach", "answers")
             yield self.wrong("host key", str(error))
@@ -254,16 +244,13 @@ class _Container(_Examination):
             yield self.skipped("container", f"see {self.host.parent.id}")
             return
         try:
-            running = self.host.is_running()
+            finding = self._state()
         except OttoError as error:
             yield self.wrong("container", str(error))
             return
-        if not running:
-            target = self.host.container_id
-            advice = f"docker start {target}" if target else f"otto-docker up {self.host.project}"
-            yield self.note("container", "does not run", advice)
+        yield finding
+        if finding.verdict is not Verdict.OK:
             return
-        yield self.ok("container", "runs")
         try:
             result = self.ask('command -v tar; id -un 2>/dev/null || echo "${USER:-?}"')
         except OttoError as error:
@@ -275,6 +262,53 @@ class _Container(_Examination):
             yield self.ok("tar", "is there")
         else:
             yield self.note("tar", "is not there", "put and get go by docker cp, so not into tmpfs mounts")
+
+    def _state(self) -> Finding:
+        """Say whether commands can run in the container, and what it needs otherwise."""
+        host = self.host
+        is_declared = bool(host.compose_project)
+        bring_up = f"otto-docker up {host.project}" if is_declared else ""
+        container = host.container_id or self._find()
+        if not container:
+            return self.note("container", "does not exist yet", bring_up or "start it on its parent: docker run")
+        docker = " ".join(host.parent.backend.docker_command())
+        row = "{{.State.Status}} {{.State.ExitCode}} {{.Name}}"
+        asked = host.parent.oneshot(
+            [*host.parent.backend.docker_command(), "inspect", "-f", row, "--type", "container", container],
+            timeout=self.timeout,
+        )
+        if not asked:
+            if asked.retcode is None:
+                raise OttoError(asked.message)
+            return self.note("container", f"there is no container {container[:12]} any more", bring_up)
+        state, status, name = asked.stdout.split(maxsplit=2)
+        name = name.strip().lstrip("/")
+        if state == "running":
+            return self.ok("container", "runs")
+        logs = f"{docker} logs {name}"
+        if state == "paused":
+            return self.wrong("container", "is paused; commands wait in it", f"{docker} unpause {name}")
+        if state == "restarting":
+            return self.wrong("container", f"is restarting; it last exited with {status}", f"see why: {logs}")
+        if state == "exited":
+            advice = bring_up or f"{docker} start {name}"
+            return self.note("container", f"exited with {status}", f"see why: {logs}; then: {advice}")
+        return self.note("container", f"does not run (it is {state})", bring_up or f"{docker} start {name}")
+
+    def _find(self) -> str:
+        """Return the id of the container of a declared service, running or not; "" when there is none.
+
+        A service is its lowest replica that runs, else the lowest that exists.
+        """
+        service, _, number = self.host.service.partition("#")
+        found = [
+            item
+            for item in compose_ps(self.host.parent)
+            if item.compose_project == self.host.compose_project and item.compose_service == service
+        ]
+        running = [item for item in found if item.status.startswith("Up")]
+        chosen = [item for item in found if str(item.number) == number] if number else running or found
+        return min(chosen, key=lambda item: item.number).container_id if chosen else ""
 
 
 def _versions(text: str) -> tuple[str, str]:

@@ -453,6 +453,32 @@ def test_the_doctor_of_a_host_that_is_well(stack: Bench) -> None:
     assert status == 0 and "nothing is wrong" in shown
 
 
+def test_the_doctor_says_what_a_container_that_does_not_run_needs(stack: Bench, docker: Docker) -> None:
+    project = stack.environ["OTTO_COMPOSE_SUFFIX"]
+    name = f"otto-repo1-{project}-db-1"
+
+    def finding() -> dict[str, str]:
+        done = stack.otto("--json", "doctor", "carrot.repo1.db", status=None)
+        (found,) = json.loads(done.stdout)
+        assert done.returncode == (1 if found["verdict"] == "wrong" else 0)
+        return {key: found[key] for key in ("verdict", "found", "advice")}
+
+    docker("pause", name)
+    try:
+        paused = finding()
+    finally:
+        docker("unpause", name)
+    assert paused["verdict"] == "wrong" and paused["advice"] == f"docker unpause {name}"
+    docker("kill", name)
+    exited = finding()
+    assert exited["verdict"] == "note" and exited["found"] == "exited with 137"
+    assert f"docker logs {name}" in exited["advice"] and "otto-docker up repo1" in exited["advice"]
+    docker("rm", name)
+    gone = finding()
+    assert gone == {"verdict": "note", "found": "does not exist yet", "advice": "otto-docker up repo1"}
+    stack.otto("up")
+
+
 def test_the_doctor_finds_what_a_parent_lacks(bench: Bench, make_sshd: Callable[..., Sshd], tmp_path: Path) -> None:
     sshd = make_sshd(MaxSessions="2", Subsystem=None)
     (sshd.home / ".bashrc").write_text("sleep 0.2\n")
