@@ -29,9 +29,12 @@ from otto_docker_sync.host import Host
 from tests.rig.containers import Container
 from tests.rig.rig import Rig
 
+from .docker_run_host import DockerRunHost
+
 MACHINES = ["local", "ssh", "ssh+hop", "ssh+2 hops", "telnet"]
 CONTAINERS = ["busybox on ssh", "dash on ssh", "bash on ssh", "dash on ssh+hop", "bash on ssh+2 hops"]
 SESSIONLESS = ["busybox on local", "dash on local", "bash on telnet"]
+NEW_KIND = ["docker run on ssh"]
 # One of each sort, where the kinds differ in nothing but their channels.
 SOME_MACHINES = ["local", "ssh+2 hops", "telnet"]
 SOME_CONTAINERS = ["busybox on ssh", "dash on ssh+hop", "bash on ssh"]
@@ -41,7 +44,12 @@ Make = Callable[[str], Host]
 
 
 @pytest.fixture
-def make(request: pytest.FixtureRequest, rig: Rig, monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
+def make(
+    request: pytest.FixtureRequest,
+    rig: Rig,
+    make_unix_host: Callable[..., UnixHost],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Make]:
     """Make a host of any kind; closed after the test, containers before their parents."""
     with ExitStack() as stack:
 
@@ -57,17 +65,18 @@ def make(request: pytest.FixtureRequest, rig: Rig, monkeypatch: pytest.MonkeyPat
                         server.host, server.user, password=server.password, port=server.port, term="telnet", id="old"
                     )
                 )
-            make_unix_host = request.getfixturevalue("make_unix_host")
             hop = None
             for number in range(["ssh", "ssh+hop", "ssh+2 hops"].index(kind)):
                 hop = make_unix_host(id=f"hop{number}", hop=hop)
-            unix: UnixHost = make_unix_host(hop=hop)
-            return unix
+            return make_unix_host(hop=hop)
 
         def any_kind(kind: str) -> Host:
             shell, on, parent = kind.rpartition(" on ")
             if not on:
                 return machine(kind)
+            if shell == "docker run":
+                run_args = ("--network=none", "--label", rig.workspace.label, rig.image("busybox"))
+                return stack.enter_context(DockerRunHost(machine(parent), *run_args))
             container: Container = request.getfixturevalue("shared_container")(shell)
             made = DockerContainerHost(machine(parent), container.id, "repo1", "api", "")
             return stack.enter_context(made)
@@ -108,7 +117,7 @@ def soon(condition: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-@every(MACHINES, CONTAINERS, SESSIONLESS)
+@every(MACHINES, CONTAINERS, SESSIONLESS, NEW_KIND)
 def test_oneshot(host: Host) -> None:
     result = host.oneshot("echo out; sleep 0.1; echo err >&2; exit 3")
     assert (result.status, result.retcode, result.ok, result.host) == (Status.FAILED, 3, False, host.id)
@@ -116,7 +125,7 @@ def test_oneshot(host: Host) -> None:
     if streams_are_apart(host):
         assert (result.stdout, result.stderr) == ("out\n", "err\n")
     else:
-        assert (result.stdout, result.stderr) == (None, None)
+        assert (result.stdout, result.stderr) == ("out\nerr\n", "")
 
     words = ["a b", "$HOME", "*", "it's", "", "é"]
     assert host.oneshot(["sh", "-c", 'printf "%s|" "$@"', "sh", *words]).output == "a b|$HOME|*|it's||é|"
@@ -129,7 +138,7 @@ def test_oneshot(host: Host) -> None:
         host.oneshot("false", check=True)
 
 
-@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS)
+@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS, NEW_KIND)
 def test_a_oneshot_out_of_time_leaves_nothing(host: Host) -> None:
     seconds = f"9{time.monotonic_ns()}"
     result = host.oneshot(f"echo begun; sleep {seconds} & sleep {seconds}", timeout=2.0)
@@ -137,19 +146,19 @@ def test_a_oneshot_out_of_time_leaves_nothing(host: Host) -> None:
     soon(lambda: not is_running(seconds))
 
 
-@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS)
+@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS, NEW_KIND)
 def test_oneshots_from_many_threads(host: Host) -> None:
     with ThreadPoolExecutor(4) as pool:
         outputs = pool.map(lambda number: host.oneshot(f"echo {number}").output, range(6))
     assert list(outputs) == [f"{number}\n" for number in range(6)]
 
 
-@every(MACHINES, CONTAINERS)
+@every(MACHINES, CONTAINERS, NEW_KIND)
 def test_run(host: Host) -> None:
     assert host.run('cd /tmp; x=one; f() { echo "f $1"; }; umask 027').ok
     assert host.run("pwd; echo $x; f 2; umask").output == "/tmp\none\nf 2\n0027\n"
     result = host.run("printf 'a\\r\\nb'; echo c >&2; (exit 4)")
-    assert (result.output, result.retcode, result.stdout) == ("a\r\nbc\n", 4, None)
+    assert (result.output, result.retcode, result.stdout) == ("a\r\nbc\n", 4, "a\r\nbc\n")
     assert host.run("echo 'abc").retcode not in (0, None)
     assert host.run("read -r l <<EOF  # a comment\n$x\nEOF\necho $l  # another").output == "one\n"
     answered = host.run("printf 'Name: '; read -r n; echo \"<$n>\"", expects={"Name: ": "bob\n"}, timeout=20)
@@ -171,7 +180,7 @@ def test_run(host: Host) -> None:
     assert (anew.output, anew.new_session) == ("unset\n", True)
 
 
-@every(SOME_MACHINES, SOME_CONTAINERS)
+@every(SOME_MACHINES, SOME_CONTAINERS, NEW_KIND)
 def test_sessions_and_dialogue(host: Host) -> None:
     host.send("read -r a && echo got$((40+2)) $a\n")
     host.sendline("this")
@@ -198,7 +207,7 @@ def test_sessions_and_dialogue(host: Host) -> None:
     assert not second.alive
 
 
-@every(MACHINES, CONTAINERS, SESSIONLESS)
+@every(MACHINES, CONTAINERS, SESSIONLESS, NEW_KIND)
 def test_put_and_get(host: Host, tmp_path: Path) -> None:
     name = f"otto {time.monotonic_ns()}"
     data = bytes(range(256)) * 300
@@ -226,7 +235,7 @@ def test_put_and_get(host: Host, tmp_path: Path) -> None:
     host.oneshot(f"rm -r '/tmp/{name}' '/tmp/{tree.name}'")  # the dash image has no rm
 
 
-@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS)
+@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS, NEW_KIND)
 def test_repeats(host: Host) -> None:
     done = threading.Event()
     results: list[Any] = []
@@ -245,7 +254,7 @@ def test_repeats(host: Host) -> None:
     assert all(result.retcode == 1 for result in results[:3])
 
 
-@every(SOME_MACHINES, SOME_CONTAINERS)
+@every(SOME_MACHINES, SOME_CONTAINERS, NEW_KIND)
 def test_rebuild_close_and_use_after_close(host: Host) -> None:
     assert host.is_running()
     host.run("x=1")
