@@ -4,15 +4,16 @@
 # make docs   the documentation, in build/docs
 # make transcripts   what docs/protocols.rst shows, recorded anew (as root)
 # make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
+# make test-paramiko   the tests of connections, with the oldest and the newest Paramiko that is allowed (as root)
 # make sshlibrary SUITES=<folder>   SSHLibrary's own acceptance suites, with SSHLibrary and with ours (as root)
-# Nothing but Debian packages and .venv is left behind.
+# Nothing but Debian packages, .venv and .venv-paramiko is left behind.
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n 2 --dist worksteal
 export PYTHON
 
-.PHONY: demo test lint docs transcripts soak sshlibrary clean
+.PHONY: demo test lint docs transcripts soak sshlibrary test-paramiko clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/otto-docker demo
@@ -35,6 +36,9 @@ transcripts: $(VENV)/test.stamp
 soak: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tests.soak $(SOAK_ARGS)
 
+test-paramiko:
+	tools/test-paramiko
+
 sshlibrary: $(VENV)/test.stamp
 	$(VENV)/bin/python tools/sshlibrary.py $(SUITES)
 
@@ -43,4 +47,4 @@ $(VENV)/%.stamp: setup.cfg tools/setup tools/debian-packages.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-paramiko build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -125,7 +125,7 @@ class Credentials:
         if transport.link.ended and not said:
             tried = ", ".join(self._tried) or "none"
             raise ConnectError(f"{where} was lost during the login, after {tried}: {transport.why}")
-        raise AuthenticationError(self._refusal(where, transport))
+        raise AuthenticationError(self._refusal(where, said))
 
     def close(self) -> None:
         """Close the connection to the agent, also while it is asked to sign."""
@@ -186,8 +186,7 @@ class Credentials:
         if credential.method != "none":
             self._tried.append(note)
 
-    def _refusal(self, where: str, transport: Transport) -> str:
-        ended = transport.disconnect_message
+    def _refusal(self, where: str, ended: str) -> str:
         untried = any(credential.method != "none" for credential in self._pending)
         nothing = "nothing, as the server takes none of what there is" if untried else _NOTHING
         text = f"{where} did not let user {self._target.user} in. Tried: {', '.join(self._tried) or nothing}."
@@ -195,9 +194,6 @@ class Credentials:
             text += f" Then it ended the connection: {ended}."
         if self._allowed is not None:
             text += f" The server takes: {', '.join(self._allowed)}."
-        algorithms = transport.server_extensions.get("server-sig-algs", b"").decode(errors="replace").split(",")
-        if "ssh-rsa" in algorithms and "rsa-sha2-256" not in algorithms and not self._target.legacy:
-            text += " It takes RSA signatures with SHA-1 only, which SSHOptions(legacy=True) allows."
         text += self._target.login_remark
         return text + " Give user=, password= or identity_file=, or add a key to your ssh-agent."
 

@@ -17,11 +17,11 @@ from ..errors import ConnectError, ConnectionLost, ForkError
 from .transport import RawChannel
 
 READ_LIMIT = 1 << 18
-"""Bytes that one read returns of a stream at most: what it becomes on the way to a result is held several times."""
+"""The most bytes of a stream that one read returns: on their way to a result they are copied several times."""
 
 
 class SessionChannel(RawChannel):
-    """Paramiko's channel, where one event tells of all that happens to it."""
+    """Paramiko's channel, with one event that is set whenever anything happens to it: data, the end, the status."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -54,6 +54,7 @@ class SSHChannel(Channel):
             if self._at_end():
                 return self._end()
             deadline.check()
+            # Clear the event first, look again, and only then wait: what arrives in between sets it again.
             raw.wake.clear()
             if self._at_end() or raw.in_buffer.read_ready() or raw.in_stderr_buffer.read_ready():
                 continue
@@ -61,7 +62,11 @@ class SSHChannel(Channel):
                 raw.wake.wait(deadline.remaining())
 
     def _take(self, stream: int, buffer: BufferedPipe[bytes]) -> bytes:
-        """A piece of what has arrived. The server may send as much again, so no more than a window is ever held."""
+        """Return a piece of what has arrived, and allow the server to send as much again.
+
+        So no more than a window is ever held. All that Paramiko has is taken at once: its buffer deletes from the
+        front, which would copy the rest for each piece.
+        """
         if not self._ahead[stream]:
             self._ahead[stream] = memoryview(buffer.empty())
         ahead = self._ahead[stream]
@@ -75,7 +80,7 @@ class SSHChannel(Channel):
         if self._lost():
             raise self._loss()
         if raw.closed or raw.eof_sent:
-            return len(data)  # nobody reads any more: `read` tells the rest
+            return len(data)  # nobody reads any more: `read` reports the rest
         if not raw.transport.writable:
             return 0
         try:
@@ -113,7 +118,7 @@ class SSHChannel(Channel):
 
     def pause(self, deadline: Deadline) -> None:
         raw = self._raw
-        full = raw.out_window_size == 0  # then room for more bytes ends the pause, too
+        full = raw.out_window_size == 0  # then the pause also ends when the server takes more bytes
 
         def wake() -> None:
             with raw.out_buffer_cv:
@@ -125,13 +130,14 @@ class SSHChannel(Channel):
 
     def close(self) -> None:
         if os.getpid() == self._pid:
-            self._let_go(self._raw.close)
+            self._close_once(self._raw.close)
 
     def __del__(self) -> None:
         if os.getpid() == self._pid:
-            self._let_go(self._raw.abandon)
+            self._close_once(self._raw.abandon)
 
-    def _let_go(self, close: Callable[[], None]) -> None:
+    def _close_once(self, close: Callable[[], None]) -> None:
+        # Two threads may close, and the place on the connection must be given back once.
         with self._closing:
             if self._closed:
                 return
@@ -166,7 +172,9 @@ class SSHChannel(Channel):
 
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
-            raise ForkError(f"{self._where}: this channel belongs to the process that was forked; open one's own here")
+            raise ForkError(
+                f"{self._where}: this channel belongs to the process that this one was forked from; open another here"
+            )
 
 
 class TunnelStream:
@@ -232,10 +240,11 @@ class SFTPChannel(RawChannel):
 
     @timeout.setter
     def timeout(self, seconds: float | None) -> None:
-        """Paramiko's own setting of it: the deadline alone counts."""
+        """Ignored: Paramiko sets it, but only the deadline counts."""
 
 
 def send_window_adjust(raw: RawChannel, size: int) -> None:
+    """Tell the server that `size` bytes were read, so that it may send as many again."""
     grown = raw._check_add_window(size) if size else 0
     if grown:
         message = paramiko.Message()

@@ -24,7 +24,7 @@ Dial = Callable[[Deadline], Stream]
 
 
 class Connection:
-    """One authenticated connection, and what its pool keeps in mind of it."""
+    """One authenticated connection, and what its pool knows about it, under the pool's lock."""
 
     def __init__(self, transport: Transport, login: str) -> None:
         self.transport = transport
@@ -33,10 +33,10 @@ class Connection:
         self.sessions = 0
         self.tunnels = 0
         self.full_at: int | None = None
-        """Sessions at which the server refused one, until `full_until`."""
+        """How many sessions it had when the server refused one more; forgotten after `full_until`."""
         self.full_until = 0.0
         self.settling = 0
-        """Refusals in a row that may come from sessions which the server has not let go yet."""
+        """Refusals in a row that may be due to sessions which we have closed and the server has not."""
         self.closed_at = 0.0
         """When a session was closed last; 0 is never."""
         self.idle_since = monotonic()
@@ -58,9 +58,10 @@ def connect(
     deadline: Deadline,
     started: Callable[[Transport], None],
 ) -> Connection:
-    """Connect and log in. `started` is told of each transport, so that somebody else can end it.
+    """Connect and log in. `started` gets each transport, so that another thread can end it.
 
-    Raises `ConnectError` and its kin, or `DeadlineExpired` (with what was waited for) when `deadline` is the earlier.
+    The time limit is `target.connect_timeout`, or `deadline` if that is earlier. Raises `ConnectError` and its kin, or
+    `DeadlineExpired` with what was waited for when `deadline` was the earlier one.
     """
     limit = deadline.at_most(target.connect_timeout)
     attempts = 0
@@ -83,6 +84,7 @@ def connect(
 
 
 def _pause(seconds: float, limit: Deadline, dropped: DroppedBeforeBanner, attempts: int) -> None:
+    """Wait before another attempt. The pauses grow, and are random, so that many clients do not come at once again."""
     remaining = limit.remaining()
     if limit.cancelled:
         raise DeadlineExpired("connecting was cancelled")
@@ -114,6 +116,7 @@ def _attempt(
     try:
         started(transport)
         choose_algorithms(transport, target)
+        # Paramiko's own timers must not be the first to end: they say less than our deadline does.
         transport.banner_timeout = transport.handshake_timeout = target.connect_timeout + 1
         prefer_known_keys(transport, target)
         _exchange_keys(transport, where, deadline)

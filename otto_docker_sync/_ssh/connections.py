@@ -1,4 +1,4 @@
-"""All connections to one host over SSH: opened when needed, shared by everybody, replaced when lost."""
+"""All connections to one host over SSH: opened when needed, shared by all callers, replaced when lost."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from .pool import Pool
 from .transport import Raw, RawChannel, Transport
 
 MAX_COMMAND = 128 << 10
-"""Bytes of a command: Linux takes no longer argument, and sshd drops the whole connection at 256 KiB."""
+"""The most bytes of a command: Linux takes no longer argument, and sshd ends the whole connection at 256 KiB."""
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 _NO_OPTIONS = SSHOptions()
 
 
 class Connections(Pool):
-    """The connections to one host, safe to use from any thread.
+    """The connections to one host. Any thread may use it.
 
-    It owns its connections and, where the config file names a ProxyJump, those to the hosts on the way. It borrows
-    `hop`. The first connection is made when one is needed; one thread connects and the others wait for it.
+    It owns its connections and, if the config file names a ProxyJump, those to the hosts on the way. It borrows `hop`.
+    The first connection is made when one is needed: one thread connects, and the others wait for it.
 
     >>> Connections("carrot", "192.0.2.10", user="tester")
     <Connections to carrot (192.0.2.10), not connected>
@@ -54,7 +54,7 @@ class Connections(Pool):
         password: Secret = None,
         options: SSHOptions = _NO_OPTIONS,
         hop: Connections | None = None,
-        _behind: tuple[str, ...] = (),
+        _reached_from: tuple[str, ...] = (),
     ) -> None:
         _check_address(label, host, port)
         super().__init__(options.max_connections)
@@ -65,7 +65,7 @@ class Connections(Pool):
         self._password = password
         self._options = options
         self._hop = hop
-        self._behind = _behind
+        self._reached_from = _reached_from
         self._own_hops: list[Connections] = []
         self._keys: dict[str, FileKey] = {}
         self._target: Target | None = None
@@ -84,14 +84,14 @@ class Connections(Pool):
         size: tuple[int, int] = (80, 24),
         deadline: Deadline,
     ) -> Channel:
-        """Start a command, or for "" the user's login shell, and return once its channel is open.
+        """Start a command, or the user's login shell for "", and return when its channel is open.
 
-        Raises `ConnectError` and its kin when there is no connection or no session to be had, `DeadlineExpired` when
-        the deadline ends while an open connection is waited for.
+        Raises `ConnectError` and its kin if there is no connection, or no free session, `DeadlineExpired` if the server
+        does not answer in time on a connection that is open.
         """
         text = os.fsencode(command)
         if b"\0" in text:
-            raise ConfigError(f"a command for {self.label} holds a NUL byte, which no program can be given")
+            raise ConfigError(f"a command for {self.label} holds a NUL byte, which no program can take")
         if len(text) >= MAX_COMMAND:
             raise ConfigError(f"a command for {self.label} has {len(text)} bytes; send what is longer over stdin")
         connection, raw = self._open_session(SessionChannel, deadline)
@@ -109,7 +109,7 @@ class Connections(Pool):
         self._hop = hop
 
     def open_tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
-        """Connect from this host to another; the stream that carries that one's SSH connection."""
+        """Connect from this host to another one, and return the stream that carries that one's connection."""
         with self._in_time(deadline):
             return self._tunnel(host, port, deadline)
 
@@ -134,9 +134,9 @@ class Connections(Pool):
 
     @contextmanager
     def open_sftp(self, deadline: Deadline) -> Iterator[paramiko.SFTPClient]:
-        """A file transfer of its own, not to be shared: all its waits end with the deadline.
+        """Open a file transfer for one thread. All its waits end with the deadline.
 
-        Errors of files are `OSError`; raises `ConnectError` where the server has no SFTP, else `ConnectionLost` or
+        An error about a file is an `OSError`. Raises `ConnectError` if the server has no SFTP, else `ConnectionLost` or
         `DeadlineExpired`.
         """
         connection, raw = self._open_session(SFTPChannel, deadline)
@@ -163,7 +163,7 @@ class Connections(Pool):
             self._release(connection)
 
     def describe(self) -> dict[str, object]:
-        """Facts about the connection for people, without secrets: server, cipher, login, sessions, and the hop's."""
+        """Return facts about the connection for people, without secrets: server, cipher, login, sessions, the hop's."""
         self._check_process()
         with self._changed:
             alive = [connection for connection in self._open if connection.alive]
@@ -186,7 +186,7 @@ class Connections(Pool):
         return facts
 
     def close(self) -> None:
-        """Close all connections: calls on them end, and say so. The next call connects anew."""
+        """Close all connections: calls on them end with an error. The next call connects again. Idempotent."""
         if os.getpid() != self._pid:
             return
         self._close()
@@ -225,7 +225,7 @@ class Connections(Pool):
                 return connection, raw
             self._release(connection, refused=raw.refusal)
             if raw.refusal is None:
-                losses += 1  # nothing was started yet: a new connection will do
+                losses += 1  # the connection ended before anything was started: another one will do
                 if losses == 3:
                     raise ConnectionLost(f"the connection to {self.where} was lost: {connection.transport.why}")
 
@@ -246,7 +246,7 @@ class Connections(Pool):
     def _resolve(self, deadline: Deadline) -> Target:
         limit = deadline.at_most(self._options.connect_timeout or CONNECT_TIMEOUT)
         return resolve(
-            self._host, self._port, self._user, self._options, limit, prefer_file_identity=bool(self._behind)
+            self._host, self._port, self._user, self._options, limit, prefer_file_identity=bool(self._reached_from)
         )
 
     def _dial(self, target: Target, hop: Connections | None, where: str, deadline: Deadline) -> Stream:
@@ -275,11 +275,11 @@ class Connections(Pool):
         """The connections to the last host of the ProxyJump, made on the first call."""
         if self._own_hops or not target.jumps:
             return self._own_hops[-1] if self._own_hops else None
-        behind = (*self._behind, self._host)
+        aliases = (*self._reached_from, self._host)
         hops: list[Connections] = []
         for jump in target.jumps:
-            if jump.host in behind:
-                raise ConfigError(f"ProxyJump goes in a circle: {' -> '.join([*behind, jump.host])}")
+            if jump.host in aliases:
+                raise ConfigError(f"ProxyJump goes in a circle: {' -> '.join([*aliases, jump.host])}")
             hops.append(
                 Connections(
                     jump.host,
@@ -288,7 +288,7 @@ class Connections(Pool):
                     user=jump.user,
                     options=self._options,
                     hop=hops[-1] if hops else None,
-                    _behind=behind,
+                    _reached_from=aliases,
                 )
             )
         self._own_hops = hops
@@ -296,7 +296,7 @@ class Connections(Pool):
 
     @contextmanager
     def _in_time(self, deadline: Deadline) -> Iterator[None]:
-        """Tell of a time-out while connecting as what it is: the host was not reached."""
+        """Turn a timeout while connecting into `ConnectError`: the host was not reached."""
         try:
             yield
         except DeadlineExpired as late:

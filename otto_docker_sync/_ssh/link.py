@@ -1,7 +1,7 @@
-"""What Paramiko stands on: sockets that never block it for long, and that notice a dead far end.
+"""The socket below Paramiko: it never blocks for long, and notices when the server is dead.
 
-Paramiko runs one thread per connection, which reads. All that must happen in the background happens on that thread,
-between two reads: see `Link.recv`.
+Paramiko runs one thread per connection, which reads. Everything that must happen in the background happens on that
+thread, between two reads: see `Link.recv`.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ from time import monotonic
 from .._channel.tcp import Stream
 
 SLICE = 0.2
-"""Seconds of a read at most, until the reading thread looks around."""
+"""The most seconds that one read waits, before the reading thread does its other work."""
 _READ_SIZE = 64 << 10
 _SEND_WAIT = 0.1
+"""Seconds to wait for a server that does not take bytes now, before they are kept for later."""
 
 
 class Link:
     """The socket of one Paramiko transport.
 
-    Once it is told to `watch`, it counts how long nothing arrives. After `interval` seconds it asks for a sign of life,
-    after `count` times that it ends, and everybody who waits on the connection with it. Time in which this process or
-    machine was suspended is no silence. Once ended, it reads as the end of the stream, and `reason` says why.
+    After `watch`, it counts the seconds in which nothing arrives. After `interval` seconds it asks the server for a
+    sign of life. After `count` times that it ends, and everybody who waits on the connection gets an error. Time in
+    which this process or machine was suspended does not count. Once ended, it reads as the end of the stream, and
+    `reason` says why.
+
+    Paramiko's thread reads; any thread sends, or ends the link.
     """
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
         self.first_bytes = b""
-        """The first bytes that arrived: what is there when it is no SSH server."""
+        """The first bytes that arrived: they show what answers, if it is not an SSH server."""
         self.housekeep: Callable[[], None] = lambda: None
         """Called between two reads."""
         self.ping: Callable[[], None] = lambda: None
-        """Called when nothing arrived for long: it sends what must be answered."""
+        """Called after a silence: it sends something that the server must answer."""
         self.idle: Callable[[], bool] = lambda: False
         """Asked while nothing arrives; True ends the link as no longer needed."""
         self.thread: threading.Thread | None = None
@@ -61,14 +65,14 @@ class Link:
 
     @property
     def _closed(self) -> bool:
-        """Paramiko looks at it, as at a socket's, when the interpreter ends before its thread."""
+        """Paramiko asks for it, as a socket has it, when the interpreter ends before Paramiko's thread."""
         return self.ended
 
     def settimeout(self, seconds: float) -> None:
-        """Paramiko asks for its own pace; ours is SLICE."""
+        """Paramiko sets its own pace; ours is SLICE."""
 
     def recv(self, size: int) -> bytes:
-        """The next bytes. A time-out lets Paramiko look around, and is our own time to do so."""
+        """Return the next bytes. Raises `TimeoutError` after SLICE, so that Paramiko sees whether it should end."""
         if not self._ahead:
             self._ahead = memoryview(self._receive())
         taken, self._ahead = self._ahead[:size], self._ahead[size:]
@@ -86,6 +90,8 @@ class Link:
             self.end(error.strerror or str(error))
             data = b""
         if data is None:
+            # Not more than twice what the read may wait: if it took longer, this process was suspended, and the server
+            # may have answered long ago.
             self._nothing_arrived(min(monotonic() - started, 2 * SLICE))
             raise TimeoutError
         if data:
@@ -107,7 +113,11 @@ class Link:
             self.end("no longer needed")
 
     def send(self, data: bytes) -> int:
-        """Send `data`, or keep what the far end does not take soon; it goes out before anything else does."""
+        """Send `data`, or keep what the server does not take soon: it goes out before anything else.
+
+        Paramiko would wait here for as long as the server takes no bytes, and hold its lock: then nobody could send,
+        or close, under a deadline of its own.
+        """
         with self._sending:
             if self.ended or self._broken:
                 raise EOFError
@@ -132,18 +142,22 @@ class Link:
                     return
                 del self._unsent[:sent]
         except OSError as error:
-            # What arrived before is still to be read: the reading thread finds the end behind it.
+            # What arrived before is still to be read: the reading thread finds the end after it.
             self._broken = error.strerror or str(error)
             self._unsent.clear()
 
     def end(self, reason: str) -> None:
-        """End the link, and say why unless it has ended already."""
+        """End the link from any thread, and keep the reason unless it has ended already.
+
+        The descriptors stay open: the reading thread may be about to use them, and would read from another file that
+        got the same number.
+        """
         if not self.ended and os.getpid() == self._pid:
             self.reason, self.ended = reason, True
             self.stream.shutdown()
 
     def close(self) -> None:
-        """End the link; its descriptors go when nobody reads any more."""
+        """End the link, and close its descriptors if no thread reads any more; else that thread does."""
         if os.getpid() != self._pid:
             return
         self.end("")

@@ -1,4 +1,8 @@
-"""Which connection has room for one more session, when a further one is opened, and when it is closed again."""
+"""Which connection has room for one more session, when another connection is opened, and when it is closed again.
+
+sshd limits the sessions of one connection (MaxSessions, 10 by default), and says so only by refusing one more. So the
+pool assumes the default, and learns the rest from refusals.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,14 @@ from .transport import CLOSED, Transport
 MAX_SESSIONS = 10
 """Sessions on one connection, as OpenSSH's MaxSessions has it. Fewer, once the server has refused one."""
 IDLE_LIMIT = 10.0
-"""Seconds until a connection in surplus ends that nobody uses."""
+"""Seconds after which an unused connection ends, if it is not the first."""
 
 _SETTLING_TIME = 1.0
+"""Seconds for which a session that we closed may still count on the server: it waits for the process to end."""
 _SETTLING_TRIES = 8
+"""Refusals in a row that are put down to such sessions. The pauses between them add up to about a second."""
 _FULL_FOR = 5.0
+"""Seconds for which a refusal is believed: a connection counts as full, or no further connection is tried."""
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 
@@ -30,8 +37,11 @@ _log = logging.getLogger("otto_docker_sync.ssh")
 class Pool(ABC):
     """The connections of one host. The first is made when one is needed: one thread connects, the others wait for it.
 
-    A connection carries as many sessions as the server allows, then a further one is opened. All state changes under
-    one lock, which nobody holds while it waits for the network.
+    A connection carries as many sessions as the server allows, then another one is opened. All state changes under one
+    lock, which nobody holds while it waits for the network.
+
+    An attempt to connect has a number, and `close` a generation. With them, a thread that waited can tell whether a
+    failure is that of the attempt it waited for, and a thread that connected, whether the pool was closed meanwhile.
     """
 
     def __init__(self, max_connections: int) -> None:
@@ -57,35 +67,51 @@ class Pool(ABC):
         """Make a connection; tell `started` of each transport on the way."""
 
     def _reserve(self, deadline: Deadline, tunnel: bool = False) -> Connection:
-        """A connection with room for one more session, or for a tunnel."""
+        """Return a connection with room for one more session, or for a tunnel, and count that on it.
+
+        Tunnels need no room: MaxSessions does not count them. Raises `ConnectError`, or `DeadlineExpired`.
+        """
         self._check_process()
         with self._changed:
-            mine = self._attempt if self._connecting else self._attempt + 1
+            # A failure counts for this caller only if its attempt was under way when the caller came, or began later.
+            # An older one may have been that of another day, and the next attempt may succeed.
+            first_attempt = self._attempt if self._connecting else self._attempt + 1
         while True:
             with self._changed:
                 self._open = [connection for connection in self._open if connection.alive]
                 for connection in self._open:
-                    if tunnel or self._room(connection):
-                        connection.tunnels += tunnel
-                        connection.sessions += not tunnel
+                    if tunnel or self._has_room(connection):
+                        # Counted before the lock is released, or two threads would take the same last place.
+                        if tunnel:
+                            connection.tunnels += 1
+                        else:
+                            connection.sessions += 1
                         return connection
-                if self._failure and self._failure[0] >= mine and not self._open:
+                if self._failure and self._failure[0] >= first_attempt and not self._open:
+                    # An exception of its own for each thread: one object raised in several would mix their tracebacks.
                     raise type(self._failure[1])(str(self._failure[1])) from self._failure[1]
                 if not self._may_grow():
                     self._wait(deadline)
                     continue
+                # From here to `_grow` nothing may come between: other threads wait until `_connecting` is False again.
                 self._connecting = True
                 self._attempt += 1
                 attempt, generation = self._attempt, self._generation
             self._grow(attempt, generation, deadline)
 
-    def _room(self, connection: Connection) -> bool:
+    def _has_room(self, connection: Connection) -> bool:
+        """Whether one more session fits on a connection, as far as we know. Holds the lock."""
         if connection.full_at is not None and monotonic() >= connection.full_until:
             connection.full_at = None
         limit = self.sessions_per_connection
         return connection.sessions < (limit if connection.full_at is None else min(limit, connection.full_at))
 
     def _may_grow(self) -> bool:
+        """Whether another connection may be opened now. Holds the lock.
+
+        Not while a connection is settling: its places are about to become free, and a new connection for each pause
+        between two commands would be a storm of logins.
+        """
         now = monotonic()
         return not (
             self._connecting
@@ -95,16 +121,17 @@ class Pool(ABC):
         )
 
     def _wait(self, deadline: Deadline) -> None:
-        """Wait until something changes. Holds the lock."""
+        """Wait until something changes, and say what was waited for when the deadline ends. Holds the lock."""
         if deadline.expired:
             if deadline.cancelled or not self._open or self._connecting:
                 raise DeadlineExpired("another thread still connects")
             if len(self._open) < self._max_connections and monotonic() >= self._no_more_until:
                 raise DeadlineExpired("the server has not let go of sessions that ended")
             raise ConnectError(self._why_full())
+        # A time after which there may be room needs no event: nobody notifies when it comes.
         now = monotonic()
-        moments = [self._no_more_until, *(connection.full_until for connection in self._open)]
-        soon = [moment - now for moment in moments if moment > now]
+        retry_times = [self._no_more_until, *(connection.full_until for connection in self._open)]
+        soon = [retry_time - now for retry_time in retry_times if retry_time > now]
         remaining = deadline.remaining()
         with deadline.waking(self._wake):
             self._changed.wait(min([*soon, remaining] if remaining is not None else soon, default=None))
@@ -124,9 +151,12 @@ class Pool(ABC):
             self._changed.notify_all()
 
     def _release(self, connection: Connection, *, tunnel: bool = False, refused: tuple[int, str] | None = None) -> None:
+        """Give a place back; `refused` is the code and text with which the server refused to open the session."""
         with self._changed:
-            connection.tunnels -= tunnel
-            connection.sessions -= not tunnel
+            if tunnel:
+                connection.tunnels -= 1
+            else:
+                connection.sessions -= 1
             connection.idle_since = now = monotonic()
             self._changed.notify_all()
             if refused:
@@ -135,27 +165,37 @@ class Pool(ABC):
                 connection.closed_at = now
 
     def _on_refused(self, connection: Connection, code: int, text: str, now: float) -> None:
-        """Draw the conclusion from a session that was refused. Holds the lock."""
+        """Learn from a session that was refused. Holds the lock.
+
+        A refusal has several causes, which the server does not tell apart. In this order: it forbids sessions (code 1);
+        sessions that we closed a moment ago still count there; their processes have not ended yet, or it is busy; the
+        connection carries as many as MaxSessions allows. Only the last one says what MaxSessions is, so only it may
+        change `sessions_per_connection`: a limit learnt from a closed session would be too low for ever.
+        """
         if code == 1:
             raise ConnectError(f"{self.where} refuses sessions: {text}")
         connection.full_at = connection.sessions
         just_closed = connection.closed_at and now - connection.closed_at < _SETTLING_TIME
         if just_closed and connection.settling < _SETTLING_TRIES:
-            # The server lets go of a session a little after its end: try again soon.
+            # A session ends on the server a little after we have closed it: try again soon, and less and less often.
             connection.settling += 1
             connection.full_until = now + min(0.005 * 2**connection.settling, 0.2)
             return
         connection.settling = 0
         connection.full_until = now + _FULL_FOR
         if connection.closed_at:
-            return  # sessions whose processes have not ended may still count there
+            return  # sessions whose processes have not ended may still count there: the limit is not known
         if not connection.sessions:
             raise ConnectError(f"{self.where} allows no sessions: {text}. Is MaxSessions 0 in its sshd_config?")
         self.sessions_per_connection = min(self.sessions_per_connection, connection.sessions)
         _log.debug("%s takes %d sessions on one connection", self.where, self.sessions_per_connection)
 
     def _grow(self, attempt: int, generation: int, deadline: Deadline) -> None:
-        """Open one more connection, and tell the threads that wait for it how that ended."""
+        """Open one more connection, and tell the threads that wait for it how that ended.
+
+        The lock is not held while connecting. If the pool was closed meanwhile, the new connection belongs to nobody:
+        it is ended, and the caller gets an error.
+        """
         connection = None
         try:
             connection = self._connect(self._started, deadline)
@@ -164,6 +204,7 @@ class Pool(ABC):
             with self._changed:
                 self._failure = attempt, error
                 self._no_more_until = monotonic() + _FULL_FOR
+                # Where others are alive, this thread can wait for a place on one of them; the failure is a warning.
                 if not any(other.alive for other in self._open):
                     raise
                 _log.warning("%s: no further connection for now: %s", self.where, error)
@@ -183,17 +224,23 @@ class Pool(ABC):
             self._starting = transport
 
     def _retire(self, connection: Connection) -> bool:
-        """Whether a connection that hears nothing is to end: one in surplus that nobody used for a while."""
+        """Whether to close an idle connection: it is not the first, and unused for IDLE_LIMIT."""
+        # Asked every SLICE on the connection's own thread: the first look takes no lock.
         if not connection.unused or monotonic() - connection.idle_since < IDLE_LIMIT:
             return False
         with self._changed:
+            # Again, under the lock: a caller may have reserved a session in between. Once the connection is out of
+            # `_open`, nobody can.
             if not connection.unused or connection not in self._open or connection is self._open[0]:
                 return False
             self._open.remove(connection)
             return True
 
     def _close(self) -> None:
-        """Close all connections and break off the one that is being made; the next call starts afresh."""
+        """Close all connections and interrupt the one that is being made; the next call starts anew.
+
+        All links are ended first, and waited for afterwards: it takes as long as the slowest, not as all of them.
+        """
         with self._changed:
             self._generation += 1
             ending = [connection.transport for connection in self._open]
@@ -209,12 +256,15 @@ class Pool(ABC):
     def _check_process(self) -> None:
         if os.getpid() != self._pid:
             raise ForkError(
-                f"{self.where} is connected in the process that was forked; in this one, make a host of its own"
+                f"{self.where} is connected in the process that this one was forked from; make a host of its own here"
             )
 
 
 class _Idle:
-    """Tells a link that nobody needs it any more; also when its owner has just been dropped."""
+    """Tells a link that nobody needs it any more, also when its pool was garbage-collected.
+
+    It holds the pool by a weak reference: the link's thread must not keep a dropped host alive.
+    """
 
     def __init__(self, owner: weakref.ref[Pool], connection: Connection) -> None:
         self._owner = owner

@@ -1,7 +1,7 @@
-"""Paramiko's transport and channel, where nobody waits to send and every answer is waited for under a deadline.
+"""Paramiko's transport and channel, changed so that sending never waits, and every wait ends with a deadline.
 
-What does not go out at once is kept: by the `Link` below what the socket does not take, here what comes during an
-exchange of keys. So whoever sends, or closes, keeps to its own deadline.
+What cannot be sent at once is kept: by the `Link` below, what the socket does not take; here, what comes during a key
+exchange. So whoever sends, or closes, keeps to its own deadline.
 """
 
 from __future__ import annotations
@@ -27,17 +27,19 @@ from ..deadline import Deadline, DeadlineExpired
 from .link import Link
 
 WINDOW_SIZE = 2 << 20
+"""Bytes that the server may send on a channel before it must wait for us to read."""
 PACKET_SIZE = 32 << 10
+"""Bytes of one packet; every SSH server must take as many."""
 
 CLOSED = "it was closed by close()"
-"""Why a connection ended that ended on purpose."""
+"""Why a connection ended that we closed."""
 
-# Paramiko reports as errors, with tracebacks, what is mapped to an error of ours; who wants to see it lowers the level.
+# Paramiko logs as errors, with tracebacks, what becomes an error of ours. Lower the level to see it.
 logging.getLogger("otto_docker_sync.paramiko").setLevel(logging.CRITICAL + 1)
 
 Raw = TypeVar("Raw", bound="RawChannel")
 
-# The type stubs of Paramiko leave out most of what is needed of these two here.
+# The type stubs of Paramiko leave out most of what is used of these two here.
 _Channel: Any = paramiko.Channel
 _Transport: Any = paramiko.Transport
 
@@ -66,7 +68,7 @@ class ClosedGuard:
 
 
 class RawChannel(_Channel):  # type: ignore[misc]
-    """Paramiko's channel, which also keeps what Paramiko drops: why it was refused, and death by a signal."""
+    """Paramiko's channel, which also keeps what Paramiko drops: why it was refused, and which signal killed it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -91,7 +93,7 @@ class RawChannel(_Channel):  # type: ignore[misc]
     __del__ = abandon
 
     def request(self, kind: str, *fields: Any, reply: bool = True) -> None:
-        """Send a request. Nobody waits for the reply: when it is a refusal the channel closes."""
+        """Send a request, and do not wait for the reply: that saves a round trip. A refusal closes the channel."""
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_REQUEST)
         message.add_int(self.remote_chanid)
@@ -157,7 +159,7 @@ class Transport(_Transport):  # type: ignore[misc]
         return self.clear_to_send.is_set() and self.link.writable
 
     def _send_user_message(self, data: paramiko.Message) -> None:
-        # Paramiko's own waits here for the end of a key exchange: in vain, where it is the reading thread that waits.
+        # Paramiko's own waits here for the end of a key exchange. On the thread that reads, it would wait for itself.
         with self.clear_to_send_lock:
             if self._held or not self.clear_to_send.is_set():
                 self._held.append(data)
@@ -182,7 +184,7 @@ class Transport(_Transport):  # type: ignore[misc]
         try:
             self._send_message(data)
         except EOFError:
-            pass  # the link has ended: whoever waits for an answer learns it there
+            pass  # the link has ended: whoever waits for an answer finds that out there
 
     def _close_orphans(self) -> None:
         while self.orphans:
@@ -197,7 +199,12 @@ class Transport(_Transport):  # type: ignore[misc]
         self._send_user_message(message)
 
     def open(self, kind: type[Raw], deadline: Deadline, tunnel_to: tuple[str, int] | None = None) -> Raw:
-        """Ask for a channel and wait for the answer: `active`, or with a `refusal`, or closed with the transport."""
+        """Ask for a channel and wait for the answer.
+
+        The channel is then `active`, or has a `refusal`, or was closed with the transport. With `tunnel_to`, it is a
+        tunnel to that host and port (direct-tcpip). Raises `DeadlineExpired`.
+        """
+        # The channel is known before the request is sent: the answer arrives on another thread.
         with self.lock:
             number = self._next_channel()
             channel = kind(number)

@@ -23,7 +23,7 @@ def test_what_is_sent_of_a_script_parses_as_the_file_does(path: Path) -> None:
 
 
 def test_values_are_literals_and_no_value_is_forgotten() -> None:
-    nasty = "it's $(date) \\ `id`\n\"x\""
+    nasty = 'it\'s $(date) \\ `id`\n"x"'
     text = script("otto_docker_sync._shell", "loader", otto_nonce=nasty).partition("otto_script=")[0]
     done = subprocess.run(["sh", "-c", text + 'printf %s "$otto_nonce"'], capture_output=True, text=True, check=True)
     assert done.stdout == nasty
