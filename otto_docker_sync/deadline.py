@@ -88,9 +88,9 @@ class Deadline:
         at = monotonic() + seconds
         return Deadline(at if self._at is None else min(at, self._at), *self._cancellations)
 
-    def also(self, another: Cancellation) -> Deadline:
-        """Return the same moment, which `another` can cancel too."""
-        return Deadline(self._at, *self._cancellations, another)
+    def also(self, *others: Cancellation) -> Deadline:
+        """Return the same moment, which `others` can cancel too."""
+        return Deadline(self._at, *self._cancellations, *others)
 
     @staticmethod
     def grace(seconds: float) -> Deadline:

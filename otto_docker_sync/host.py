@@ -55,9 +55,9 @@ class Host(SessionVerbs):
         timeout_seconds(self.default_timeout)
         self.resources = set(self.resources)
         self.backend = backend
-        self.runner = Runner(backend, lambda: self.default_timeout)
-        self._sessions = Sessions(self.runner)
-        self._repeats = Repeats(self.runner, self._sessions)
+        self._runner = Runner(backend, lambda: self.default_timeout)
+        self._sessions = Sessions(self._runner)
+        self._repeats = Repeats(self._runner, self._sessions)
 
     @property
     def reached_through(self) -> Host | None:
@@ -99,7 +99,7 @@ class Host(SessionVerbs):
 
         >>> host.oneshot(["ls", "-l", "name with spaces"], timeout=10).stdout
         """
-        result = self.runner.oneshot(cmd, timeout, on_output=on_output, log=log)
+        result = self._runner.oneshot(cmd, timeout, on_output=on_output, log=log)
         return result.check() if check else result
 
     def open_session(self, name: str) -> HostSession:
@@ -123,9 +123,13 @@ class Host(SessionVerbs):
         """
         from ._shell import terminal
 
-        with terminal.open_terminal(
-            self.runner, os.environ.get("TERM", "xterm"), terminal.local_size(), self.runner.deadline(None)
-        ) as channel:
+        with (
+            self._runner.use(self._runner.deadline(None)) as deadline,
+            terminal.open_terminal(
+                self._runner, os.environ.get("TERM", "xterm"), terminal.local_size(), deadline
+            ) as channel,
+            deadline.waking(channel.close),
+        ):
             return terminal.interact(channel, transcript=transcript)
 
     # Files
@@ -156,7 +160,7 @@ class Host(SessionVerbs):
         """
         from ._transfer import transfer
 
-        with self.runner.call(self.runner.deadline(None)) as deadline:
+        with self._runner.call(self._runner.deadline(None)) as deadline:
             return transfer.put(
                 self.backend, src_files, dest_dir, mode=mode, times=times, progress=progress, deadline=deadline
             )
@@ -183,7 +187,7 @@ class Host(SessionVerbs):
         """
         from ._transfer import transfer
 
-        with self.runner.call(self.runner.deadline(None)) as deadline:
+        with self._runner.call(self._runner.deadline(None)) as deadline:
             return transfer.get(self.backend, src_files, dest_dir, times=times, progress=progress, deadline=deadline)
 
     # Repeats
@@ -277,7 +281,7 @@ class Host(SessionVerbs):
         self._end_calls("the host was closed")
 
     def _end_calls(self, reason: str) -> None:
-        with self.runner.cancel_calls(reason):
+        with self._runner.cancel_calls(reason):
             self._sessions.close()
         self.backend.close()
 

@@ -112,6 +112,7 @@ class Lab:
         with self._lock:
             if self.hosts.setdefault(host.id, host) is not host:
                 raise ConfigError(f"lab {self.name}: there is a host {host.id!r} already; give one of them another id=")
+            host.backend.guard = self.reservations.guard(host)
         return host
 
     def get(self, host: str | Host) -> Host:
@@ -393,6 +394,7 @@ class Lab:
                     host.bring_up_with(partial(self._bring_up, project, host))
                 with self._lock:
                     self.hosts[host.id] = host
+                    host.backend.guard = self.reservations.guard(host)
                     self._replaced += [known] if known is not None else []
             hosts[each.service] = host
         return hosts

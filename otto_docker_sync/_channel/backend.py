@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from ..deadline import Deadline, DeadlineExpired
+from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
 from ..logs import HostLog
 from .base import SIZE, Channel
@@ -22,10 +22,29 @@ LOSS_PATIENCE = 2.0
 """How long, in seconds, to keep asking whether a host died: docker learns of a death later than its client does."""
 
 
+class Guard:
+    """What a host asks before a verb begins, and while one runs. This one lets everything pass.
+
+    A lab puts another one in its place, which knows the reservations.
+    """
+
+    def enter(self) -> Sequence[Cancellation]:
+        """Return what may interrupt a verb that begins now. Raises `ReservationError` when it may not begin."""
+        return ()
+
+    def check(self) -> None:
+        """Raise `ReservationLost` when a verb that runs is interrupted, because its reservation was lost."""
+
+    def marker_env(self) -> dict[str, str]:
+        """Environment of all that is started now, by which a later holder finds it again."""
+        return {}
+
+
 class Backend(ABC):
     """One host, as everything below the faces sees it. Any thread may call any method.
 
-    ``id`` names the host in errors and logs, ``shell`` is the program that commands run in, ``log`` is the host's log.
+    ``id`` names the host in errors and logs, ``shell`` is the program that commands run in, ``log`` is the host's log,
+    and ``guard`` is asked before each verb.
 
     >>> class Chroot(Backend):
     ...     def open_channel(self, argv, *, marker_env=None, tty=False, deadline, term="dumb", size=SIZE):
@@ -38,6 +57,7 @@ class Backend(ABC):
         self.id = id
         self.shell = shell
         self.log = log
+        self.guard = Guard()
 
     # Starting programs
 
@@ -74,13 +94,6 @@ class Backend(ABC):
     def login_argv(self) -> list[str]:
         """What a person gets on a terminal."""
         return [self.shell]
-
-    def open_login(self, *, term: str, size: tuple[int, int], deadline: Deadline) -> Channel | None:
-        """Start what a user gets who logs in from elsewhere, with what the server shows then; None on other hosts.
-
-        What runs in it ends as it does when that user's line drops.
-        """
-        return None
 
     def environment(self) -> dict[str, str]:
         """Environment of every command. It may hold secrets, so it travels as input and never as an argument."""

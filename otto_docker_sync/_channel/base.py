@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
-from ..deadline import Deadline
+from ..deadline import Deadline, DeadlineExpired
 
 WRITE_POLL = 0.02
 """Seconds between two looks at a far end that takes no more bytes for now."""
@@ -71,6 +71,9 @@ class Channel(ABC):
 
     def write(self, data: bytes, deadline: Deadline) -> None:
         """Write all of `data`. Only for a far end that reads without waiting for us to read."""
+        if deadline.cancelled:
+            # A process that was stopped, and lost its reservation meanwhile, may go on exactly here.
+            raise DeadlineExpired
         view = memoryview(data)
         while view:
             taken = self.write_some(bytes(view[:65536]))

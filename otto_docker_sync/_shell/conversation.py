@@ -44,6 +44,8 @@ class Conversation:
         self._matcher = Matcher(newlines=True)
         self._shell: Shell | None = None
         self._had_shell = False
+        self._marker_env: dict[str, str] = {}
+        """What a guard's reservation gave the present shell: under another one, it is replaced."""
 
     @property
     def alive(self) -> bool:
@@ -139,8 +141,14 @@ class Conversation:
             self._backend.log.event(f"session {self.name!r}: its shell has ended")
             self._drop(shell)
             shell = None
+        marker_env = self._backend.guard.marker_env()
+        if shell and marker_env and marker_env != self._marker_env:
+            self._backend.log.event(f"session {self.name!r}: its shell is from before the reservation, and ends")
+            self._drop(shell)
+            shell = None
         if shell:
             return shell, False
+        self._marker_env = marker_env
         is_new, self._had_shell = self._had_shell, True
         self._matcher.take()
         self._shell = shell = self._backend.retry_once_recovered(
@@ -184,24 +192,26 @@ class Conversation:
     def send(self, text: str) -> None:
         """Type `text`; see `SessionVerbs.send`."""
         data = encode_typed(text)
-        deadline = self._runner.deadline(None)
         action = f"send({shorten(text, 60)!r})"
-        try:
-            if self._shell is None:
-                with self._lock.hold(action, deadline):
-                    self._ready_shell(deadline)
-            with self._input_lock.hold(action, deadline), self._map_shell_end(action):
-                self._type(data, action, deadline)
-        except DeadlineExpired:
-            raise SessionBusy(
-                f"{self._label}: {action}: the remote terminal accepted no more input before the timeout"
-            ) from None
+        with self._runner.use(self._runner.deadline(None)) as deadline:
+            try:
+                if self._shell is None:
+                    with self._lock.hold(action, deadline):
+                        self._ready_shell(deadline)
+                with self._input_lock.hold(action, deadline), self._map_shell_end(action):
+                    self._type(data, action, deadline)
+            except DeadlineExpired:
+                raise SessionBusy(
+                    f"{self._label}: {action}: the remote terminal accepted no more input before the timeout"
+                ) from None
 
     def _type(self, data: bytes, action: str, deadline: Deadline) -> None:
         while data:
             shell = self._shell
             if shell is None:
                 raise ShellEnded(None)
+            if deadline.cancelled:
+                raise DeadlineExpired
             taken = shell.send_some(data)
             data = data[taken:]
             if taken:
@@ -242,9 +252,12 @@ class Conversation:
     def expect(self, pattern: Any, timeout: Timeout) -> ExpectMatch:
         """Wait for a pattern; see `SessionVerbs.expect`."""
         patterns = compile_patterns(pattern)
-        deadline = Deadline.after(timeout)
         action = f"expect({patterns})"
-        with self._lock.hold(action, deadline), self._map_shell_end(action):
+        with (
+            self._runner.use(Deadline.after(timeout)) as deadline,
+            self._lock.hold(action, deadline),
+            self._map_shell_end(action),
+        ):
             match = self._matcher.search(patterns)
             try:
                 while match is None:

@@ -62,7 +62,8 @@ def run_oneshot(backend: Backend, command: Command, deadline: Deadline, capture:
     script = encode_command(text if isinstance(command, str) else f"exec {text}")
     nonce, begin, end = new_nonce(), BeginMarker(), new_nonce()
     started_at = monotonic()
-    channel = backend.open_shell(["-c", loader(nonce)], marker_env={"OTTO_TAG": nonce}, deadline=deadline)
+    marker_env = {"OTTO_TAG": nonce, **backend.guard.marker_env()}
+    channel = backend.open_shell(["-c", loader(nonce)], marker_env=marker_env, deadline=deadline)
     capture.separate_streams = not channel.tty
     sections = [Section(begin, (EndMarker(f"<{end}:".encode()),)) for _ in range(1 if channel.tty else 2)]
     try:

@@ -44,7 +44,11 @@ class Runner:
 
     @contextmanager
     def call(self, deadline: Deadline) -> Iterator[Deadline]:
-        """Let `cancel_calls` end the call that runs inside the block, by the deadline that this yields."""
+        """Let `cancel_calls` end the call that runs inside the block, by the deadline that this yields.
+
+        Raises `ReservationError` when the host may not be used now.
+        """
+        deadline = deadline.also(*self.backend.guard.enter())
         cancellation = Cancellation()
         try:
             with self._changed:
@@ -54,6 +58,18 @@ class Runner:
             with self._changed:
                 self._calls.pop(cancellation, None)
                 self._changed.notify_all()
+
+    @contextmanager
+    def use(self, deadline: Deadline) -> Iterator[Deadline]:
+        """As `call`, for verbs without a result, which end with the session when their host is closed.
+
+        Raises `ReservationLost` also when that is why the block was interrupted.
+        """
+        try:
+            yield deadline.also(*self.backend.guard.enter())
+        except (OttoError, DeadlineExpired):
+            self.backend.guard.check()
+            raise
 
     @contextmanager
     def cancel_calls(self, reason: str) -> Iterator[None]:

@@ -115,7 +115,7 @@ class Shell:
         nonce, begin = new_nonce(), BeginMarker()
         channel = backend.open_shell(
             ["-c", shell_command(warden.lease_check, SIZE, begin, backend.shell)],
-            marker_env={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce},
+            marker_env={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce, **backend.guard.marker_env()},
             tty=True,
             deadline=deadline,
         )
@@ -218,6 +218,8 @@ class Shell:
                 # Set before the first byte is sent: an interrupt in between must wait for the command's end.
                 self._start_sent = True
             if upload:
+                if deadline.cancelled:
+                    raise DeadlineExpired
                 with self._write_lock:
                     taken = self._channel.write_some(upload[:65536])
                 upload = upload[taken:]

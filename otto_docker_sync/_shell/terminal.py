@@ -1,4 +1,4 @@
-"""Connects the user's terminal to a remote process."""
+"""The user's terminal, given to a process at the far end."""
 
 from __future__ import annotations
 
@@ -28,26 +28,16 @@ from .runner import Runner
 from .scripts import loader, stty_size
 
 CLOSE_TIME = 3.0
-"""Time limit, in seconds, for ending what was started from the terminal."""
-
+"""Seconds that what was started from a terminal gets to end."""
 ESCAPE = b"\x1d"
-"""Ctrl-], which leaves."""
-
 END_OF_INPUT = b"\x04"
-"""Ctrl-D."""
-
 EMPTY_LINE = b"\x15"
-"""Ctrl-U, which deletes what was typed of a line: Ctrl-D ends the input only at the start of a line."""
-
 EOF_AGAIN = 1.0
-"""Seconds after which Ctrl-D is typed again: a line editor that is just starting takes the first one as an ordinary
-character."""
-
+"""Seconds after which an end of input is typed again, at the start of a line: a line editor that was just starting
+takes the first one for some other character."""
 TYPED_AHEAD = 65536
-"""Bytes of input that may wait until the remote side accepts them. With more, the keyboard is not read."""
-
+"""Bytes that wait for the far end to take them; beyond that the keyboard waits, too."""
 STATUS_TIME = 5.0
-"""Seconds that the exit status may take to arrive after the end of the output."""
 
 
 def interact(
@@ -60,12 +50,12 @@ def interact(
 ) -> int | None:
     """Give the user's terminal to the process of `channel` until it ends, or until the user types `escape`.
 
-    Returns the process's exit status, or None if the user left before it ended. If `stdin` is not a terminal, its bytes
-    are typed, and then ^D. `transcript` is a file to record the output to, as asciinema v2. The terminal is always
-    restored. If the program does not handle SIGTERM and SIGHUP itself, they end the call with `SystemExit`. Raises
-    `ConnectionLost`. The channel stays open.
+    Returns the process's exit status, None when the user left before it ended. Where `stdin` is no terminal, its bytes
+    are typed, then ^D. `transcript` is a file to record the output to, as asciinema v2. The terminal is restored in
+    any case; where nobody else handles SIGTERM and SIGHUP, they end the call with `SystemExit`. Raises
+    `ConnectionLost`; the channel is left open.
 
-    Any thread may call. Only in the main thread a changed window size is noticed.
+    Any thread may call; in others than the main one, a changed window size goes unnoticed.
 
     >>> interact(LocalChannel(["vi"], tty=True, term=os.environ["TERM"], size=local_size()))
     0
@@ -95,15 +85,15 @@ def interact(
 
 @contextmanager
 def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: Deadline) -> Iterator[Channel]:
-    """Yield the channel of a shell for a person. Everything that is started from it ends with the block.
+    """Yield the channel of a shell for a person; all that is started from it ends with the block.
 
-    Raises `UnsupportedParentError` on a host that can have no sessions, or the error that kept the shell from starting.
+    Raises `UnsupportedParentError` where no session can be, and what kept the shell from being started.
     """
     backend = runner.backend
     backend.require_sessions()
     warden = runner.wardens.current(deadline)
     session = new_nonce()
-    marker_env = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session}
+    marker_env = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session, **backend.guard.marker_env()}
     environment = LoginEnvironment(backend.shell, backend.environment())
     script = f'{warden.lease_check}; {stty_size(*size)}; exec "$@"'
     argv = [backend.shell, "-c", script, backend.shell, *(environment.argv or backend.login_argv())]
@@ -118,7 +108,7 @@ def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: De
 
 
 def local_size() -> tuple[int, int]:
-    """Return the columns and rows of the user's terminal; 80 and 24 if there is none."""
+    """Columns and rows of the user's terminal; 80 and 24 where there is none."""
     for stream in (sys.stdout, sys.stdin):
         with suppress(ConfigError):
             size = _size(_descriptor(stream))
@@ -128,7 +118,7 @@ def local_size() -> tuple[int, int]:
 
 
 class _Bridge:
-    """Copies both ways: the caller's thread reads the keyboard, and a thread that `run` starts writes to the screen."""
+    """Both directions: the caller's thread has the keyboard, a thread that `run` starts and joins has the screen."""
 
     def __init__(
         self, channel: Channel, keyboard: int, screen: int, escape: bytes, recording: Recording | None
@@ -140,8 +130,8 @@ class _Bridge:
         self._screen = screen
         self._escape = escape
         self._recording = recording
-        self._wake_reader, self._wake_writer = os.pipe()
-        os.set_blocking(self._wake_writer, False)
+        self._news, self._teller = os.pipe()
+        os.set_blocking(self._teller, False)
         self._screen_wait = Descriptors()
         self._ended = False
         self._error: BaseException | None = None
@@ -151,29 +141,29 @@ class _Bridge:
 
     def __exit__(self, *_: object) -> None:
         self._screen_wait.close()
-        os.close(self._wake_reader)
-        os.close(self._wake_writer)
+        os.close(self._news)
+        os.close(self._teller)
 
     def ring(self) -> None:
-        """Wake the caller's thread. Takes no lock, because a signal handler calls it."""
+        """Wake the caller's thread. Takes no lock, so that a signal handler may call it."""
         with suppress(BlockingIOError):
-            os.write(self._wake_writer, b"\0")
+            os.write(self._teller, b"\0")
 
     def run(self) -> bool:
-        """Copy until the process ends or the user leaves. Returns whether the user left."""
+        """Return whether the user left, rather than the process."""
         leaving = Cancellation()
-        # A daemon, so that the interpreter can exit even if the user's terminal blocks forever.
-        output_thread = threading.Thread(
+        # A daemon: were the user's terminal to block for ever, the interpreter could end nevertheless.
+        shower = threading.Thread(
             target=self._show, args=[Deadline.after(None).also(leaving)], name="otto-interact", daemon=True
         )
-        output_thread.start()
+        shower.start()
         try:
             deadline = Deadline.after(None)
             with deadline.waking(self.ring):
                 left = self._type(deadline)
         finally:
             leaving.cancel()
-            output_thread.join()
+            shower.join()
         if self._error and not left and not self.signal:
             raise self._error
         return left
@@ -184,16 +174,15 @@ class _Bridge:
             if self.resized:
                 self.resized = False
                 self._resize()
-            # The output thread also finds that the connection is lost, after everything that came before.
-            with suppress(ConnectionLost):
+            with suppress(ConnectionLost):  # the thread that reads meets it, too, after all that came before
                 pending = pending[self._channel.write_some(pending) :] if pending else b""
                 if at_end and not pending:
                     self._channel.write_eof()
             pause = WRITE_POLL if pending else EOF_AGAIN if at_end else None
             readers = [] if at_end or len(pending) > TYPED_AHEAD else [self._keyboard]
-            ready = select(pause, [self._wake_reader, *readers])
-            if self._wake_reader in ready:
-                os.read(self._wake_reader, 4096)
+            ready = select(pause, [self._news, *readers])
+            if self._news in ready:
+                os.read(self._news, 4096)
             elif ready:
                 data = self._read_keys()
                 typed, escape, _ = data.partition(self._escape) if self._escape else (data, b"", b"")
@@ -206,10 +195,7 @@ class _Bridge:
                     line_open = not data.endswith((b"\n", b"\r"))
                 else:
                     at_end = True
-                    if line_open:
-                        pending += b"\n"
-                    if self._channel.tty:
-                        pending += END_OF_INPUT
+                    pending += b"\n" * line_open + END_OF_INPUT * self._channel.tty
             elif at_end and not pending and self._channel.tty:
                 pending = EMPTY_LINE + END_OF_INPUT
         return bool(deadline.cancelled) and not self._ended
@@ -251,7 +237,7 @@ class _Bridge:
 
 
 class Recording:
-    """Records what is shown to a file, as asciinema v2: a header line, then one line for each piece.
+    """Writes what was shown to a file, as asciinema v2: a header line, then a line for each piece.
 
     Only the user may read the file. Masked values do not appear in it.
     """
@@ -282,11 +268,11 @@ class Recording:
         self._file.close()
 
     def output(self, data: bytes) -> None:
-        """Record the next piece of output. It may be cut anywhere."""
+        """Take the next piece, cut anywhere."""
         self._event("o", self._masker.feed(self._decoder.decode(data)))
 
     def resize(self, size: tuple[int, int]) -> None:
-        """Record that the size of the terminal has changed."""
+        """Note that the terminal has another size from now on."""
         self._event("r", "{}x{}".format(*size))
 
     def _event(self, kind: str, text: str) -> None:
@@ -300,16 +286,16 @@ class Recording:
 def _raw(fd: int) -> Iterator[None]:
     saved = termios.tcgetattr(fd)
     try:
-        tty.setraw(fd, termios.TCSADRAIN)  # keeps what was typed ahead
+        tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead stays
         yield
     finally:
-        with suppress(termios.error):  # the terminal has gone
+        with suppress(termios.error):  # the terminal is gone
             termios.tcsetattr(fd, termios.TCSADRAIN, saved)
 
 
 @contextmanager
 def _signals(bridge: _Bridge) -> Iterator[None]:
-    """Tell the bridge about a changed window size, and about signals that would kill the program in raw mode."""
+    """Tell the bridge of a changed window size, and of signals that would end the program with the terminal raw."""
 
     def arrived(number: int, _frame: object) -> None:
         if number == signal.SIGWINCH:
@@ -334,7 +320,7 @@ def _descriptor(stream: IO[Any]) -> int:
     try:
         return stream.fileno()
     except (UnsupportedOperation, ValueError, AttributeError) as error:
-        raise ConfigError(f"interact: {stream!r} is not a terminal, file or pipe: {error}") from error
+        raise ConfigError(f"interact: {stream!r} is no terminal, file or pipe: {error}") from error
 
 
 def _size(fd: int) -> tuple[int, int] | None:
@@ -346,9 +332,9 @@ def _size(fd: int) -> tuple[int, int] | None:
 
 
 class LoginEnvironment:
-    """Gives a person's shell its environment, which must show neither in a process list nor on the terminal.
+    """Environment for a shell on a person's terminal, which must not show in a process list, nor on the terminal.
 
-    ``argv`` starts the shell. It is empty if there is no environment to pass.
+    ``argv`` starts the shell; empty when there is nothing to hand over.
     """
 
     def __init__(self, shell: str, environment: dict[str, str]) -> None:
@@ -361,7 +347,7 @@ class LoginEnvironment:
         self.argv = [shell, "-c", begin] if environment else []
 
     def send_to(self, channel: Channel, deadline: Deadline) -> None:
-        """Type the environment. Reads and drops what the terminal shows of it, but leaves an end to the next reader."""
+        """Type it. What the terminal shows of that is read and dropped; an end instead is left to who reads next."""
         if self.argv and self._read_past(self._opening, channel, deadline):
             channel.write(self._script, deadline)
             self._read_past(self._ready.output, channel, deadline)

@@ -75,7 +75,9 @@ class Dialogue:
         """
         nonce = new_nonce()
         text = encode_command(script(nonce))
-        self = cls(backend, backend.open_shell(["-c", loader(nonce)], deadline=deadline), nonce, deadline)
+        marker_env = backend.guard.marker_env()
+        channel = backend.open_shell(["-c", loader(nonce)], marker_env=marker_env, deadline=deadline)
+        self = cls(backend, channel, nonce, deadline)
         try:
             self._channel.write(text + f"\n{nonce}\n".encode(), deadline)
             self.next()

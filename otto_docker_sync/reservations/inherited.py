@@ -136,6 +136,11 @@ class InheritedLease(Lease):
         return _Told(content["table"], request, float(content["valid_until"]), content["loss"])
 
 
+def has_inherited() -> bool:
+    """Whether this process inherited any hold."""
+    return bool(os.environ.get(VARIABLE))
+
+
 def inherited_leases(table: str) -> list[InheritedLease]:
     """The holds in this table that the process inherited, lost ones too.
 

@@ -20,7 +20,8 @@ from ..host import Host
 from ..secret import Secret, reveal
 from .backend import Backend, Lease
 from .file_backend import FileBackend
-from .inherited import inherited_leases
+from .guard import ReservationGuard
+from .inherited import has_inherited, inherited_leases
 from .owner import owner, run
 from .registry import registry
 from .request import Request, Who
@@ -269,27 +270,41 @@ class LabReservations:
     # Verbs on hosts
 
     def holds_on(self, host: Host) -> list[Reservation]:
-        """The holds of this process that a verb on `host` is done under.
+        """The holds of this process that hold a tag of `host`, lost ones too."""
+        if registry.is_empty and not has_inherited():
+            return []
+        tags = self.tags_of(host)
+        inherited = [hold for hold in self._inherited_holds() if not set(tags).isdisjoint(hold.tags)]
+        return registry.holds(self.table, tags) + inherited
+
+    def require(self, host: Host, holds: list[Reservation]) -> None:
+        """Raise unless a verb on `host` may begin under these holds.
 
         Raises `ReservationLost` when one of them is lost, `ReservationError` when the lab says that holds are required
         and some of the host's tags are not held.
         """
-        tags = set(self.tags_of(host))
-        own = registry.holds(self.table, tags)
-        holds = own + [hold for hold in self._inherited_holds() if not tags.isdisjoint(hold.tags)]
         for hold in holds:
             hold.check()
-        missing = tags.difference(*(hold.tags for hold in holds)) if self.options.required else ()
+        if not self.options.required:
+            return
+        missing = set(self.tags_of(host)).difference(*(hold.tags for hold in holds))
         if missing:
             names = " ".join(sorted(missing))
             raise ReservationError(
                 f"{host.id}: lab {self._lab.name} requires a reservation, and this process does not hold {names}: use "
                 f"lab.reserve({host.id!r}), or otto-docker reserve {host.id} -- COMMAND"
             )
-        return holds
+
+    def guard(self, host: Host) -> ReservationGuard:
+        """What `host` asks before each verb."""
+        return ReservationGuard(
+            self.table, host.backend, lambda: self.holds_on(host), lambda holds: self.require(host, holds)
+        )
 
     def _inherited_holds(self) -> list[Reservation]:
         """The holds of the process that started this one for us."""
+        if not has_inherited():
+            return []
         backend = self.backend
         with self._lock:
             if self._inherited is None:

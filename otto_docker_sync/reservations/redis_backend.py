@@ -39,8 +39,8 @@ logger = logging.getLogger("otto_docker_sync.reservations")
 
 BEAT = 0.1
 BELIEVE = 1 / 3
-"""Less than EVICT in ``common.lua``: what is between the two is the time in which a holder that lost its hold ends what
-it runs."""
+EVICT = 0.4
+"""As in ``common.lua``. What is between the two is the time in which a holder that lost its hold ends what it runs."""
 QUARANTINE = 0.5
 """As in ``common.lua``: after data may have been lost, this part of the ttl passes before the first grant."""
 

@@ -49,6 +49,10 @@ class Registry:
             with self._lock:
                 self._announced.remove(announcement)
 
+    @property
+    def is_empty(self) -> bool:
+        return not self._entries
+
     def add(self, maker: object, table: str, reservation: Reservation) -> None:
         with self._lock:
             self._entries.append(_Entry(maker, table, reservation))

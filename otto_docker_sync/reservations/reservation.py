@@ -26,6 +26,26 @@ JOIN_TIME = 5.0
 """Seconds that the thread of a hold may take to end: it may be in the middle of a call to the backend."""
 
 
+class Interruption(Cancellation):
+    """Interrupts what runs under a hold. It is cancelled from the moment of the loss, before any thread has noticed.
+
+    So a process that was stopped for a while sends nothing more when it goes on.
+    """
+
+    def __init__(self, loss: Callable[[], str]) -> None:
+        self._loss = loss
+        self._noticed = False
+        super().__init__("the reservation was lost")
+
+    @property
+    def cancelled(self) -> bool:
+        return self._noticed or bool(self._loss())
+
+    @cancelled.setter
+    def cancelled(self, value: bool) -> None:
+        self._noticed = value
+
+
 class Reservation:
     """Tags that this process holds, until `release`, the end of the ``with`` block, or the end of the process.
 
@@ -51,7 +71,7 @@ class Reservation:
         self.lease = lease
         self.pid = os.getpid()
         self.request: Request = lease.request
-        self.interruption = Cancellation()
+        self.interruption = Interruption(lambda: self._loss or lease.loss())
         """Cancelled when the hold is lost; carried by every call on the hosts."""
         self._backend = backend
         self._after_step = after_step
@@ -87,6 +107,11 @@ class Reservation:
     def fence(self) -> int:
         """A number that is larger than that of every earlier hold in this lab."""
         return self.request.fence
+
+    @property
+    def released(self) -> bool:
+        """Whether it was released."""
+        return self._released
 
     @property
     def lost(self) -> bool:

@@ -1,0 +1,41 @@
+"""Processes fight for tags and are killed and stopped: never two holders, fences rise, order is kept, all is free."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.integration.reservations import fight
+from tests.integration.reservations.history import History, check
+from tests.integration.reservations.test_conformance import UnlockedBackend
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.mark.parametrize(("backend", "ttl"), [("file", 0.5), ("redis", 3.0)])
+def test_never_two_holders_whoever_is_killed_or_stopped(backend, ttl, request, tmp_path):
+    opened = request.getfixturevalue(f"open_{backend}")
+    print(fight.fight(opened, tmp_path, processes=12, seconds=5.0, ttl=ttl))
+
+
+def test_the_checker_notices_a_backend_that_locks_nothing(tmp_path):
+    with pytest.raises(AssertionError, match="two holders"):
+        fight.fight(lambda: UnlockedBackend({}), tmp_path, processes=6, seconds=1.0, ttl=0.2)
+
+
+def test_the_checker_notices_each_kind_of_wrong(tmp_path):
+    history = History(tmp_path / "history")
+    for request, tag in (("a1", "a"), ("a2", "a"), ("b1", "b")):
+        history.write("begin", request, 1.0 if request == "a1" else 3.0, tags=[tag], shared=False)
+    history.write("enter", "a1", 2.0)
+    history.write("enter", "a2", 4.0)
+    history.write("grant", "a2", 5.0, fence=7)
+    history.write("grant", "a1", 6.0, fence=7)
+    history.write("touch", "a2", 8.0)
+    history.write("clash", "a1", other="a2")
+    for request in ("a1", "a2"):
+        history.write("leave", request)
+    history.close()
+    wrong = "\n".join(check(tmp_path / "history"))
+    kinds = ("never ended", "two holders: a2 still", "fences do not rise", "order: a1", "met the witness of a2")
+    for kind in kinds:
+        assert kind in wrong
