@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "ps": Entry("stacks", "[HOST]", "host"),
     "logs": Entry("stacks", "[OPTIONS] [PROJECT]", "project"),
     "doctor": Entry("commands", "[OPTIONS] [HOST]...", "host", repeats=True),
+    "init": Entry("init", "[OPTIONS] [HOST]..."),
     "demo": Entry("commands", "[OPTIONS]"),
 }
 

@@ -428,7 +428,7 @@ def test_completion_of_host_ids_reads_the_lab_file_only(lab: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "verb", ["hosts", "run", "oneshot", "put", "get", "interact", "up", "down", "ps", "logs", "doctor", "demo"]
+    "verb", ["hosts", "run", "oneshot", "put", "get", "interact", "up", "down", "ps", "logs", "doctor", "init", "demo"]
 )
 def test_every_command_has_a_help_text(tmp_path: Path, verb: str) -> None:
     done = otto(tmp_path, verb, "--help")
