@@ -21,7 +21,7 @@ STATE_TIME = 30.0
 """Time limit, in seconds, for docker's answer whether a container runs."""
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class DockerContainerHost(Host):
     """A container, reached through the docker client of its parent. Borrows the parent's connections.
 

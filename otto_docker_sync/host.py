@@ -59,6 +59,9 @@ class Host(SessionVerbs):
         self._sessions = Sessions(self._runner)
         self._repeats = Repeats(self._runner, self._sessions)
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
     @property
     def reached_through(self) -> Host | None:
         """The host that this one is reached through: a container's parent, a machine's hop; None if it is none.

@@ -75,7 +75,7 @@ class Lab:
             self._declare(project)
 
     def __repr__(self) -> str:
-        return f"Lab({self.name!r}, hosts={list(self.hosts)}, projects={list(self.projects)})"
+        return f"<Lab {self.name}: {len(self.hosts)} hosts, {len(self.projects)} projects>"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

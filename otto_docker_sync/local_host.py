@@ -51,7 +51,7 @@ class LocalBackend(Backend):
         reap(Deadline.grace(REAP_TIME))
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class LocalHost(Host):
     """The machine and user that this program runs as. Needs no connection; any thread may call any verb.
 

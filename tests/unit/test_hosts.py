@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otto_docker_sync import ConfigError, DockerContainerHost, UnixHost
+from otto_docker_sync import ConfigError, DockerContainerHost, Lab, LocalHost, UnixHost
 
 
 def test_hops_that_go_in_a_circle_are_refused() -> None:
@@ -60,3 +60,17 @@ def test_a_container_with_a_wrong_argument_is_refused(arguments: dict[str, Any])
     given: dict[str, Any] = {"parent": UnixHost("lab.example"), "container_id": "c", "project": "p", "service": "s"}
     with pytest.raises(ConfigError):
         DockerContainerHost(**{**given, "compose_project": "", **arguments})
+
+
+def test_the_repr_of_hosts_sessions_and_labs_is_one_short_line() -> None:
+    machine = UnixHost("192.0.2.10", "tester", id="carrot")
+    container = DockerContainerHost(machine, "4f2a" * 16, "repo1", "api", "otto-repo1-me", env={"TOKEN": "secret"})
+    values = [machine, container, LocalHost(), container.open_session("build"), container.aio, Lab("bench", [machine])]
+    assert [repr(value) for value in values] == [
+        "<UnixHost carrot ssh tester@192.0.2.10>",
+        "<DockerContainerHost carrot.repo1.api>",
+        "<LocalHost local>",
+        "<HostSession 'build' of carrot.repo1.api not open>",
+        "<AsyncHost carrot.repo1.api>",
+        "<Lab bench: 1 hosts, 0 projects>",
+    ]
