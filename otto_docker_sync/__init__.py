@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._ssh import SSHOptions
-    from ._stack.stack import StackContainer
     from ._telnet import TelnetOptions
-    from .compose import compose_down, compose_logs, compose_ps, compose_up, composed
+    from .compose import Stack, StackContainer, compose_down, compose_logs, compose_ps, compose_up, composed
     from .docker_host import DockerContainerHost
     from .errors import (
         AuthenticationError,
         CommandFailed,
         CommandTimedOut,
         ComposeError,
+        ComposeFileError,
         ConfigError,
         ConnectError,
         ConnectionLost,
@@ -65,15 +65,15 @@ __version__ = "0.1.0"
 # which the command line and the pytest plugin do, stays cheap.
 _MODULES = {
     "_ssh": ("SSHOptions",),
-    "_stack.stack": ("StackContainer",),
     "_telnet": ("TelnetOptions",),
-    "compose": ("compose_down", "compose_logs", "compose_ps", "compose_up", "composed"),
+    "compose": ("Stack", "StackContainer", "compose_down", "compose_logs", "compose_ps", "compose_up", "composed"),
     "docker_host": ("DockerContainerHost",),
     "errors": (
         "AuthenticationError",
         "CommandFailed",
         "CommandTimedOut",
         "ComposeError",
+        "ComposeFileError",
         "ConfigError",
         "ConnectError",
         "ConnectionLost",
@@ -118,6 +118,7 @@ __all__ = [
     "CommandResult",
     "CommandTimedOut",
     "ComposeError",
+    "ComposeFileError",
     "ConfigError",
     "ConnectError",
     "ConnectionLost",
@@ -148,6 +149,7 @@ __all__ = [
     "SessionClosed",
     "ShellCommand",
     "ShellNotFound",
+    "Stack",
     "StackContainer",
     "Status",
     "TelnetOptions",

@@ -1,27 +1,36 @@
-"""Stacks of Docker Compose on any host that runs containers: up, down, shared, listed, their logs."""
+"""Stacks of Docker Compose on any host that runs containers: up, down, shared, listed, their logs.
+
+Each function is the verb of the same name of `Lab.stack`.
+"""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, overload
 
-from ._docker.errors import docker_error
-from ._stack.scripts import ROW
-from ._stack.stack import Lines, Stack, StackContainer, container_of_row, uncancelled
+from ._stack.containers import StackContainer
+from ._stack.remote import Lines, RemoteStack
+from ._stack.stack import Stack
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .docker_host import DockerContainerHost
-from .errors import ComposeError, ConfigError, OttoError
+from .errors import ComposeError
 from .host import Host
-from .lab import Lab, services_checked
-from .project import Project, checked_compose_project, compose_project_name
+from .lab import Lab
+from .project import Project
 
-logger = logging.getLogger("otto_docker_sync.compose")
+__all__ = [
+    "Stack",
+    "StackContainer",
+    "compose_down",
+    "compose_logs",
+    "compose_ps",
+    "compose_up",
+    "composed",
+]
 
-DOWN_TIME = 300.0
-"""Seconds that leaving `composed` may take."""
 PS_TIME = 60.0
+"""Time limit, in seconds, for listing the containers of a parent."""
 
 
 def compose_up(
@@ -38,15 +47,14 @@ def compose_up(
     The hosts are in the lab too. The stack stays until `compose_down`; what is up already and unchanged is left alone.
     The compose files and what they refer to go to a private directory on the parent. `on` is the host to run it on
     (default: the project's ``default_host``), `project_name` Compose's ``-p`` (default: `compose_project_name`).
+    `build` builds images first. `timeout` in seconds is for all of it; None has no limit.
 
-    Raises `ComposeError`, with the last that Compose had to say, after what was not up before has been taken down
-    again, and `ConfigError` before anything was started.
+    Raises `ComposeError`, with the last that Compose or the service had to say, after what was not up before has been
+    taken down again, and `ConfigError` before anything was started.
 
     >>> compose_up("repo1", lab)["api"].run("make test").check()
     """
-    deadline = Deadline.after(timeout)
-    project, stack = _resolved(project, lab, on, project_name)
-    return _up(project, lab, stack, deadline, build=build, keep=True)
+    return dict(lab.stack(project, on=on, project_name=project_name).up(build=build, timeout=timeout))
 
 
 def compose_down(
@@ -61,13 +69,14 @@ def compose_down(
 ) -> None:
     """Take a project's stack down, whoever uses it, with its directory on the parent. One that is not up is no error.
 
-    `stop_timeout` is what containers get to stop, in whole seconds. `volumes` removes the stack's volumes as well.
+    `on` and `project_name` are as for `compose_up`. `stop_timeout` is what containers get to stop, in whole seconds.
+    `volumes` removes the stack's volumes as well. `timeout` in seconds is for all of it; None has no limit. Raises
+    `ComposeError`.
 
     >>> compose_down("repo1", lab)
     """
-    deadline = Deadline.after(timeout)
-    project, stack = _resolved(project, lab, on, project_name)
-    _down(project, lab, stack, deadline, stop_timeout, volumes)
+    stack = lab.stack(project, on=on, project_name=project_name)
+    stack.down(stop_timeout=stop_timeout, volumes=volumes, timeout=timeout)
 
 
 @contextmanager
@@ -88,47 +97,26 @@ def composed(
     while the connection lives, so a run that crashed holds nothing. A stack that was up before without `composed`, by
     `compose_up` for example, stays up. With `own`, it is taken down at the end in any case.
 
+    The other parameters are those of `compose_up`, which is also what it raises, and `compose_down`; `timeout` is for
+    bringing it up.
+
     >>> with composed("repo1", lab) as services:
     ...     services["api"].run("make test").check()
     """
-    deadline = Deadline.after(timeout)
-    project, stack = _resolved(project, lab, on, project_name)
-    with _in_time(stack, "docker compose up", deadline):
-        services_checked(project)
-        lease = stack.lease(deadline)
-
-    def leave(settle: bool = False) -> None:
-        lease.release()
-        _down(project, lab, stack, Deadline.grace(DOWN_TIME), stop_timeout, if_last=not own, settle=settle)
-
-    up = False
-    try:
-        services = _up(project, lab, stack, deadline, build=build, keep=False)
-        up = True
-        yield services
-    except BaseException:
-        try:
-            uncancelled(lambda: leave(settle=not up))
-        except OttoError as error:  # what went wrong inside the block matters more
-            logger.error("%s could not be taken down: %s", stack, error)
-        raise
-    uncancelled(leave)
+    stack = lab.stack(project, on=on, project_name=project_name)
+    with stack.shared(build=build, own=own, stop_timeout=stop_timeout, timeout=timeout):
+        yield dict(stack)
 
 
 def compose_ps(parent: Host) -> list[StackContainer]:
-    """The containers of all stacks on a host, stopped ones too.
+    """The containers of all stacks on `parent`, stopped ones too. Raises `DockerUnavailable`, `ComposeError`.
 
     >>> [(each.compose_project, each.service, each.status) for each in compose_ps(lab.get("carrot"))]
     """
-    labels = ["--filter", "label=com.docker.compose.project", "--filter", "label=com.docker.compose.oneoff=False"]
-    docker = parent.backend.docker_command()
-    command = [*docker, "ps", "-a", "--no-trunc", *labels, "--format", ROW.replace("\\t", "\t")]
-    result = parent.oneshot(command, timeout=PS_TIME)
-    if not result.ok:
-        raise docker_error(parent.id, "", "", (result.message or result.output).encode(), result.retcode, None, None)
-    rows = result.stdout.splitlines()
-    found = [container_of_row(row) for row in rows if row.count("\t") == ROW.count("\\t")]
-    return sorted(found, key=lambda each: (each.compose_project, each.compose_service, each.number))
+    try:
+        return RemoteStack(parent, "any").containers(Deadline.after(PS_TIME), everywhere=True)
+    except DeadlineExpired:
+        raise ComposeError(f"{parent.id}: docker did not list its containers within {PS_TIME:.0f} s") from None
 
 
 @overload
@@ -180,72 +168,12 @@ def compose_logs(
 ) -> list[str] | Lines:
     """The lines that the containers of a stack wrote, each with its container's name in front.
 
-    `service` shows one only, `tail` the last lines of each. With `follow`, an iterator gives lines as they come, until
-    the containers end, the time is up, or it is closed.
+    `on` and `project_name` are as for `compose_up`. `service` shows one only, `tail` the last lines of each. With
+    `follow`, an iterator gives lines as they come, until the containers end, `timeout` (in seconds, None has no limit)
+    is over, or it is closed. Raises `ComposeError` when the stack is not up, `ConfigError` for an unknown service.
 
     >>> for line in compose_logs("repo1", lab, service="api", follow=True, tail=10):
     ...     print(line)
     """
-    deadline = Deadline.after(timeout)
-    project, stack = _resolved(project, lab, on, project_name)
-    if tail is not None and (isinstance(tail, bool) or not isinstance(tail, int) or tail < 0):
-        raise ConfigError(f"tail={tail!r}: give a number of lines, or None for all")
-    if service is not None:
-        services_checked(Project(project.name, project.compose_files, services=[service]))
-    lines = _log_lines(stack, service, follow, tail, deadline)
-    return lines if follow else list(lines)
-
-
-def _log_lines(stack: Stack, service: str | None, follow: bool, tail: int | None, deadline: Deadline) -> Lines:
-    try:
-        yield from stack.logs(service, follow=follow, tail=tail, deadline=deadline)
-    except DeadlineExpired:
-        if not follow:
-            raise ComposeError(f"{stack}: docker compose logs: {_why(deadline)}") from None
-
-
-def _resolved(
-    project: str | Project, lab: Lab, on: str | Host | None, project_name: str | None
-) -> tuple[Project, Stack]:
-    project = lab.project(project)
-    name = compose_project_name(project) if project_name is None else checked_compose_project(project_name)
-    return project, Stack(lab.parent_of(project, on), name)
-
-
-def _up(
-    project: Project, lab: Lab, stack: Stack, deadline: Deadline, *, build: bool, keep: bool
-) -> dict[str, DockerContainerHost]:
-    directory = services_checked(project)
-    with _in_time(stack, "docker compose up", deadline):
-        containers = stack.up(directory, project.services, deadline, build=build, keep=keep)
-    return lab._register(project, stack, containers)
-
-
-def _down(
-    project: Project,
-    lab: Lab,
-    stack: Stack,
-    deadline: Deadline,
-    stop_timeout: int,
-    volumes: bool = False,
-    if_last: bool = False,
-    settle: bool = False,
-) -> None:
-    if isinstance(stop_timeout, bool) or not isinstance(stop_timeout, int) or stop_timeout < 0:
-        raise ConfigError(f"stop_timeout={stop_timeout!r}: give whole seconds")
-    with _in_time(stack, "docker compose down", deadline):
-        gone = stack.down(deadline, stop_timeout=stop_timeout, volumes=volumes, if_last=if_last, settle=settle)
-    if gone:
-        lab._unregister(project, stack)
-
-
-@contextmanager
-def _in_time(stack: Stack, what: str, deadline: Deadline) -> Iterator[None]:
-    try:
-        yield
-    except DeadlineExpired:
-        raise ComposeError(f"{stack}: {what}: {_why(deadline)}") from None
-
-
-def _why(deadline: Deadline) -> str:
-    return deadline.cancelled or "out of time; give more with timeout="
+    stack = lab.stack(project, on=on, project_name=project_name)
+    return stack.logs(service, follow=follow, tail=tail, timeout=timeout)

@@ -158,6 +158,10 @@ class ComposeError(OttoError):
     """Docker Compose failed. The text ends with its own last lines."""
 
 
+class ComposeFileError(ComposeError, ConfigError):
+    """Docker Compose refuses the files of a project. Nothing was started."""
+
+
 class UnsupportedParentError(OttoError, NotImplementedError):
     """This verb needs a parent reached over SSH."""
 

@@ -9,20 +9,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from contextvars import copy_context
 from fnmatch import fnmatchcase
-from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Union
 
 from ._shell.oneshot import command_text
-from ._stack.compose_files import ComposeDirectory
-from ._stack.stack import Stack, StackContainer
-from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout, cancellation, timeout_seconds
+from ._stack.hosts import StackHosts
+from ._stack.remote import RemoteStack
+from ._stack.stack import Stack
+from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .docker_host import DockerContainerHost
-from .errors import ComposeError, ConfigError, SessionBusy, UnknownHost
+from .errors import ConfigError, UnknownHost
 from .host import Host
-from .locks import OwnedLock
 from .project import Project as Project
-from .project import compose_project_name, nearest
+from .project import checked_compose_project, compose_project_name, did_you_mean
 from .reservations import LabReservations, Reservation, ReservationOptions, Wanted, Who
 from .result import Command, CommandResult
 
@@ -64,8 +62,7 @@ class Lab:
         self.hosts: dict[str, Host] = {}
         self.projects: dict[str, Project] = {}
         self._lock = threading.Lock()
-        self._turns: dict[str, OwnedLock] = {}
-        self._replaced: list[Host] = []
+        self._stack_hosts = StackHosts(self.hosts, self._lock, self._guard)
         for host in hosts.values() if isinstance(hosts, Mapping) else hosts:
             self.add(host)
         for project in projects.values() if isinstance(projects, Mapping) else projects:
@@ -112,8 +109,12 @@ class Lab:
         with self._lock:
             if self.hosts.setdefault(host.id, host) is not host:
                 raise ConfigError(f"lab {self.name}: there is a host {host.id!r} already; give one of them another id=")
-            host.backend.guard = self.reservations.guard(host)
+            self._guard(host)
         return host
+
+    def _guard(self, host: Host) -> None:
+        """Have each verb on the host ask for its reservation first."""
+        host.backend.guard = self.reservations.guard(host)
 
     def get(self, host: str | Host) -> Host:
         """The host of this id. Raises `UnknownHost`, a `ConfigError` and `LookupError`, which names the nearest ids.
@@ -124,7 +125,7 @@ class Lab:
             return host
         found = self.hosts.get(host) or self.hosts.get(host.lower())
         if found is None:
-            raise UnknownHost(f"lab {self.name} has no host {host!r}{nearest(host, self.hosts)}")
+            raise UnknownHost(f"lab {self.name} has no host {host!r}{did_you_mean(host, self.hosts)}")
         return found
 
     def containers(self) -> list[DockerContainerHost]:
@@ -201,7 +202,7 @@ class Lab:
     def close(self) -> None:
         """Close all hosts, containers before their parents, targets before their hops; then release what is reserved.
 
-        One that fails does not keep the rest open; its error is raised at the end. Twice is once.
+        One that fails does not keep the rest open; its error is raised at the end. Idempotent.
         """
         with _active_lock:
             if self in _active:
@@ -227,9 +228,9 @@ class Lab:
     def _for_all(self, verb: Callable[[Host], None]) -> None:
         """Call `verb` for all hosts, what stands on others first; the first error is raised when all are done."""
         with self._lock:
-            hosts = [*self.hosts.values(), *self._replaced]
+            hosts = [*self.hosts.values(), *self._stack_hosts.replaced]
         with ExitStack() as last_first:
-            for host in sorted(hosts, key=_height):
+            for host in sorted(hosts, key=_depth):
                 last_first.callback(verb, host)
 
     # Reservations
@@ -261,9 +262,7 @@ class Lab:
         >>> with lab.reserve("carrot", wait=600, reason="nightly"):
         ...     lab.get("carrot").run("make flash").check()
         """
-        return self.reservations.reserve(
-            wanted, shared=shared, wait=wait, ttl=ttl, priority=priority, reason=reason
-        )
+        return self.reservations.reserve(wanted, shared=shared, wait=wait, ttl=ttl, priority=priority, reason=reason)
 
     def reserve_any(
         self,
@@ -315,8 +314,29 @@ class Lab:
             names = ", ".join(sorted(self.projects)) or "it has none"
             raise ConfigError(f"lab {self.name}: say which project: {names}")
         if project not in self.projects:
-            raise ConfigError(f"lab {self.name} has no project {project!r}{nearest(project, self.projects)}")
+            raise ConfigError(f"lab {self.name} has no project {project!r}{did_you_mean(project, self.projects)}")
         return self.projects[project]
+
+    def stack(
+        self, project: str | Project | None = None, *, on: str | Host | None = None, project_name: str | None = None
+    ) -> Stack:
+        """Return the stack of a project: a mapping of its services to hosts, with ``up``, ``down``, ``ps``, ``logs``.
+
+        Contacts nothing.
+
+        Args:
+            project: A project of the lab, or its name; not needed where there is only one.
+            on: The host to run it on, or its id; default: the project's ``default_host``.
+            project_name: Compose's name of the stack, its ``-p``; default: `compose_project_name`.
+
+        Raises `ConfigError` for a project, host or name that there is not or that cannot be used.
+
+        >>> with lab.stack("repo1") as stack:
+        ...     stack["api"].run("make test").check()
+        """
+        project = self.project(project)
+        name = compose_project_name(project) if project_name is None else checked_compose_project(project_name)
+        return Stack(project, RemoteStack(self.parent_of(project, on), name), self._stack_hosts)
 
     def parent_of(self, project: Project, on: str | Host | None = None) -> Host:
         """The host that a project's stack runs on: `on`, the project's own, or the only one that may run containers.
@@ -343,84 +363,8 @@ class Lab:
             return
         if project.default_host is None and sum(h.docker_capable for h in self.hosts.values()) != 1:
             return
-        parent = self.parent_of(project)
-        for service in project.services:
-            container = DockerContainerHost(
-                parent, "", project.name, service, compose_project_name(project), resources=parent.resources
-            )
-            container.bring_up_with(partial(self._bring_up, project, container))
+        for container in self._stack_hosts.declare(project, self.parent_of(project)):
             self.add(container)
-
-    def _bring_up(self, project: Project, container: DockerContainerHost, deadline: Deadline) -> str:
-        """Bring up the stack of a declared container, unless another thread or process just did. Returns its id."""
-        stack = Stack(container.parent, container.compose_project)
-        with self._lock:
-            turn = self._turns.setdefault(str(stack), OwnedLock(str(stack)))
-        try:
-            with turn.hold(f"bringing it up for {container.id}", deadline):
-                running = stack.containers(deadline)
-                if all(each.service != container.service for each in running):
-                    directory = services_checked(project)
-                    running = stack.up(directory, [container.service], deadline, build=False, ensure=container.service)
-        except SessionBusy:
-            raise DeadlineExpired from None
-        except ComposeError as error:
-            raise ComposeError(
-                f"{container.id} is not up, and {error}\nIf an image is missing, this builds or pulls it: "
-                f"compose_up({project.name!r}, lab), or otto-docker up {project.name}"
-            ) from None
-        return next(each.container_id for each in running if each.service == container.service)
-
-    def _register(
-        self, project: Project, stack: Stack, containers: Iterable[StackContainer]
-    ) -> dict[str, DockerContainerHost]:
-        """The hosts of a stack's containers: those that were declared, and new ones."""
-        hosts: dict[str, DockerContainerHost] = {}
-        for each in containers:
-            host = DockerContainerHost(
-                stack.parent,
-                each.container_id,
-                project.name,
-                each.service,
-                stack.compose_project,
-                resources=stack.parent.resources,
-            )
-            known = self.hosts.get(host.id)
-            if isinstance(known, DockerContainerHost) and _runs_in(known, stack):
-                _point(known, each.container_id)
-                host = known
-            else:
-                if each.service in project.services:
-                    host.bring_up_with(partial(self._bring_up, project, host))
-                with self._lock:
-                    self.hosts[host.id] = host
-                    host.backend.guard = self.reservations.guard(host)
-                    self._replaced += [known] if known is not None else []
-            hosts[each.service] = host
-        return hosts
-
-    def _unregister(self, project: Project, stack: Stack) -> None:
-        """After a stack went down: declared containers stay, not resolved; the others go."""
-        for host in self.containers():
-            if _runs_in(host, stack):
-                _point(host, "")
-                host.close()
-                if host.service not in project.services:
-                    with self._lock:
-                        self.hosts.pop(host.id, None)
-
-
-def services_checked(project: Project) -> ComposeDirectory:
-    """Read a project's compose files. Raises `ConfigError` for a declared service that is not in them."""
-    directory = ComposeDirectory(map(Path, project.compose_files))
-    for service in project.services:
-        name = service.partition("#")[0]
-        if directory.complete and name not in directory.services:
-            files = ", ".join(map(str, directory.compose_files))
-            raise ConfigError(
-                f"project {project.name}: there is no service {name!r} in {files}{nearest(name, directory.services)}"
-            )
-    return directory
 
 
 def all_hosts() -> list[Host]:
@@ -432,18 +376,10 @@ def all_hosts() -> list[Host]:
         return list(_active[-1].hosts.values()) if _active else []
 
 
-def _height(host: Host) -> int:
+def _depth(host: Host) -> int:
     """How many hosts stand below: hops, and the parent of a container."""
     below = host.reached_through
     if below is None:
         return 0
     # A container closes before any machine, however long the way to that is.
-    return _height(below) + (1000 if host.is_virtual else 1)
-
-
-def _point(host: DockerContainerHost, container_id: str) -> None:
-    host.container_id = container_id
-
-
-def _runs_in(host: DockerContainerHost, stack: Stack) -> bool:
-    return host.parent is stack.parent and host.compose_project == stack.compose_project
+    return _depth(below) + (1000 if host.is_virtual else 1)

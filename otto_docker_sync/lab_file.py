@@ -21,7 +21,7 @@ from ._telnet import TelnetOptions
 from .errors import ConfigError
 from .host import Host
 from .local_host import LocalHost
-from .project import NAME, SERVICE, Project, nearest
+from .project import NAME, SERVICE, Project, did_you_mean
 from .reservations import ReservationOptions
 from .secret import Secret, register_secret
 from .unix_host import UnixHost
@@ -317,7 +317,7 @@ def _explain(kind: str, place: Sequence[int | str], message: str, content: Any) 
             f"environment variable, or {key}_command, a command that prints it"
         )
     if kind == "extra_forbidden":
-        return f"{where}: there is no such key{nearest(str(key), model.model_fields)}"
+        return f"{where}: there is no such key{did_you_mean(str(key), model.model_fields)}"
     if kind == "missing":
         return f"{where}: this key is missing"
     value = content
@@ -348,4 +348,4 @@ def _path(file: Path, table: str, key: str, text: str) -> Path:
 
 
 def _unknown(file: Path, table: str, key: str, given: str, known: Iterable[str]) -> ConfigError:
-    return ConfigError(f"{file}: [{table}] {key} = {given!r}: no such host{nearest(given, known)}")
+    return ConfigError(f"{file}: [{table}] {key} = {given!r}: no such host{did_you_mean(given, known)}")

@@ -13,7 +13,7 @@ from pathlib import Path
 from .errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-SERVICE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(#[1-9][0-9]*)?")
+SERVICE = re.compile(r"[A-Za-z0-9._-]+(#[1-9][0-9]*)?")
 COMPOSE_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 
 
@@ -74,8 +74,8 @@ def _user() -> str:
         return f"uid{os.getuid()}"
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The end of a message about a word that is not known: the nearest that are, or all."""
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return the end of a message about an unknown word: the known ones that resemble it, or all of them."""
     words = sorted(known)
     close = difflib.get_close_matches(word, words, n=3, cutoff=0.6)
     if close:

@@ -6,12 +6,15 @@ import re
 import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from time import monotonic, sleep
 from typing import Any
 
 from .._channel.backend import Backend
 from .._channel.base import KILL_STATUS, SIZE, Channel
+from .._channel.markers import new_nonce
+from .._channel.scripts import script
 from .._shell.capture import Capture
 from .._shell.oneshot import run_oneshot
 from ..deadline import Deadline, DeadlineExpired
@@ -153,15 +156,15 @@ class ContainerBackend(Backend):
         return bool(found)
 
     def _find_by_labels(self, deadline: Deadline) -> str:
+        """Return the id of the service's running container: of the number asked for, or else of the lowest one."""
         if not self._compose_project:
             return ""
         service, _, number = self._service.partition("#")
-        labels = {"project": self._compose_project, "service": service, "container-number": number or "1"}
-        args = ["ps", "-q", "--no-trunc", "--filter", "status=running"]
-        for name, value in {**labels, "oneoff": "False"}.items():
-            args += ["--filter", f"label=com.docker.compose.{name}={value}"]
-        out = self._ask_docker(args, "", deadline)
-        return (out.split() or [""])[0]
+        answers = self._ask_docker("find_container", deadline, project=self._compose_project, service=service)
+        rows = [answer.split("|") for answer in answers]
+        # podman-compose does not say of any container that it is no one-off.
+        numbered = sorted((int(row[0] or 1), row[2]) for row in rows if row[1] != "True")
+        return next((found for replica, found in numbered if not number or replica == int(number)), "")
 
     # Trouble
 
@@ -171,10 +174,17 @@ class ContainerBackend(Backend):
             reason = self.loss_reason_or_error(monotonic(), deadline)
             if reason:
                 return ContainerNotRunning(f"{self.id}: {reason}")
-        return self._docker_error(out + b"\n" + err, status)
+        error = self._docker_error(out + b"\n" + err, status)
+        if isinstance(error, ContainerNotRunning):
+            # podman has the same words for a stopped and for a paused container.
+            with suppress(OttoError, DeadlineExpired):
+                if self.state(deadline)[0] == "paused":
+                    return self._docker_error(b"the container is paused", status)
+        return error
 
     def _docker_error(self, output: bytes, status: int | None) -> OttoError:
-        return docker_error(self.id, self._id, self.shell, output, status, self.user, self.workdir)
+        program = self.parent.docker_command()[-1]
+        return docker_error(self.id, self._id, self.shell, output, status, self.user, self.workdir, program)
 
     def loss_reason(self, started_at: float, patience: float, deadline: Deadline) -> str:
         limit = Deadline.grace(patience)
@@ -183,7 +193,7 @@ class ContainerBackend(Backend):
             asked_at = monotonic()
             state, age = self.state(deadline)
             if state == "paused":
-                return f"the container is paused; docker unpause {self._id} lets it go on"
+                return f"the container is paused; {self.parent.docker_command()[-1]} unpause {self._id} lets it go on"
             if state != "running":
                 return f"the container is not running any more (it is {state})"
             if age < asked_at - started_at:
@@ -201,32 +211,33 @@ class ContainerBackend(Backend):
         container = self._id or self._find_by_labels(deadline)
         if not container:
             return "absent", 0.0
-        row = "{{.State.Status}} {{.State.StartedAt}}"
-        inspect = ["inspect", "-f", row, "--type", "container", container]
         # Both moments are the parent's, whose clock may differ from ours.
-        words = self._ask_docker(inspect, "; date -u '+%FT%T.%N'", deadline).split()
+        words = " ".join(self._ask_docker("container_state", deadline, container=container)).split()
         state = words[0] if words else ""
         try:
             return state, _seconds(words[2]) - _seconds(words[1])
         except (ValueError, IndexError):
             return state, float("inf")
 
-    def _ask_docker(self, args: Sequence[str], then: str, deadline: Deadline) -> str:
-        """Return what the docker client prints; `then` is shell text to run after it, if it succeeds.
+    def _ask_docker(self, name: str, deadline: Deadline, **values: str) -> list[str]:
+        """Run a script that asks the docker client, and return the answers.
 
-        Raises the error that its message stands for.
+        Raises the error that the client's message stands for.
         """
-        command = shlex.join([*self.parent.docker_command(), *args])
+        nonce = new_nonce()
+        text = script(__package__, name, docker=shlex.join(self.parent.docker_command()), nonce=nonce, **values)
         capture = Capture(None, lambda _: None)
-        outcome = run_oneshot(self.parent, f"{command} || exit{then}", deadline.at_most(ASK_TIME), capture)
+        outcome = run_oneshot(self.parent, text, deadline.at_most(ASK_TIME), capture)
         out, err = capture.output.text(), ""
         if capture.separate_streams:
             out, err = (stream.text() for stream in capture.streams)
         if outcome.retcode is None:
-            raise ConnectError(f"{self.parent.id}: {shlex.join(args[:2])}: {outcome.message}")
+            raise ConnectError(f"{self.parent.id}: asking docker about a container: {outcome.message}")
         if outcome.retcode != 0:
             raise self._docker_error(f"{out}\n{err}".encode(), outcome.retcode)
-        return out
+        # What does not hold the nonce was printed by a wrapper around the client.
+        answers = (line.partition(f"<{nonce}> ") for line in out.splitlines())
+        return [answer.strip() for _, marker, answer in answers if marker]
 
     # Life
 

@@ -7,14 +7,14 @@ import re
 from ..errors import ConfigError, ContainerNotRunning, DockerUnavailable, NoSuchContainer, OttoError, ShellNotFound
 
 KNOWN: list[tuple[str, type[OttoError], str]] = [
-    (r"No such (container|object)|no container with name", NoSuchContainer, "no such container; see docker ps -a"),
-    (r"is paused|container is paused", ContainerNotRunning, "the container is paused; docker unpause {container}"),
-    (r"is restarting", ContainerNotRunning, "the container is restarting; see docker logs {container}"),
+    (r"No such (container|object)|no container with name", NoSuchContainer, "no such container; see {program} ps -a"),
+    (r"is paused|container is paused", ContainerNotRunning, "the container is paused; {program} unpause {container}"),
+    (r"is restarting", ContainerNotRunning, "the container is restarting; see {program} logs {container}"),
     (
         r"is not running|can only create exec sessions on running|container (\S+ )?(is )?(stopped|exited)"
         r"|exec in a stopped state",
         ContainerNotRunning,
-        "the container is not running; docker start {container}, or bring its stack up",
+        "the container is not running; {program} start {container}, or bring its stack up",
     ),
     (
         r"Cannot connect to the Docker daemon|error during connect|Is the docker daemon running",
@@ -40,7 +40,7 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
     (
         r"chdir to cwd|Cwd must be an absolute path|workdir .*(invalid|does not exist)|working directory .* is invalid",
         ConfigError,
-        "the container has no directory {workdir!r}, or it cannot be entered; give another workdir=",
+        "the container has no directory {workdir!r}, or it cannot be entered; pass another workdir=, such as '/'",
     ),
     (
         r"exec: \\?\"?[^:]*\"?: (stat .*)?(no such file or directory|executable file not found|permission denied)"
@@ -56,16 +56,31 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
     ),
 ]
 
+DIRECTORY = re.compile(r'(?:chdir to cwd \(\\?"|working directory "|workdir ")([^"\\]+)')
+"""Where docker and podman name the directory that a program was to start in."""
+
 
 def docker_error(
-    host: str, container: str, shell: str, said: bytes, status: int | None, user: str | None, workdir: str | None
+    host: str,
+    container: str,
+    shell: str,
+    said: bytes,
+    status: int | None,
+    user: str | None,
+    workdir: str | None,
+    program: str = "docker",
 ) -> OttoError:
-    """The error that `said` stands for, when something did not start in `container`."""
+    """Return the error that `said` stands for, when something did not start in `container`.
+
+    `program` is the client to use in advice.
+    """
     text = said.decode("utf-8", "replace").replace("\r", "").strip()
     last = "\n".join(text.splitlines()[-5:])[-1000:]
     for pattern, kind, advice in KNOWN:
         if re.search(pattern, text, re.IGNORECASE):
-            what = advice.format(container=container, shell=shell, user=user, workdir=workdir)
+            directory = DIRECTORY.search(text)  # also one that is the image's, and not ours
+            workdir = workdir or (directory[1] if directory else None)
+            what = advice.format(container=container, shell=shell, user=user, workdir=workdir, program=program)
             return kind(f"{host}: {what}. Docker said: {last}")
     return DockerUnavailable(
         f"{host}: docker exec in {container!r} did not start the shell (status {status}) and said: {last or 'nothing'}"

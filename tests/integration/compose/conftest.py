@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,11 +77,34 @@ class Bench:
     docker: Docker
     docker_config: Path
     compose_project: str
+    image: str
     _exits: ExitStack = field(default_factory=ExitStack)
 
     @property
     def compose_file(self) -> Path:
         return self.directory / "docker/compose.yml"
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write files of the project, beside the compose file."""
+        for name, text in files.items():
+            path = self.compose_file.parent / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+
+    def write_services(self, services: Mapping[str, str], after: str = "") -> None:
+        """Write a compose file: service → lines of its own; each has an image, no network, and dies when told."""
+        lines = "    network_mode: none\n    stop_signal: SIGKILL\n"
+        text = "".join(
+            f"  {name}:\n    image: {self.image}\n" + (own if "network_mode" in own else lines + own)
+            for name, own in services.items()
+        )
+        self.write({self.compose_file.name: f"services:\n{text}{after}"})
+
+    def declare(self, *services: str) -> None:
+        """Say which services are hosts before they run."""
+        lab_file = self.directory / "lab.toml"
+        listed = ", ".join(f'"{service}"' for service in services)
+        lab_file.write_text(re.sub(r"services = \[.*\]", f"services = [{listed}]", lab_file.read_text()))
 
     def load(self) -> Lab:
         """One more lab of the same file, closed after the test."""
@@ -185,7 +209,8 @@ def make_bench(
         suffix = rig.unique(f"{rig.worker}-{os.getpid()}")
         monkeypatch.setenv("OTTO_COMPOSE_SUFFIX", suffix)
         monkeypatch.setenv("OTTO_COMPOSE_TEST", "value of ours")
-        bench = Bench(tmp_path, rig.docker, rig.docker_config, f"otto-repo1-{suffix}")
+        image = rig.image("busybox")
+        bench = Bench(tmp_path, rig.docker, rig.docker_config, f"otto-repo1-{suffix}", image)
         made.append(bench)
         # Version 2 keeps notes on its builds beside the client's configuration, where the account may not write.
         setting = f"PATH={compose.v1}:/usr/bin:/bin" if version == "v1" else f"BUILDX_CONFIG={sshd.home}/buildx"

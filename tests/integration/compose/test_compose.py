@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import logging
 import re
 import threading
 import time
@@ -235,7 +234,7 @@ class TestFailures:
 
     def test_a_compose_file_that_does_not_parse(self, bench: Bench) -> None:
         bench.compose_file.write_text("services: [")
-        with pytest.raises(ConfigError, match=r"compose\.yml does not parse"):
+        with pytest.raises(ConfigError, match=r"(?s)refuses the project.*compose\.yml.*yaml: line 1"):
             compose_up("repo1", bench.load())
 
     def test_arguments_that_name_nothing(self, bench: Bench) -> None:
@@ -262,19 +261,6 @@ class TestFailures:
             parent = lab.add(UnixHost(sshd.host, id=error.__name__, docker_command=command, **bench.login(lab)))
             with pytest.raises(error, match=r"no Docker Compose|no docker client"):
                 compose_up("repo1", lab, on=parent)
-
-    def test_what_containers_wrote_as_root_is_told_when_it_stays(
-        self, bench: Bench, sshd: Sshd, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        lab = bench.load()
-        api = compose_up("repo1", lab)["api"]
-        api.oneshot("mkdir /data/sub && touch /data/sub/roots").check()
-        with caplog.at_level(logging.WARNING, "otto_docker_sync"):
-            compose_down("repo1", lab)
-        assert "remove it there" in caplog.text
-        assert bench.containers("-a") == []
-        compose_up("repo1", lab)  # goes on where that was left
-        assert api.oneshot("cat /data/greeting").output == "hello\n"
 
 
 class TestDown:

@@ -1,0 +1,51 @@
+#!/bin/sh
+# Unpack the text files of a project into a directory of their own, and report what Compose reads in them.
+#
+# The files lie there by their whole paths on the controller, so that a path which Compose has resolved, in its answer
+# or in an error, shows which file of the controller is meant.
+: "${archive?}" "${format?}" "${with_profiles?}"
+. ./prelude.sh
+mkdir -p "$d" && base=$(mktemp -d "$d/config.XXXXXX") && base=$(cd "$base" && pwd -P) || exit
+finish() {
+    rm -rf "$base"
+    # The directory stays when it is somebody's: of a stack that is up, or of another script.
+    rmdir "$d" 2>/dev/null
+}
+trap finish EXIT
+printf %s "$archive" | base64 -d | tar -xzf - -C "$base" || exit
+say base "$base"
+say digest "$(cat "$d/digest" 2>/dev/null)"
+# shellcheck source=/dev/null
+. "$base/setup"
+
+# answer_in FILE ARGUMENTS…: what `config` answers; in a file where it can write one, because a wrapper around the
+# client may write to stdout as well.
+answer_in() {
+    answer_file=$1
+    shift
+    compose "$@" >"$answer_file" 2>"$base/errors" || {
+        # A stack that somebody takes down has taken our directory away.
+        [ -d "$base" ] || say again
+        say refused "$(gzip -c <"$base/errors" | base64 | tr -d '\n')"
+        exit 0
+    }
+}
+
+if [ -n "$with_profiles" ]; then
+    answer_in "$base/active" "$@" config --services
+    say active "$(tr '\n' ' ' <"$base/active")"
+    answer_in "$base/profiles" "$@" config --profiles
+    # shellcheck disable=SC2013
+    for profile in $(cat "$base/profiles"); do
+        set -- --profile "$profile" "$@"
+    done
+fi
+case $format in
+json)
+    # Made here, so that we can read it also when the client runs as root.
+    : >"$base/answer"
+    answer_in "$base/noise" "$@" config --format json -o "$base/answer"
+    ;;
+*) answer_in "$base/answer" "$@" config ;;
+esac
+say config "$(gzip -c <"$base/answer" | base64 | tr -d '\n')"

@@ -1,0 +1,110 @@
+"""The hosts of a lab that are containers of its stacks."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+
+from ..deadline import Deadline, DeadlineExpired
+from ..docker_host import DockerContainerHost
+from ..errors import ComposeError, SessionBusy
+from ..host import Host
+from ..locks import OwnedLock
+from ..project import Project, compose_project_name
+from .containers import StackContainer, by_address
+from .project_files import ProjectFiles
+from .remote import RemoteStack
+
+
+class StackHosts:
+    """Makes hosts of the containers of stacks, and keeps them in `hosts`, a lab's mapping of ids.
+
+    Any thread may use it. `replaced` are hosts whose id another one has now: they are still to be closed.
+    """
+
+    def __init__(self, hosts: dict[str, Host], lock: threading.Lock, guard: Callable[[Host], None]) -> None:
+        self.hosts = hosts
+        self.replaced: list[Host] = []
+        self._lock = lock
+        self._guard = guard
+        self._locks: dict[str, OwnedLock] = {}
+
+    def declare(self, project: Project, parent: Host) -> list[DockerContainerHost]:
+        """Make a host for each service that the project names. The first call that needs one brings the stack up."""
+        declared = []
+        for service in project.services:
+            container = DockerContainerHost(
+                parent, "", project.name, service, compose_project_name(project), resources=parent.resources
+            )
+            container.bring_up_with(partial(self._bring_up, project, container))
+            declared.append(container)
+        return declared
+
+    def register(
+        self, project: Project, stack: RemoteStack, containers: Iterable[StackContainer]
+    ) -> dict[str, DockerContainerHost]:
+        """Return service → host for the containers of a stack that run: hosts that were declared, and new ones."""
+        hosts: dict[str, DockerContainerHost] = {}
+        for service, container in by_address(containers, project.services).items():
+            host = DockerContainerHost(
+                stack.parent,
+                container.container_id,
+                project.name,
+                service,
+                stack.compose_project,
+                resources=stack.parent.resources,
+            )
+            known = self.hosts.get(host.id)
+            if isinstance(known, DockerContainerHost) and _runs_in(known, stack):
+                known.container_id = container.container_id
+                host = known
+            else:
+                if service in project.services:
+                    host.bring_up_with(partial(self._bring_up, project, host))
+                with self._lock:
+                    self.hosts[host.id] = host
+                    self._guard(host)
+                    if known is not None:
+                        self.replaced.append(known)
+            hosts[service] = host
+        return hosts
+
+    def unregister(self, project: Project, stack: RemoteStack) -> None:
+        """After a stack went down: hosts of declared services stay, not resolved; the others go."""
+        with self._lock:
+            hosts = list(self.hosts.values())
+        for host in hosts:
+            if isinstance(host, DockerContainerHost) and _runs_in(host, stack):
+                host.container_id = ""
+                host.close()
+                if host.service not in project.services:
+                    with self._lock:
+                        self.hosts.pop(host.id, None)
+
+    def _bring_up(self, project: Project, container: DockerContainerHost, deadline: Deadline) -> str:
+        """Bring up the stack of a declared container, unless another thread or process just did. Returns its id."""
+        stack = RemoteStack(container.parent, container.compose_project)
+        service = container.service
+        with self._lock:
+            lock = self._locks.setdefault(str(stack), OwnedLock(str(stack)))
+        try:
+            with lock.hold(f"bringing it up for {container.id}", deadline):
+                running = by_address(stack.containers(deadline), [service])
+                if service not in running:
+                    files = ProjectFiles(map(Path, project.compose_files))
+                    started = stack.up(files, [service], deadline, build=False, ensure=service)
+                    running = by_address(started, [service])
+        except SessionBusy:
+            raise DeadlineExpired from None
+        except ComposeError as error:
+            raise type(error)(
+                f"{container.id} is not up, and {error}\nIf an image is missing, this builds or pulls it: "
+                f"compose_up({project.name!r}, lab), or otto-docker up {project.name}"
+            ) from None
+        return running[service].container_id
+
+
+def _runs_in(host: DockerContainerHost, stack: RemoteStack) -> bool:
+    return host.parent is stack.parent and host.compose_project == stack.compose_project

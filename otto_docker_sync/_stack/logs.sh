@@ -1,0 +1,29 @@
+#!/bin/sh
+# Show what the containers wrote, until they end or stdin does.
+: "${options?}" "${service?}"
+. ./prelude.sh
+[ -f "$d/digest" ] || {
+    say down
+    exit 0
+}
+if [ -n "$service" ] && ! grep -Fqx -- "$service" "$d/services"; then
+    say unknown "$(tr '\n' ' ' <"$d/services")"
+    exit 0
+fi
+# shellcheck disable=SC2034  # setup uses it
+base=$d
+# shellcheck source=/dev/null
+. "$d/setup"
+exec 3<&0 </dev/null
+# shellcheck disable=SC2086
+eval "exec $compose -p \"\$project\" \"\$@\" logs --no-color $options $service" 2>&1 3<&- &
+client=$!
+{
+    while read -r line && [ "$line" != end ]; do :; done
+    kill "$client"
+} <&3 >/dev/null 2>&1 &
+watcher=$!
+wait "$client"
+status=$?
+kill "$watcher"
+exit $status
