@@ -198,5 +198,9 @@ class ReservationError(OttoError):
     """The tags could not be reserved."""
 
 
+class ReservationTimedOut(ReservationError, TimeoutError):
+    """The tags did not become free in time. The text names who holds them, and the place in the queue."""
+
+
 class ReservationLost(ReservationError):
     """A reservation ended while its holder still used the hosts."""

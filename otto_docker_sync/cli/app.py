@@ -18,7 +18,7 @@ import typer.models
 from .. import logs
 from ..errors import OttoError
 from . import BROKEN_PIPE, COULD_NOT_RUN, INTERRUPTED
-from .registry import COMMANDS, GLOBAL_OPTIONS
+from .registry import AFTER_DASHES, COMMANDS, GLOBAL_OPTIONS
 from .state import State
 
 PASS_THROUGH: dict[str, Any] = {"allow_interspersed_args": False}
@@ -33,6 +33,16 @@ class Command(typer.core.TyperCommand):
 
     def get_params(self, ctx: Any) -> Any:
         return _without_types(super().get_params(ctx))
+
+
+class RunningCommand(Command):
+    """A command that runs a command of this machine, which stands after ``--``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if "--" in args:
+            ctx.meta[AFTER_DASHES] = args[args.index("--") + 1 :]
+            args = args[: args.index("--")]
+        return super().parse_args(ctx, args)
 
 
 class CommandGroup(typer.core.TyperGroup):
@@ -53,7 +63,7 @@ class CommandGroup(typer.core.TyperGroup):
         function = getattr(importlib.import_module(f".{entry.module}", __package__), cmd_name)
         info = typer.models.CommandInfo(
             name=cmd_name,
-            cls=Command,
+            cls=RunningCommand if entry.runs_after_dashes else Command,
             callback=function,
             options_metavar=entry.usage,
             context_settings=PASS_THROUGH if entry.passes_words else {},
@@ -82,7 +92,7 @@ def _without_types(params: list[Any]) -> list[Any]:
     """Keep newer versions of Typer from writing Python's types, as in ``HOST <str>``, into the help."""
     for param in params:
         if param.param_type_name == "argument" or getattr(param, "is_flag", False):
-            param.display_type_rich = lambda _: ""
+            param.display_type_rich = lambda *_, **__: ""  # what it is called with differs from version to version
     return params
 
 

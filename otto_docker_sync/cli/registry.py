@@ -24,7 +24,11 @@ class Entry(NamedTuple):
     """Whether all its arguments are what the first one is."""
     passes_words: bool = False
     """Whether words after the first argument, options among them, belong to the remote command."""
+    runs_after_dashes: bool = False
+    """Whether words after ``--`` are a command of this machine: ``ctx.meta[AFTER_DASHES]`` has them."""
 
+
+AFTER_DASHES = "otto-docker.after-dashes"
 
 COMMANDS: dict[str, Entry] = {
     "hosts": Entry("hosts", "[OPTIONS]"),
@@ -37,6 +41,9 @@ COMMANDS: dict[str, Entry] = {
     "down": Entry("stacks", "[OPTIONS] [PROJECT]", "project"),
     "ps": Entry("stacks", "[HOST]", "host"),
     "logs": Entry("stacks", "[OPTIONS] [PROJECT]", "project"),
+    "reserve": Entry("reservations", "[OPTIONS] TAG|HOST... [-- CMD...]", "host", repeats=True, runs_after_dashes=True),
+    "who": Entry("reservations", "[OPTIONS]"),
+    "release": Entry("reservations", "[OPTIONS] TAG|HOST... --force --why TEXT", "host", repeats=True),
     "doctor": Entry("commands", "[OPTIONS] [HOST]...", "host", repeats=True),
     "init": Entry("init", "[OPTIONS] [HOST]..."),
     "demo": Entry("commands", "[OPTIONS]"),

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,11 +37,13 @@ class Publication:
     def __init__(self, reservation: Reservation, table: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="otto-reservation-"))
         self._table = table
+        self._published: dict[str, object] = {}
         self._lock = OwnedFile(self.directory / "lock", 0o600)
         self._lock.lock(Deadline.grace(0))
-        self.update(reservation)
+        self._hosts = [host.id for host in reservation.hosts]
+        reservation.follow(self._publish)
 
-    def update(self, reservation: Reservation) -> None:
+    def _publish(self, reservation: Reservation) -> None:
         """Tell until when the hold is good, or why it is lost. Called after each renewal."""
         lease = reservation.lease
         content = {
@@ -51,14 +52,17 @@ class Publication:
             "valid_until": lease.valid_until,
             "loss": reservation.describe_loss() if reservation.lost else "",
         }
+        if content == self._published:
+            return
+        self._published = content
         new = self.directory / "hold.new"
         new.write_text(json.dumps(content))
         os.replace(new, self.directory / "hold.json")
 
-    def environment(self, hosts: Mapping[str, object] | list[str]) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         """What to put into the environment of a command."""
         outer = [name for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
-        return {VARIABLE: os.pathsep.join([*outer, str(self.directory)]), HOSTS_VARIABLE: " ".join(hosts)}
+        return {VARIABLE: os.pathsep.join([*outer, str(self.directory)]), HOSTS_VARIABLE: " ".join(self._hosts)}
 
     def close(self) -> None:
         """End the publication: who inherited the hold has it no more. Idempotent."""

@@ -15,7 +15,7 @@ from typing import Protocol, Union
 from urllib.parse import quote
 
 from ..deadline import Deadline, Timeout, timeout_seconds
-from ..errors import ConfigError, ReservationError
+from ..errors import ConfigError, ReservationError, ReservationTimedOut
 from ..host import Host
 from ..secret import Secret, reveal
 from .backend import Backend, Lease
@@ -107,7 +107,7 @@ class LabReservations:
         report: Callable[[str], object] | None = None,
     ) -> Reservation:
         """See `Lab.reserve`."""
-        tags, hosts = self._resolve(wanted)
+        tags, hosts = self.resolve(wanted)
         request = self._request([tags], 1, shared, ttl, priority, reason)
         deadline = Deadline.after(timeout_seconds(wait))
         backend, table = self._backend_for(tags)
@@ -186,7 +186,7 @@ class LabReservations:
         """The tags that a host stands for: its own and the lab's."""
         return tuple(sorted({*host.resources, *self._lab.resources}))
 
-    def _resolve(self, wanted: Wanted) -> tuple[tuple[str, ...], list[Host]]:
+    def resolve(self, wanted: Wanted) -> tuple[tuple[str, ...], list[Host]]:
         """The tags that are wanted, and the hosts that they are for. Raises `ConfigError`."""
         items = [wanted] if isinstance(wanted, (str, Host)) else list(wanted)
         if not items:
@@ -255,7 +255,7 @@ class LabReservations:
                 text = _describe_wait(backend, lease)
                 if deadline.expired:
                     how_long = deadline.cancelled or f"not free within {timeout_seconds(wait):g} s"
-                    raise ReservationError(f"{' '.join(lease.request.tags)}: {how_long}; {text}")
+                    raise ReservationTimedOut(f"{' '.join(lease.request.tags)}: {how_long}; {text}")
                 text = f"waiting for {' '.join(lease.request.tags)}: {text}"
                 logger.warning("%s", text)
                 if report is not None:

@@ -63,7 +63,6 @@ class Reservation:
         lease: Lease,
         hosts: Sequence[Host],
         *,
-        after_step: Callable[[Reservation], object] | None = None,
         forget: Callable[[Reservation], object] | None = None,
     ) -> None:
         self.hosts: tuple[Host, ...] = tuple(hosts)
@@ -74,7 +73,7 @@ class Reservation:
         self.interruption = Interruption(lambda: self._loss or lease.loss())
         """Cancelled when the hold is lost; carried by every call on the hosts."""
         self._backend = backend
-        self._after_step = after_step
+        self._followers: list[Callable[[Reservation], object]] = []
         self._forget = forget
         self._loss = ""
         self._released = False
@@ -130,6 +129,11 @@ class Reservation:
         what = f"the reservation of {' '.join(self.tags)} (fence {self.fence}) was lost"
         return f"{what}: {self._loss or self.lease.loss()}"
 
+    def follow(self, follower: Callable[[Reservation], object]) -> None:
+        """Call `follower` now, after each renewal, and when the hold is lost."""
+        follower(self)
+        self._followers.append(follower)
+
     def release(self) -> None:
         """Release the tags: whoever waits for them gets them at once. Idempotent.
 
@@ -154,16 +158,19 @@ class Reservation:
             self.lease.keep()
             if reason := self.lease.loss():
                 self._lose(reason)
-            if self._after_step is not None:
-                self._after_step(self)
-            if self._loss:
                 return
+            self._tell_followers()
+
+    def _tell_followers(self) -> None:
+        for follower in self._followers:
+            follower(self)
 
     def _lose(self, reason: str) -> None:
         # First what runs: the time until somebody else may be granted the tags is short.
         self._loss = reason
         self.interruption.reason = self.describe_loss()
         self.interruption.cancel()
+        self._tell_followers()
         # The backend learns that we have heard, if it is there to be told; then somebody else may have the tags.
         self._end_lease()
         with suppress(ReservationError):
@@ -172,6 +179,7 @@ class Reservation:
                 self._loss = f"{reason}; now held by {holders[0].owner}, process {holders[0].pid}"
                 self._loss += f" ({holders[0].reason})" if holders[0].reason else ""
         self.interruption.reason = self.describe_loss()
+        self._tell_followers()
         logger.warning("%s", self.describe_loss())
 
     def _end_lease(self) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from otto_docker_sync.cli.registry import COMMANDS
+
 OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
 
 LAB = """
@@ -427,9 +429,7 @@ def test_completion_of_host_ids_reads_the_lab_file_only(lab: Path) -> None:
     assert completed("otto-docker --lab nowhere.toml run car") == []
 
 
-@pytest.mark.parametrize(
-    "verb", ["hosts", "run", "oneshot", "put", "get", "interact", "up", "down", "ps", "logs", "doctor", "init", "demo"]
-)
+@pytest.mark.parametrize("verb", COMMANDS)
 def test_every_command_has_a_help_text(tmp_path: Path, verb: str) -> None:
     done = otto(tmp_path, verb, "--help")
     assert done.returncode == 0 and done.stderr == ""
