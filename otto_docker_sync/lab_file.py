@@ -2,160 +2,34 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shlex
 import subprocess
-import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
-
+from ._lab.tables import HostTable, LabTable, ProjectTable, ReservationsTable, check
+from ._lab.toml_text import load_toml
 from ._ssh import SSHOptions
 from ._telnet import TelnetOptions
+from .docker_host import DockerContainerHost
 from .errors import ConfigError
 from .host import Host
 from .local_host import LocalHost
-from .project import NAME, SERVICE, Project, did_you_mean
+from .project import Project, did_you_mean
 from .reservations import ReservationOptions
 from .secret import Secret, register_secret
 from .unix_host import UnixHost
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 COMMAND_TIME = 60.0
 """Seconds that a ``password_command`` may take: it may have to ask somebody."""
 
 COMMON = ("name", "docker_capable", "docker_command", "resources", "log", "log_stdout", "shell", "default_timeout")
 PATHS = ("identity_file", "known_hosts", "config_file")
-SECRETS = ("password", "passphrase")
-
-MEANT = {
-    "dict_type": "it should be a table",
-    "list_type": "it should be a list, in brackets",
-    "model_type": "it should be a table",
-    "string_type": "it should be a text, in quotes",
-    "too_short": "it should not be empty",
-}
-"""What pydantic would say in words of its own."""
-
-Seconds = Annotated[float, Field(gt=0)]
-Words = Annotated[list[str], Field(min_length=1)]
-
-
-def _host_id(text: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", text):
-        raise ValueError("a host's id is made of letters, digits, '_', '.' and '-', the first a letter or digit")
-    return text.lower()
-
-
-def _project_name(text: str) -> str:
-    if not NAME.fullmatch(text):
-        raise ValueError("a project's name is made of letters, digits, '_' and '-', the first a letter or digit")
-    return text
-
-
-def _service(text: str) -> str:
-    if not SERVICE.fullmatch(text):
-        raise ValueError(f'{text!r} is no service; give its name, or "name#2" for its second replica')
-    return text
-
-
-def _command(value: Any) -> Any:
-    words = value if isinstance(value, list) else [value]
-    if not words or not all(isinstance(word, str) and word for word in words):
-        raise ValueError("it should be a command, or the list of its words")
-    return value
-
-
-Id = Annotated[str, AfterValidator(_host_id)]
-SecretCommand = Annotated[Any, AfterValidator(_command)]
-
-
-class Table(BaseModel):
-    """A table of the lab file: no key that is not declared, no value of another type."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-
-class TelnetTable(Table):
-    """``[hosts.ID.telnet]``: the arguments of `TelnetOptions`."""
-
-    login_prompt: str | None = None
-    password_prompt: str | None = None
-    shell_prompt: str | None = None
-    connect_timeout: Seconds | None = None
-    encoding: str | None = None
-
-
-class HostTable(Table):
-    """``[hosts.ID]``: the arguments of `UnixHost`, and those of `SSHOptions`."""
-
-    host: str | None = None
-    name: str | None = None
-    user: str | None = None
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    term: Literal["ssh", "telnet", "local"] = "ssh"
-    hop: Id | None = None
-    password_env: str | None = None
-    password_command: SecretCommand = None
-    docker_capable: bool = True
-    docker_command: Words = ["docker"]
-    resources: list[str] = []
-    log: bool = True
-    log_stdout: bool = True
-    shell: str = "sh"
-    default_timeout: Seconds | None = None
-
-    identity_file: str | None = None
-    passphrase_env: str | None = None
-    passphrase_command: SecretCommand = None
-    allow_agent: bool | None = None
-    known_hosts: str | None = None
-    host_key_policy: Literal["reject", "accept-new", "ignore"] | None = None
-    config_file: str | None = None
-    connect_timeout: Seconds | None = None
-    keepalive_interval: Seconds | None = None
-    max_connections: Annotated[int, Field(ge=1)] | None = None
-    legacy: bool | None = None
-
-    telnet: TelnetTable | None = None
-
-
-class ProjectTable(Table):
-    """``[projects.NAME]``: a Compose project."""
-
-    compose_files: Words
-    default_host: Id | None = None
-    services: list[Annotated[str, AfterValidator(_service)]] = []
-
-
-class ReservationsTable(Table):
-    """``[reservations]``: the arguments of `ReservationOptions`."""
-
-    backend: str | None = None
-    ttl: Seconds | None = None
-    required: bool | None = None
-    password_env: str | None = None
-    password_command: SecretCommand = None
-
-
-class LabTable(Table):
-    """The whole file."""
-
-    name: str | None = None
-    resources: list[str] = []
-    reservations: ReservationsTable = ReservationsTable()
-    hosts: dict[Id, HostTable] = {}
-    projects: dict[Annotated[str, AfterValidator(_project_name)], ProjectTable] = {}
 
 
 @dataclass(frozen=True)
@@ -170,26 +44,18 @@ class LabFile:
 
 
 def read(path: str | os.PathLike[str]) -> LabFile:
-    """Read a lab file. Contacts nothing, runs nothing. Raises `ConfigError` that names file, table and key."""
+    """Read a lab file. Contacts nothing, runs nothing. Raises `ConfigError` that names file, line or table, and key."""
     file = Path(os.path.abspath(os.path.expanduser(path)))
-    try:
-        content = tomllib.loads(file.read_text("utf-8"))
-    except OSError as error:
-        raise ConfigError(f"lab file {file}: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"lab file {file} is no valid TOML: {error}") from None
-    try:
-        table = LabTable.model_validate(content)
-    except ValidationError as invalid:
-        wrong = [_explain(error["type"], error["loc"], error["msg"], content) for error in invalid.errors()]
-        raise ConfigError("\n".join(f"{file}: {line}" for line in wrong)) from None
+    content = load_toml(file)
+    table = check(content, file)
     if len(table.hosts) < len(content.get("hosts", ())):
         raise ConfigError(f"{file}: [hosts]: two ids differ in upper and lower case only")
+    hosts = _Hosts(file, table).all()
     return LabFile(
         name=table.name or file.parent.name or "lab",
         resources=frozenset(table.resources),
         reservations=_reservations(file, table.reservations),
-        hosts=_Hosts(file, table).all(),
+        hosts=[*hosts, *_containers(file, table, hosts)],
         projects=[_project(file, name, project, table) for name, project in table.projects.items()],
     )
 
@@ -297,34 +163,27 @@ def _secret(where: str, kind: str, given: Mapping[str, Any]) -> Secret:
     return from_command
 
 
-def _explain(kind: str, place: Sequence[int | str], message: str, content: Any) -> str:
-    """One line for what pydantic found wrong: where, what stands there, what was meant."""
-    model: type[Table] = LabTable
-    depth = 0
-    if place[0] in ("hosts", "projects") and len(place) > 2:
-        model, depth = HostTable if place[0] == "hosts" else ProjectTable, 2
-        if place[2] == "telnet" and len(place) > 3:
-            model, depth = TelnetTable, 3
-    elif len(place) == 2:
-        model, depth = {"reservations": ReservationsTable}.get(str(place[0]), LabTable), 1
-    table, key = ".".join(map(str, place[:depth])), place[depth]
-    if key == "[key]":  # the name of the table itself
-        return f"[{table}]: {message.removeprefix('Value error, ')}"
-    where = f"[{table}] {key}" if table else str(key)
-    if key in SECRETS and model in (HostTable, ReservationsTable):
-        return (
-            f"{where}: a {key} does not stand in a lab file, which others read: give {key}_env, the name of an "
-            f"environment variable, or {key}_command, a command that prints it"
-        )
-    if kind == "extra_forbidden":
-        return f"{where}: there is no such key{did_you_mean(str(key), model.model_fields)}"
-    if kind == "missing":
-        return f"{where}: this key is missing"
-    value = content
-    for step in place[: depth + 1]:
-        value = value[step]
-    message = MEANT.get(kind) or message.removeprefix("Value error, ").replace("Input should", "it should")
-    return f"{where} = {json.dumps(value, default=str)}: {message}"
+def _containers(file: Path, table: LabTable, hosts: Iterable[Host]) -> list[Host]:
+    """Make the hosts of containers that no Compose file made; the project of each is called ``docker``."""
+    parents = {host.id: host for host in hosts}
+    made: dict[str, Host] = {}
+    for name, container in table.containers.items():
+        if container.parent not in parents:
+            raise _unknown(file, f"containers.{name}", "parent", container.parent, parents)
+        parent = parents[container.parent]
+        if not parent.docker_capable:
+            raise ConfigError(
+                f"{file}: [containers.{name}] parent = {container.parent!r}: that host is not docker_capable"
+            )
+        options = container.model_dump(exclude={"parent", "container", "resources"}, exclude_none=True)
+        resources = {*parent.resources, *container.resources}
+        try:
+            host = DockerContainerHost(parent, container.container, "docker", name, "", resources=resources, **options)
+        except ConfigError as error:
+            raise ConfigError(f"{file}: [containers.{name}] {error}") from None
+        if made.setdefault(host.id, host) is not host:
+            raise ConfigError(f"{file}: [containers]: two names differ in upper and lower case only")
+    return list(made.values())
 
 
 def _project(file: Path, name: str, table: ProjectTable, lab: LabTable) -> Project:

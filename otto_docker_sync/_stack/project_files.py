@@ -224,9 +224,9 @@ def env_text(variables: Mapping[str, str], kind: str) -> str:
             escaped = re.sub(r'([\\"$])', r"\\\1", value).replace("\r", "\\r")
             lines.append(f'{name}="{escaped}"\n')
         else:
-            escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "${OTTO_DOLLAR}{")
+            escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "${LITERAL_DOLLAR}{")
             lines.append(f"{name}='{escaped}'\n")
     if lines and kind != "2":
         # Also between single quotes, ${NAME} is replaced there, once.
-        lines.insert(0, "OTTO_DOLLAR='$'\n")
+        lines.insert(0, "LITERAL_DOLLAR='$'\n")
     return "".join(lines)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from otto_docker_sync._lab.tables import HostTable, TelnetTable
 from otto_docker_sync._ssh import SSHOptions
 from otto_docker_sync._telnet import TelnetOptions
 from otto_docker_sync.errors import ConfigError
 from otto_docker_sync.lab import Lab
-from otto_docker_sync.lab_file import HostTable, TelnetTable
 from otto_docker_sync.local_host import LocalHost
 from otto_docker_sync.secret import reveal
 from otto_docker_sync.unix_host import UnixHost
@@ -192,14 +192,19 @@ class TestPasswords:
 
 
 HOST = '[hosts.carrot]\nhost = "192.0.2.1"\n'
+CONTAINER = HOST + "[containers.web]\nparent = 'carrot'\ncontainer = 'web-1'\n"
 PROJECT = '[projects.repo1]\ncompose_files = ["compose.yml"]\n'
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        pytest.param("name = a", r"no valid TOML.*line 1", id="broken TOML"),
-        pytest.param("[hosts.a]\n[hosts.a]", r"no valid TOML.*line 2", id="a table twice"),
+        pytest.param(
+            "name = a",
+            r"not valid TOML, line 1: .*\n    name = a\na string stands in quotes: name = \"a\"$",
+            id="broken TOML",
+        ),
+        pytest.param("[hosts.a]\n[hosts.a]", r"not valid TOML, line 2: (?s:.*)twice", id="a table twice"),
         pytest.param('nam = "bench"', r"toml: nam: there is no such key; did you mean 'name'\?", id="unknown key"),
         pytest.param(HOST + 'usr = "x"', r"\[hosts.carrot\] usr: .*did you mean 'user'\?", id="unknown host key"),
         pytest.param(
@@ -208,9 +213,13 @@ PROJECT = '[projects.repo1]\ncompose_files = ["compose.yml"]\n'
             id="unknown telnet key",
         ),
         pytest.param(PROJECT + "service = []", r"\[projects.repo1\] service: .*'services'", id="unknown project key"),
-        pytest.param(HOST + 'port = "22"', r'\[hosts.carrot\] port = "22": it should be a valid integer', id="type"),
+        pytest.param(
+            HOST + 'port = "22"',
+            r'\[hosts.carrot\] port = "22": it should be a whole number, without quotes',
+            id="type",
+        ),
         pytest.param(HOST + "port = 70000", r"port = 70000: it should be less than", id="range"),
-        pytest.param(HOST + "docker_capable = 1", r"docker_capable = 1: .*boolean", id="a number for a boolean"),
+        pytest.param(HOST + "docker_capable = 1", r"docker_capable = 1: .*true or false", id="a number for a boolean"),
         pytest.param(HOST + 'docker_command = "docker"', r"docker_command = .*a list", id="a text for a list"),
         pytest.param(HOST + 'term = "serial"', r"term = .*'ssh', 'telnet' or 'local'", id="choice"),
         pytest.param(HOST + 'host_key_policy = "none"', r"host_key_policy = .*'reject'", id="host key policy"),
@@ -247,12 +256,50 @@ PROJECT = '[projects.repo1]\ncompose_files = ["compose.yml"]\n'
         pytest.param("[reservations]\nrequire = true", r"\[reservations\] require: .*'required'", id="reservations"),
         pytest.param("[reservations]\npassword = 'x'", r"\[reservations\] password: .*password_env", id="redis"),
         pytest.param(PROJECT + 'services = ["a b"]', r"repo1\] services = .*'a b' is no service", id="service"),
+        pytest.param(HOST + 'user: "x"', r"line 3: (?s:.*)user = \"x\"$", id="a colon"),
+        pytest.param(HOST + "user = tester # me", r"user = \"tester\"$", id="no quotes"),
+        pytest.param(HOST + "log = True", r"log = true, or false$", id="capital letters"),
+        pytest.param(HOST + "user =", r"the value is missing: user", id="no value"),
+        pytest.param(HOST + 'identity_file = "C:\\keys"', r"use single quotes, identity_file", id="a backslash"),
+        pytest.param(HOST + "resources = [a, b]", r"resources = \[\"one\", \"two\"\]$", id="a list without quotes"),
+        pytest.param(HOST + 'user = "tester', r"the quote at the end is missing: user", id="no second quote"),
+        pytest.param("[hosts.carrot\nhost = 'x'", r"line 1: (?s:.*)bracket at the end", id="no bracket"),
+        pytest.param("hosts.carrot", r"a line is a table, \[hosts.carrot\]", id="neither table nor key"),
+        pytest.param(HOST + "[containers.web]\nparent = 'carrot'", r"web\] container: .*missing", id="no container"),
+        pytest.param(CONTAINER.replace("'carrot'", "'carot'"), r"web\] parent = 'carot'.*'carrot'", id="parent"),
+        pytest.param(CONTAINER + "contaner = 'x'", r"web\] contaner: .*'container'", id="unknown container key"),
+        pytest.param(CONTAINER + "user = 'a b'", r"\[containers.web\] user='a b'", id="a user of a container"),
+        pytest.param(CONTAINER.replace("'web-1'", "'-x'"), r"web\] container = .*docker ps", id="container id"),
+        pytest.param(
+            CONTAINER + "[containers.WEB]\nparent = 'carrot'\ncontainer = 'x'",
+            r"\[containers\].*upper and lower case",
+            id="containers alike",
+        ),
         pytest.param("[projects.'a.b']\ncompose_files = ['x']", r"\[projects.a.b\]: a project's name", id="project"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(refusal: Callable[[str], str], text: str, message: str) -> None:
     told = refusal(text)
     assert re.search(message, told), told
+
+
+def test_a_file_with_a_byte_order_mark(load: Load) -> None:
+    assert list(load("\ufeff" + HOST).hosts) == ["carrot"]
+
+
+def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
+    (tmp_path / "lab.toml").write_bytes(b'name = "\xe4"')
+    with pytest.raises(ConfigError, match=r"lab\.toml is not UTF-8: .* at byte 8"):
+        Lab.load(tmp_path / "lab.toml")
+
+
+def test_containers_that_no_compose_file_made(load: Load) -> None:
+    options = 'user = "1000"\nshell = "bash"\nresources = ["gpu"]\n'
+    lab = load(HOST + 'resources = ["carrot"]\n' + CONTAINER.removeprefix(HOST) + options)
+    (web,) = lab.containers()
+    assert web is lab.get("carrot.docker.web")
+    assert (web.container_id, web.service, web.project, web.compose_project) == ("web-1", "web", "docker", "")
+    assert (web.user, web.shell, web.resources) == ("1000", "bash", {"carrot", "gpu"})
 
 
 def test_all_that_is_wrong_is_told_at_once(refusal: Callable[[str], str]) -> None:

@@ -120,13 +120,13 @@ class TestVariables:
     def test_each_kind_of_compose_has_quotes_of_its_own(self) -> None:
         value = {"A": 'it\'s "q" $x ${y} \\n'}
         assert env_text(value, "2") == 'A="it\'s \\"q\\" \\$x \\${y} \\\\n"\n'
-        assert env_text(value, "1") == "OTTO_DOLLAR='$'\nA='it\\'s \"q\" $x ${OTTO_DOLLAR}{y} \\\\n'\n"
+        assert env_text(value, "1") == "LITERAL_DOLLAR='$'\nA='it\\'s \"q\" $x ${LITERAL_DOLLAR}{y} \\\\n'\n"
 
     def test_one_env_file_holds_all_where_compose_takes_one_only(self, tmp_path: Path, write: Write) -> None:
         write({"compose.yml": "$TAG", ".env": "\ufeffA=1"})
         files = ProjectFiles([tmp_path / "compose.yml"], {"TAG": "x"})
         assert files.side_files(tmp_path, "1")["values.env"] == (
-            b"OTTO_DOLLAR='$'\nTAG='x'\nA=1\nOTTO_DOLLAR='$'\nTAG='x'\n"
+            b"LITERAL_DOLLAR='$'\nTAG='x'\nA=1\nLITERAL_DOLLAR='$'\nTAG='x'\n"
         )
 
 

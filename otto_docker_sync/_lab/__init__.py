@@ -1,0 +1,1 @@
+"""What a lab file may say: its tables, and the TOML around them."""
