@@ -1,4 +1,4 @@
-"""Commands that run again and again, on threads of their own."""
+"""Commands that are repeated, each on a thread of its own."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .result import CommandResult, RunResult, ShellCommand, Status
 from .session import HostSession, Sessions
 
 STOP_TIME = 10.0
-"""Seconds that the command in flight gets to end when its repeat is stopped."""
+"""Time limit, in seconds, for the running command to end when its repeat is stopped."""
 
 RepeatCommand = Union[str, Sequence[Union[str, ShellCommand]]]
 Repeated = Union[CommandResult, RunResult]
-"""One turn of a repeat: a CommandResult where one command is repeated, a RunResult where a list is."""
+"""The result of one turn: a CommandResult if one command is repeated, a RunResult if a list is."""
 
 
 class Repeats:
-    """The repeats of one host, by name. It owns their threads; its methods may be called from any thread.
+    """The repeats of one host, by name. It owns their threads. Any thread may call its methods.
 
-    A repeat runs in a session of its own, so its commands keep their state from turn to turn and disturb nobody's.
-    On a host without sessions each command is a oneshot.
+    A repeat runs in a session of its own. So its commands keep their state from turn to turn, and do not change the
+    state of other sessions. On a host without sessions each command is a oneshot.
     """
 
     def __init__(self, runner: Runner, sessions: Sessions) -> None:
@@ -53,10 +53,10 @@ class Repeats:
         """Run `cmds` now and then every `interval` seconds. See `Host.start_repeat`."""
         seconds = timeout_seconds(interval)
         if not seconds:
-            raise ConfigError(f"interval={interval!r}: give the seconds (more than 0) from one start to the next")
+            raise ConfigError(f"interval={interval!r}: pass the seconds (more than 0) from one start to the next")
         for argument, value in (("times", times), ("max_history", max_history)):
             if isinstance(value, bool) or not (value is None or (isinstance(value, int) and value > 0)):
-                raise ConfigError(f"{argument}={value!r}: give a number of 1 or more")
+                raise ConfigError(f"{argument}={value!r}: pass a number of 1 or more")
         with self._lock:
             earlier = self._repeats.get(name)
             if earlier is not None and earlier.running:
@@ -69,11 +69,11 @@ class Repeats:
             repeat.thread.start()
 
     def stop(self, name: str) -> None:
-        """Stop one repeat and wait for its end, unless it is itself what asks. See `Host.stop_repeat`."""
+        """Stop one repeat and wait for its end, except from its own thread. See `Host.stop_repeat`."""
         self._find(name).stop()
 
     def stop_all(self) -> None:
-        """Stop all of them. See `Host.stop_all_repeats`."""
+        """Stop all repeats. See `Host.stop_all_repeats`."""
         with self._lock:
             repeats = list(self._repeats.values())
         for repeat in repeats:
@@ -82,7 +82,7 @@ class Repeats:
             repeat.stop()
 
     def results(self, name: str) -> list[Repeated]:
-        """The results so far, oldest first. See `Host.repeat_results`."""
+        """Return the results so far, oldest first. See `Host.repeat_results`."""
         return list(self._find(name).results)
 
     def _find(self, name: str) -> _Repeat:
@@ -121,7 +121,7 @@ class _Repeat:
         self._session: HostSession | None = None
         self._stopping = threading.Event()
         self._cancellation = Cancellation("the repeat was stopped")
-        # A daemon: a repeat that nobody stopped must not keep the interpreter from ending.
+        # A daemon, so that a repeat which nobody stopped does not keep the interpreter from exiting.
         self.thread = threading.Thread(target=self._turns, name=f"otto-repeat-{runner.backend.id}-{name}", daemon=True)
 
     @property
@@ -130,7 +130,8 @@ class _Repeat:
 
     def ask_to_stop(self) -> None:
         self._stopping.set()
-        if self.thread is not threading.current_thread():  # else a callback asks, and may go on to use the host
+        # In its own thread a callback asks, which may go on using the host.
+        if self.thread is not threading.current_thread():
             self._cancellation.cancel()
 
     def stop(self) -> None:
@@ -149,7 +150,7 @@ class _Repeat:
                 count += 1
                 if self._tell(result) or count == self._times:
                     break
-                # The next beat that is not past: late ones are skipped, and delays do not add up.
+                # Until the next multiple of the interval: late turns are skipped, and delays do not add up.
                 passed = monotonic() - began
                 pause = self._interval - passed % self._interval
                 if self._duration is not None and passed + pause >= self._duration:
@@ -188,7 +189,7 @@ class _Repeat:
         return self._runner.oneshot(item.cmd, item.timeout)
 
     def _tell(self, result: Repeated) -> bool:
-        """Call back, and return whether the repeat is over. An error of a callback ends nothing."""
+        """Call the callbacks, and return whether the repeat is over. An error in a callback does not end it."""
         over = False
         if not self._stopping.is_set():
             try:

@@ -1,4 +1,4 @@
-"""What a command printed, on its way to the result, a sink and the log."""
+"""Collects the output of a command for its result, and passes it on to a sink and to the log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable
 from .matcher import TextStream
 
 TAIL_BYTES = 1 << 20
-"""Bytes of each stream that are kept for the result when a sink takes all of it."""
+"""Bytes of each stream that are kept for the result if a sink gets the whole output."""
 
 Sink = Callable[[str], object]
 
 
 class TailBuffer:
-    """Bytes in pieces, of which the last `limit` are kept (None: all)."""
+    """Bytes that arrive in pieces. At least the last `limit` are kept, with None all; ``dropped`` counts the others."""
 
     def __init__(self, limit: int | None) -> None:
         self._pieces: deque[bytes] = deque()
@@ -38,10 +38,10 @@ class TailBuffer:
 
 
 class Capture:
-    """Collects one command's output; each piece goes to the log and to `sink`, decoded, as it comes.
+    """Collects the output of one command. Each piece is decoded and passed to the log and to `sink` as it arrives.
 
-    With a sink, memory is bounded: only the last `TAIL_BYTES` bytes of each stream are kept for the result. Whoever
-    reads stdout and stderr apart sets ``separate_streams``.
+    With a sink, memory is limited: only the last `TAIL_BYTES` bytes of each stream are kept for the result. A reader
+    that gets stdout and stderr separately sets ``separate_streams``.
     """
 
     def __init__(self, sink: Sink | None, log: Sink) -> None:
@@ -63,7 +63,7 @@ class Capture:
         return self._show(self._decoders[stream].feed(data))
 
     def finish(self) -> None:
-        """No more will come: a character that was cut off is shown as such."""
+        """Pass on the rest, now that no more output will come. A character that was cut off becomes U+FFFD."""
         for decoder in self._decoders:
             self._show(decoder.feed(b"", final=True))
 

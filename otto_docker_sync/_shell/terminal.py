@@ -1,4 +1,4 @@
-"""The user's terminal, given to a process at the far end."""
+"""Connects the user's terminal to a remote process."""
 
 from __future__ import annotations
 
@@ -28,16 +28,26 @@ from .runner import Runner
 from .scripts import loader, stty_size
 
 CLOSE_TIME = 3.0
-"""Seconds that what was started from a terminal gets to end."""
+"""Time limit, in seconds, for ending what was started from the terminal."""
+
 ESCAPE = b"\x1d"
+"""Ctrl-], which leaves."""
+
 END_OF_INPUT = b"\x04"
+"""Ctrl-D."""
+
 EMPTY_LINE = b"\x15"
+"""Ctrl-U, which deletes what was typed of a line: Ctrl-D ends the input only at the start of a line."""
+
 EOF_AGAIN = 1.0
-"""Seconds after which an end of input is typed again, at the start of a line: a line editor that was just starting
-takes the first one for some other character."""
+"""Seconds after which Ctrl-D is typed again: a line editor that is just starting takes the first one as an ordinary
+character."""
+
 TYPED_AHEAD = 65536
-"""Bytes that wait for the far end to take them; beyond that the keyboard waits, too."""
+"""Bytes of input that may wait until the remote side accepts them. With more, the keyboard is not read."""
+
 STATUS_TIME = 5.0
+"""Seconds that the exit status may take to arrive after the end of the output."""
 
 
 def interact(
@@ -50,12 +60,12 @@ def interact(
 ) -> int | None:
     """Give the user's terminal to the process of `channel` until it ends, or until the user types `escape`.
 
-    Returns the process's exit status, None when the user left before it ended. Where `stdin` is no terminal, its bytes
-    are typed, then ^D. `transcript` is a file to record the output to, as asciinema v2. The terminal is restored in
-    any case; where nobody else handles SIGTERM and SIGHUP, they end the call with `SystemExit`. Raises
-    `ConnectionLost`; the channel is left open.
+    Returns the process's exit status, or None if the user left before it ended. If `stdin` is not a terminal, its bytes
+    are typed, and then ^D. `transcript` is a file to record the output to, as asciinema v2. The terminal is always
+    restored. If the program does not handle SIGTERM and SIGHUP itself, they end the call with `SystemExit`. Raises
+    `ConnectionLost`. The channel stays open.
 
-    Any thread may call; in others than the main one, a changed window size goes unnoticed.
+    Any thread may call. Only in the main thread a changed window size is noticed.
 
     >>> interact(LocalChannel(["vi"], tty=True, term=os.environ["TERM"], size=local_size()))
     0
@@ -85,9 +95,9 @@ def interact(
 
 @contextmanager
 def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: Deadline) -> Iterator[Channel]:
-    """Yield the channel of a shell for a person; all that is started from it ends with the block.
+    """Yield the channel of a shell for a person. Everything that is started from it ends with the block.
 
-    Raises `UnsupportedParentError` where no session can be, and what kept the shell from being started.
+    Raises `UnsupportedParentError` on a host that can have no sessions, or the error that kept the shell from starting.
     """
     backend = runner.backend
     backend.require_sessions()
@@ -108,7 +118,7 @@ def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: De
 
 
 def local_size() -> tuple[int, int]:
-    """Columns and rows of the user's terminal; 80 and 24 where there is none."""
+    """Return the columns and rows of the user's terminal; 80 and 24 if there is none."""
     for stream in (sys.stdout, sys.stdin):
         with suppress(ConfigError):
             size = _size(_descriptor(stream))
@@ -118,7 +128,7 @@ def local_size() -> tuple[int, int]:
 
 
 class _Bridge:
-    """Both directions: the caller's thread has the keyboard, a thread that `run` starts and joins has the screen."""
+    """Copies both ways: the caller's thread reads the keyboard, and a thread that `run` starts writes to the screen."""
 
     def __init__(
         self, channel: Channel, keyboard: int, screen: int, escape: bytes, recording: Recording | None
@@ -130,8 +140,8 @@ class _Bridge:
         self._screen = screen
         self._escape = escape
         self._recording = recording
-        self._news, self._teller = os.pipe()
-        os.set_blocking(self._teller, False)
+        self._wake_reader, self._wake_writer = os.pipe()
+        os.set_blocking(self._wake_writer, False)
         self._screen_wait = Descriptors()
         self._ended = False
         self._error: BaseException | None = None
@@ -141,29 +151,29 @@ class _Bridge:
 
     def __exit__(self, *_: object) -> None:
         self._screen_wait.close()
-        os.close(self._news)
-        os.close(self._teller)
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
 
     def ring(self) -> None:
-        """Wake the caller's thread. Takes no lock, so that a signal handler may call it."""
+        """Wake the caller's thread. Takes no lock, because a signal handler calls it."""
         with suppress(BlockingIOError):
-            os.write(self._teller, b"\0")
+            os.write(self._wake_writer, b"\0")
 
     def run(self) -> bool:
-        """Return whether the user left, rather than the process."""
+        """Copy until the process ends or the user leaves. Returns whether the user left."""
         leaving = Cancellation()
-        # A daemon: were the user's terminal to block for ever, the interpreter could end nevertheless.
-        shower = threading.Thread(
+        # A daemon, so that the interpreter can exit even if the user's terminal blocks forever.
+        output_thread = threading.Thread(
             target=self._show, args=[Deadline.after(None).also(leaving)], name="otto-interact", daemon=True
         )
-        shower.start()
+        output_thread.start()
         try:
             deadline = Deadline.after(None)
             with deadline.waking(self.ring):
                 left = self._type(deadline)
         finally:
             leaving.cancel()
-            shower.join()
+            output_thread.join()
         if self._error and not left and not self.signal:
             raise self._error
         return left
@@ -174,15 +184,16 @@ class _Bridge:
             if self.resized:
                 self.resized = False
                 self._resize()
-            with suppress(ConnectionLost):  # the thread that reads meets it, too, after all that came before
+            # The output thread also finds that the connection is lost, after everything that came before.
+            with suppress(ConnectionLost):
                 pending = pending[self._channel.write_some(pending) :] if pending else b""
                 if at_end and not pending:
                     self._channel.write_eof()
             pause = WRITE_POLL if pending else EOF_AGAIN if at_end else None
             readers = [] if at_end or len(pending) > TYPED_AHEAD else [self._keyboard]
-            ready = select(pause, [self._news, *readers])
-            if self._news in ready:
-                os.read(self._news, 4096)
+            ready = select(pause, [self._wake_reader, *readers])
+            if self._wake_reader in ready:
+                os.read(self._wake_reader, 4096)
             elif ready:
                 data = self._read_keys()
                 typed, escape, _ = data.partition(self._escape) if self._escape else (data, b"", b"")
@@ -195,7 +206,10 @@ class _Bridge:
                     line_open = not data.endswith((b"\n", b"\r"))
                 else:
                     at_end = True
-                    pending += b"\n" * line_open + END_OF_INPUT * self._channel.tty
+                    if line_open:
+                        pending += b"\n"
+                    if self._channel.tty:
+                        pending += END_OF_INPUT
             elif at_end and not pending and self._channel.tty:
                 pending = EMPTY_LINE + END_OF_INPUT
         return bool(deadline.cancelled) and not self._ended
@@ -237,7 +251,7 @@ class _Bridge:
 
 
 class Recording:
-    """Writes what was shown to a file, as asciinema v2: a header line, then a line for each piece.
+    """Records what is shown to a file, as asciinema v2: a header line, then one line for each piece.
 
     Only the user may read the file. Masked values do not appear in it.
     """
@@ -268,11 +282,11 @@ class Recording:
         self._file.close()
 
     def output(self, data: bytes) -> None:
-        """Take the next piece, cut anywhere."""
+        """Record the next piece of output. It may be cut anywhere."""
         self._event("o", self._masker.feed(self._decoder.decode(data)))
 
     def resize(self, size: tuple[int, int]) -> None:
-        """Note that the terminal has another size from now on."""
+        """Record that the size of the terminal has changed."""
         self._event("r", "{}x{}".format(*size))
 
     def _event(self, kind: str, text: str) -> None:
@@ -286,16 +300,16 @@ class Recording:
 def _raw(fd: int) -> Iterator[None]:
     saved = termios.tcgetattr(fd)
     try:
-        tty.setraw(fd, termios.TCSADRAIN)  # what was typed ahead stays
+        tty.setraw(fd, termios.TCSADRAIN)  # keeps what was typed ahead
         yield
     finally:
-        with suppress(termios.error):  # the terminal is gone
+        with suppress(termios.error):  # the terminal has gone
             termios.tcsetattr(fd, termios.TCSADRAIN, saved)
 
 
 @contextmanager
 def _signals(bridge: _Bridge) -> Iterator[None]:
-    """Tell the bridge of a changed window size, and of signals that would end the program with the terminal raw."""
+    """Tell the bridge about a changed window size, and about signals that would kill the program in raw mode."""
 
     def arrived(number: int, _frame: object) -> None:
         if number == signal.SIGWINCH:
@@ -320,7 +334,7 @@ def _descriptor(stream: IO[Any]) -> int:
     try:
         return stream.fileno()
     except (UnsupportedOperation, ValueError, AttributeError) as error:
-        raise ConfigError(f"interact: {stream!r} is no terminal, file or pipe: {error}") from error
+        raise ConfigError(f"interact: {stream!r} is not a terminal, file or pipe: {error}") from error
 
 
 def _size(fd: int) -> tuple[int, int] | None:
@@ -332,9 +346,9 @@ def _size(fd: int) -> tuple[int, int] | None:
 
 
 class LoginEnvironment:
-    """Environment for a shell on a person's terminal, which must not show in a process list, nor on the terminal.
+    """Gives a person's shell its environment, which must show neither in a process list nor on the terminal.
 
-    ``argv`` starts the shell; empty when there is nothing to hand over.
+    ``argv`` starts the shell. It is empty if there is no environment to pass.
     """
 
     def __init__(self, shell: str, environment: dict[str, str]) -> None:
@@ -347,7 +361,7 @@ class LoginEnvironment:
         self.argv = [shell, "-c", begin] if environment else []
 
     def send_to(self, channel: Channel, deadline: Deadline) -> None:
-        """Type it. What the terminal shows of that is read and dropped; an end instead is left to who reads next."""
+        """Type the environment. Reads and drops what the terminal shows of it, but leaves an end to the next reader."""
         if self.argv and self._read_past(self._opening, channel, deadline):
             channel.write(self._script, deadline)
             self._read_past(self._ready.output, channel, deadline)

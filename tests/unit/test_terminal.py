@@ -206,7 +206,7 @@ def test_stdin_that_is_no_terminal_is_typed_then_ended(shell: list[str], line_en
 
 def test_a_stream_without_a_descriptor_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     channel = LocalChannel(["cat"], tty=True)
-    with pytest.raises(ConfigError, match="no terminal, file or pipe"):
+    with pytest.raises(ConfigError, match="not a terminal, file or pipe"):
         interact(channel)
     channel.close()
     reap(Deadline.grace(5))
