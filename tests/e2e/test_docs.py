@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import doctest
 import re
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -162,3 +164,32 @@ def test_the_pages_for_contributors_name_what_exists(page):
     methods = set(re.findall(r"^    def (\w+)", sources, re.MULTILINE)) | {"__init__"}
     dotted = [word.split(".") for word in words if re.fullmatch(r"[A-Z]\w+\.[a-z_]\w*", word)]
     assert not [names for names in dotted if names[0] not in classes or names[1] not in methods]
+
+
+def test_the_messages_that_are_explained_are_those_of_today():
+    page = (ROOT / "docs" / "troubleshooting.rst").read_text()
+    quoted = [quote for line in page.splitlines() if line.startswith("``") for quote in re.findall("``(.+?)``", line)]
+    sources = [ast.parse(module.read_text()) for module in (ROOT / "otto_docker_sync").rglob("*.py")]
+    messages = [text for source in sources for text in texts_of(source)]
+    assert len(quoted) > 20
+    assert not [quote for quote in quoted if not any(matches(quote, message) for message in messages)]
+
+
+def texts_of(source: ast.AST) -> Iterator[str]:
+    """The strings of a module, with "…" in place of what is filled in."""
+    for node in ast.walk(source):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield re.sub(r"\{\w*\}", "…", node.value)
+        elif isinstance(node, ast.JoinedStr):
+            yield "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+
+
+def matches(quote: str, message: str) -> bool:
+    """Whether all words of `quote` are in `message`, in this order."""
+    at = 0
+    for words in quote.split("…"):
+        at = message.find(words.strip(), at)
+        if at < 0:
+            return False
+        at += len(words.strip())
+    return True
