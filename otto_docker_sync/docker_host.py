@@ -120,7 +120,7 @@ class DockerContainerHost(Host):
         True
         """
         try:
-            return self._container.state(self._runner.deadline(STATE_TIME))[0] == "running"
+            return self._container.state(self.runner.deadline(STATE_TIME))[0] == "running"
         except NoSuchContainer:
             return False
         except DeadlineExpired:

@@ -55,9 +55,9 @@ class Host(SessionVerbs):
         timeout_seconds(self.default_timeout)
         self.resources = set(self.resources)
         self.backend = backend
-        self._runner = Runner(backend, lambda: self.default_timeout)
-        self._sessions = Sessions(self._runner)
-        self._repeats = Repeats(self._runner, self._sessions)
+        self.runner = Runner(backend, lambda: self.default_timeout)
+        self._sessions = Sessions(self.runner)
+        self._repeats = Repeats(self.runner, self._sessions)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
@@ -102,7 +102,7 @@ class Host(SessionVerbs):
 
         >>> host.oneshot(["ls", "-l", "name with spaces"], timeout=10).stdout
         """
-        result = self._runner.oneshot(cmd, timeout, on_output=on_output, log=log)
+        result = self.runner.oneshot(cmd, timeout, on_output=on_output, log=log)
         return result.check() if check else result
 
     def open_session(self, name: str) -> HostSession:
@@ -127,9 +127,9 @@ class Host(SessionVerbs):
         from ._shell import terminal
 
         with (
-            self._runner.use(self._runner.deadline(None)) as deadline,
+            self.runner.use(self.runner.deadline(None)) as deadline,
             terminal.open_terminal(
-                self._runner, os.environ.get("TERM", "xterm"), terminal.local_size(), deadline
+                self.runner, os.environ.get("TERM", "xterm"), terminal.local_size(), deadline
             ) as channel,
             deadline.waking(channel.close),
         ):
@@ -163,7 +163,7 @@ class Host(SessionVerbs):
         """
         from ._transfer import transfer
 
-        with self._runner.call(self._runner.deadline(None)) as deadline:
+        with self.runner.call(self.runner.deadline(None)) as deadline:
             return transfer.put(
                 self.backend, src_files, dest_dir, mode=mode, times=times, progress=progress, deadline=deadline
             )
@@ -190,7 +190,7 @@ class Host(SessionVerbs):
         """
         from ._transfer import transfer
 
-        with self._runner.call(self._runner.deadline(None)) as deadline:
+        with self.runner.call(self.runner.deadline(None)) as deadline:
             return transfer.get(self.backend, src_files, dest_dir, times=times, progress=progress, deadline=deadline)
 
     # Repeats
@@ -284,7 +284,7 @@ class Host(SessionVerbs):
         self._end_calls("the host was closed")
 
     def _end_calls(self, reason: str) -> None:
-        with self._runner.cancel_calls(reason):
+        with self.runner.cancel_calls(reason):
             self._sessions.close()
         self.backend.close()
 

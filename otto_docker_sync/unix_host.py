@@ -56,6 +56,9 @@ class SSHBackend(MachineBackend):
         command = shlex.join(_with_environment(argv, marker_env))
         return self._connections.open_channel(command, tty=tty, term=term, size=size, deadline=deadline)
 
+    def open_login(self, *, term: str, size: tuple[int, int], deadline: Deadline) -> Channel:
+        return self._connections.open_channel("", tty=True, term=term, size=size, deadline=deadline)
+
     def set_hop(self, hop: Connections | None) -> None:
         self._connections.set_hop(hop)
 

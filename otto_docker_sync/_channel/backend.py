@@ -95,6 +95,13 @@ class Backend(ABC):
         """What a person gets on a terminal."""
         return [self.shell]
 
+    def open_login(self, *, term: str, size: tuple[int, int], deadline: Deadline) -> Channel | None:
+        """Start what a user gets who logs in from elsewhere, with what the server shows then; None on other hosts.
+
+        What runs in it ends as it does when that user's line drops.
+        """
+        return None
+
     def environment(self) -> dict[str, str]:
         """Environment of every command. It may hold secrets, so it travels as input and never as an argument."""
         return {}

@@ -134,7 +134,7 @@ def resolve(
         port=tokens.port,
         user=tokens.user,
         host_key_alias=settings.text("hostkeyalias"),
-        identity_files=_identities(settings, named, explicit),
+        identity_files=_identities(settings, named, explicit, look_for_keys=options.look_for_keys),
         explicit_identity=explicit is not None,
         certificate_files=tuple(
             tokens.path(value) for value in settings.lines("certificatefile") if value.lower() != "none"
@@ -231,14 +231,17 @@ def _named_identities(settings: Settings, tokens: _Tokens) -> list[str]:
     ]
 
 
-def _identities(settings: Settings, named: list[str], explicit: str | os.PathLike[str] | None) -> tuple[str, ...]:
+def _identities(
+    settings: Settings, named: list[str], explicit: str | os.PathLike[str] | None, *, look_for_keys: bool
+) -> tuple[str, ...]:
     if explicit is not None:
         return (os.path.expanduser(os.fspath(explicit)),)
     if settings.is_no("pubkeyauthentication"):
         return ()
     if named:
         return tuple(path for path in named if path.lower() != "none")
-    return tuple(path for path in map(os.path.expanduser, _DEFAULT_KEYS) if os.path.exists(path))
+    usual = _DEFAULT_KEYS if look_for_keys else ()
+    return tuple(path for path in map(os.path.expanduser, usual) if os.path.exists(path))
 
 
 def _agent_socket(settings: Settings, options: SSHOptions, tokens: _Tokens) -> str:

@@ -32,6 +32,8 @@ class SSHOptions:
     """What decrypts the private key, or a function that returns it."""
     allow_agent: bool = True
     """Whether the keys of a running ssh-agent are tried, after the private key and the password."""
+    look_for_keys: bool = True
+    """Whether the usual keys of ``~/.ssh`` are tried where neither ``identity_file`` nor the config file names one."""
     known_hosts: StrPath | None = None
     """The only file of known host keys, in place of the usual ones."""
     host_key_policy: HostKeyPolicy | None = None
@@ -67,7 +69,7 @@ class SSHOptions:
             raise ConfigError(f"max_connections={self.max_connections}: at least 1 is needed")
         if self.host_key_policy not in (None, "reject", "accept-new", "ignore"):
             raise ConfigError(f'host_key_policy={self.host_key_policy!r}: pass "reject", "accept-new" or "ignore"')
-        for name in ("allow_agent", "legacy"):
+        for name in ("allow_agent", "look_for_keys", "legacy"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name}={getattr(self, name)!r}: pass True or False")
         if self.answers is not None and not (isinstance(self.answers, Mapping) or callable(self.answers)):

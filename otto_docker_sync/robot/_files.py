@@ -6,24 +6,32 @@ import fnmatch
 import glob
 import os
 import posixpath
+import re
 import shlex
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-
-from robot.api import logger
-from robot.api.deco import keyword
+from typing import Literal
 
 from ..host import Host
 from ._hosts import HostKeywords
+from ._keyword import ssh_keyword
 from ._open_host import HostRef
 
-FOLLOWED_BY_SLASH = ("/", os.sep)
+ENDS_OF_DIRECTORIES = ("/", os.sep)
+
+Scp = Literal["OFF", "TRANSFER", "ALL"]
+"""What SSHLibrary's ``scp`` takes. Files go the same way here in all cases."""
+
+LINE_END = re.compile(rb"\r\n|\r|\n")
+NEWLINES = {"LF": b"\n", "CRLF": b"\r\n"}
+
 LIST = """
 cd -- {path} || exit
 for name in * .*; do
   case $name in .|..) continue;; esac
-  if [ -e "$name" ] || [ -L "$name" ]; then printf '%s\\0' "$name"; fi
+  if {test}; then printf '%s\\0' "$name"; fi
 done
 """
 """Prints the names in a directory with nothing but the shell."""
@@ -32,52 +40,66 @@ done
 class FileKeywords(HostKeywords):
     """Keywords about files."""
 
-    @keyword
+    @ssh_keyword
     def put_file(
-        self, source: str, destination: str = ".", mode: str = "0744", newline: str = "", host: HostRef = None
+        self,
+        source: str,
+        destination: str = ".",
+        mode: str = "0744",
+        newline: str = "",
+        scp: Scp = "OFF",  # noqa: ARG002 (SSHLibrary has it; it changes nothing here)
+        scp_preserve_times: bool = False,
+        *,
+        host: HostRef = None,
     ) -> None:
         """Copy a local file, or all that a pattern like ``*.txt`` matches, to the host.
 
         ``destination`` is a directory if it exists as one or ends with ``/``, and else the name of the file;
         directories that are missing are made. ``mode`` is octal, or ``None`` to keep the file's own. ``newline``
-        (``LF`` or ``CRLF``) changes the line ends of a text on its way.
+        (``LF`` or ``CRLF``) changes the line ends of a text on its way. ``scp_preserve_times`` keeps the times of the
+        file; ``scp`` changes nothing.
 
         | Put File | app.conf | /etc/app/app.conf | mode=0644 |
         | Put File | data/*.csv | /srv/data/ |
         """
         target = self._host(host)
-        sources = [Path(source)] if Path(source).is_file() else sorted(Path(one) for one in glob.glob(source))
-        sources = [one for one in sources if one.is_file()]
+        sources = [Path(source)] if Path(source).is_file() else sorted(Path(name) for name in glob.glob(source))
+        sources = [path for path in sources if path.is_file()]
         if not sources:
             raise AssertionError(f"There are no source files matching '{source}'.")
         into_directory = destination.endswith("/") or _test(target, "-d", destination)
         if not into_directory and len(sources) > 1:
-            raise AssertionError(f"'{destination}' is not a directory on {target.id}, and '{source}' is several files.")
+            raise ValueError("It is not possible to copy multiple source files to one destination file.")
+        directory = destination if into_directory else posixpath.dirname(destination) or "."
+        _make_directory(target, directory)
         with TemporaryDirectory(prefix="otto-robot-") as scratch:
-            for one in sources:
-                name = one.name if into_directory else posixpath.basename(destination)
-                directory = destination if into_directory else posixpath.dirname(destination) or "."
-                sent = one
-                if newline or name != one.name:
-                    sent = Path(scratch, name)
-                    _copy(one, sent, newline)
-                _make_directory(target, directory)
-                target.put(sent, directory, mode=_octal(mode)).check()
-                _log_copy(one, posixpath.join(directory, name))
+            files = {path: path.name if into_directory else posixpath.basename(destination) for path in sources}
+            sent = [_prepare(path, Path(scratch, name), newline) for path, name in files.items()]
+            if _test(target, "-w", directory):
+                target.put(sent, directory, mode=_octal(mode), times=scp_preserve_times).check()
+            else:
+                _overwrite(target, sent, directory)
+        for path, name in files.items():
+            self._log_copy(host, path, posixpath.join(directory, name))
 
-    @keyword
+    @ssh_keyword
     def put_directory(
         self,
         source: str,
         destination: str = ".",
         mode: str = "0744",
+        newline: str = "",
         recursive: bool = False,
+        scp: Scp = "OFF",
+        scp_preserve_times: bool = False,
+        *,
         host: HostRef = None,
     ) -> None:
         """Copy a local directory to the host: its files, and with ``recursive`` its directories too.
 
         If ``destination`` exists, the directory is copied into it; else ``destination`` is made, and gets the
-        contents. ``mode`` is for the files; with ``None`` they keep their own.
+        contents. ``mode`` is for the files, and for new directories, which may be entered by whoever may read them;
+        with ``None`` they keep their own. ``scp=ALL`` is recursive. The other arguments are those of `Put File`.
 
         | Put Directory | fixtures | /srv/fixtures | recursive=True |
         """
@@ -85,165 +107,257 @@ class FileKeywords(HostKeywords):
         directory = Path(source)
         if not directory.is_dir():
             raise AssertionError(f"There was no source path matching '{source}'.")
+        recursive = recursive or scp == "ALL"
+        parent, name = posixpath.split(destination.rstrip("/"))
         if _test(target, "-e", destination):
-            destination = posixpath.join(destination, directory.resolve().name)
-        contents = [one for one in sorted(directory.iterdir()) if recursive or one.is_file()]
-        _make_directory(target, destination)
-        if contents:
-            target.put(contents, destination, mode=_octal(mode)).check()
-        _log_copy(directory, destination)
+            parent, name = destination, directory.resolve().name
+        destination = posixpath.join(parent, name)
+        _make_directory(target, parent or ".")
+        with TemporaryDirectory(prefix="otto-robot-") as scratch:
+            if newline or not recursive or name != directory.resolve().name:
+                directory = _copy_tree(directory, Path(scratch, name), newline, recursive=recursive)
+            folders = [path for path in (directory, *directory.rglob("*")) if path.is_dir()]
+            paths = [posixpath.join(destination, path.relative_to(directory).as_posix()) for path in folders]
+            made = [path for path in paths if path not in _existing(target, paths)]
+            target.put(directory.resolve(), parent or ".", mode=_octal(mode), times=scp_preserve_times).check()
+            if made and _octal(mode) is not None:
+                target.oneshot(["chmod", f"{_mode_of_directories(mode):o}", "--", *made], log=False).check()
+        self._log_copy(host, source, destination)
 
-    @keyword
-    def get_file(self, source: str, destination: str = ".", host: HostRef = None) -> None:
+    @ssh_keyword
+    def get_file(
+        self,
+        source: str,
+        destination: str = ".",
+        scp: Scp = "OFF",  # noqa: ARG002 (SSHLibrary has it; it changes nothing here)
+        scp_preserve_times: bool = False,
+        *,
+        host: HostRef = None,
+    ) -> None:
         """Copy a file, or all that a pattern like ``/var/log/*.log`` matches, from the host.
 
         ``destination`` is a directory if it exists as one or ends with ``/``, and else the name of the file;
-        directories that are missing are made.
+        directories that are missing are made. ``scp_preserve_times`` keeps the times of the file; ``scp`` changes
+        nothing.
 
         | Get File | /var/log/app.log | ${OUTPUT_DIR}/ |
         """
         target = self._host(host)
-        sources = [source]
-        if glob.has_magic(source) and not _test(target, "-f", source):
-            folder, pattern = posixpath.split(source)
-            sources = [posixpath.join(folder, name) for name in fnmatch.filter(_names(target, folder or "."), pattern)]
-            sources = [one for one in sources if _test(target, "-f", one)]
-        elif not _test(target, "-f", source):
-            sources = []
+        sources = _matching(target, source, "-f")
         if not sources:
-            raise AssertionError(f"There are no source files matching '{source}' on {target.id}.")
-        into_directory = destination.endswith(FOLLOWED_BY_SLASH) or Path(destination).is_dir()
+            raise AssertionError(f"There were no source files matching '{source}'.")
+        into_directory = destination.endswith(ENDS_OF_DIRECTORIES) or Path(destination).is_dir()
         if not into_directory and len(sources) > 1:
-            raise AssertionError(f"'{destination}' is not a directory, and '{source}' is several files on {target.id}.")
-        folder_path = Path(destination) if into_directory else Path(destination).parent
-        folder_path.mkdir(parents=True, exist_ok=True)
+            raise AssertionError("Cannot copy multiple source files to one destination file.")
+        folder = Path(destination) if into_directory else Path(destination).parent
+        folder.mkdir(parents=True, exist_ok=True)
         if into_directory:
-            target.get(sources, folder_path).check()
+            target.get(sources, folder, times=scp_preserve_times).check()
         else:
-            with TemporaryDirectory(prefix=".otto-robot-", dir=folder_path) as scratch:
-                target.get(source, scratch).check()
-                os.replace(Path(scratch, posixpath.basename(source)), destination)
-        for one in sources:
-            _log_copy(one, folder_path / posixpath.basename(one) if into_directory else destination)
+            with TemporaryDirectory(prefix=".otto-robot-", dir=folder) as scratch:
+                target.get(sources, scratch, times=scp_preserve_times).check()
+                os.replace(Path(scratch, posixpath.basename(sources[0])), destination)
+        for path in sources:
+            self._log_copy(host, path, folder / posixpath.basename(path) if into_directory else destination)
 
-    @keyword
-    def get_directory(self, source: str, destination: str = ".", recursive: bool = False, host: HostRef = None) -> None:
+    @ssh_keyword
+    def get_directory(
+        self,
+        source: str,
+        destination: str = ".",
+        recursive: bool = False,
+        scp: Scp = "OFF",
+        scp_preserve_times: bool = False,
+        *,
+        host: HostRef = None,
+    ) -> None:
         """Copy a directory from the host: its files, and with ``recursive`` its directories too.
 
         If ``destination`` exists, the directory is copied into it; else ``destination`` is made, and gets the
-        contents.
+        contents. ``scp=ALL`` is recursive; ``scp_preserve_times`` keeps the times of the files.
 
         | Get Directory | /var/log/app | ${OUTPUT_DIR}/logs | recursive=True |
         """
         target = self._host(host)
-        if not _test(target, "-d", source):
-            raise AssertionError(f"There was no source path matching '{source}' on {target.id}.")
+        _require_directory(target, source)
         folder = Path(destination)
         if folder.exists():
             folder /= posixpath.basename(posixpath.normpath(source))
         folder.mkdir(parents=True, exist_ok=True)
-        contents = [posixpath.join(source, name) for name in _names(target, source)]
-        if not recursive:
-            contents = [one for one in contents if _test(target, "-f", one)]
+        kind = "-e" if recursive or scp == "ALL" else "-f"
+        contents = [posixpath.join(source, name) for name in _names(target, source, kind)]
         if contents:
-            target.get(contents, folder).check()
-        _log_copy(source, folder)
+            target.get(contents, folder, times=scp_preserve_times).check()
+        self._log_copy(host, source, folder)
 
-    @keyword
-    def file_should_exist(self, path: str, host: HostRef = None) -> None:
-        """Fail unless there is a file of this name on the host.
+    @ssh_keyword
+    def file_should_exist(self, path: str, *, host: HostRef = None) -> None:
+        """Fail unless there is a file of this name on the host; the name may be a pattern like ``/etc/app*.conf``.
 
         | File Should Exist | /etc/app.conf |
         """
-        target = self._host(host)
-        if not _test(target, "-f", path):
-            raise AssertionError(f"File '{path}' does not exist on {target.id}.")
+        if not _matching(self._host(host), path, "-f"):
+            raise AssertionError(f"File '{path}' does not exist.")
 
-    @keyword
-    def file_should_not_exist(self, path: str, host: HostRef = None) -> None:
-        """Fail if there is a file of this name on the host."""
-        target = self._host(host)
-        if _test(target, "-f", path):
-            raise AssertionError(f"File '{path}' exists on {target.id}.")
+    @ssh_keyword
+    def file_should_not_exist(self, path: str, *, host: HostRef = None) -> None:
+        """Fail if there is a file of this name on the host, see `File Should Exist`."""
+        if _matching(self._host(host), path, "-f"):
+            raise AssertionError(f"File '{path}' exists.")
 
-    @keyword
-    def directory_should_exist(self, path: str, host: HostRef = None) -> None:
-        """Fail unless there is a directory of this name on the host."""
-        target = self._host(host)
-        if not _test(target, "-d", path):
-            raise AssertionError(f"Directory '{path}' does not exist on {target.id}.")
+    @ssh_keyword
+    def directory_should_exist(self, path: str, *, host: HostRef = None) -> None:
+        """Fail unless there is a directory of this name on the host; the name may be a pattern like ``/srv/app*``."""
+        if not _matching(self._host(host), path, "-d"):
+            raise AssertionError(f"Directory '{path}' does not exist.")
 
-    @keyword
-    def directory_should_not_exist(self, path: str, host: HostRef = None) -> None:
-        """Fail if there is a directory of this name on the host."""
-        target = self._host(host)
-        if _test(target, "-d", path):
-            raise AssertionError(f"Directory '{path}' exists on {target.id}.")
+    @ssh_keyword
+    def directory_should_not_exist(self, path: str, *, host: HostRef = None) -> None:
+        """Fail if there is a directory of this name on the host, see `Directory Should Exist`."""
+        if _matching(self._host(host), path, "-d"):
+            raise AssertionError(f"Directory '{path}' exists.")
 
-    @keyword
+    @ssh_keyword
     def list_directory(
-        self, path: str = ".", pattern: str | None = None, absolute: bool = False, host: HostRef = None
+        self, path: str = ".", pattern: str | None = None, absolute: bool = False, *, host: HostRef = None
     ) -> list[str]:
         """Return the names in a directory of the host, sorted: all, or those that a pattern like ``*.log`` matches.
 
+        With ``absolute`` they are whole paths.
+
         | @{names} = | List Directory | /var/log | *.log |
         """
-        return self._listed(path, pattern, absolute, host, "-e")
+        return self._list(path, pattern, absolute, host, "-e", ("item", "items"))
 
-    @keyword
+    @ssh_keyword
     def list_files_in_directory(
-        self, path: str = ".", pattern: str | None = None, absolute: bool = False, host: HostRef = None
+        self, path: str = ".", pattern: str | None = None, absolute: bool = False, *, host: HostRef = None
     ) -> list[str]:
         """Return the names of the files in a directory of the host, see `List Directory`."""
-        return self._listed(path, pattern, absolute, host, "-f")
+        return self._list(path, pattern, absolute, host, "-f", ("file", "files"))
 
-    @keyword
+    @ssh_keyword
     def list_directories_in_directory(
-        self, path: str = ".", pattern: str | None = None, absolute: bool = False, host: HostRef = None
+        self, path: str = ".", pattern: str | None = None, absolute: bool = False, *, host: HostRef = None
     ) -> list[str]:
         """Return the names of the directories in a directory of the host, see `List Directory`."""
-        return self._listed(path, pattern, absolute, host, "-d")
+        return self._list(path, pattern, absolute, host, "-d", ("directory", "directories"))
 
-    def _listed(self, path: str, pattern: str | None, absolute: bool, host: HostRef, kind: str) -> list[str]:
+    def _list(
+        self,
+        path: str,
+        pattern: str | None,
+        absolute: bool,
+        host: HostRef,
+        kind: str,
+        words: tuple[str, str],
+    ) -> list[str]:
         target = self._host(host)
+        _require_directory(target, path)
         names = [name for name in _names(target, path, kind) if fnmatch.fnmatchcase(name, pattern or "*")]
         if absolute:
-            here = target.oneshot(f"cd -- {shlex.quote(path)} && pwd -P").check().output.rstrip("\n")
-            names = [posixpath.join(here, name) for name in names]
+            root = target.oneshot(f"cd -- {shlex.quote(path)} && pwd -P", log=False).check().output.rstrip("\n")
+            names = [posixpath.join(root, name) for name in names]
+        self._open_host(host).log("\n".join([f"{len(names)} {words[len(names) != 1]}:", *names]))
         return names
+
+    def _log_copy(self, host: HostRef, source: object, destination: object) -> None:
+        self._open_host(host).log(f"'{source}' -> '{destination}'")
 
 
 def _test(host: Host, kind: str, path: str) -> bool:
-    """What the shell's ``[ -f path ]`` says."""
-    result = host.oneshot(f"[ {kind} {shlex.quote(path)} ]")
+    """Return what the shell's ``[ -f path ]`` says."""
+    result = host.oneshot(f"[ {kind} {shlex.quote(path)} ]", log=False)
     if result.retcode not in (0, 1):
         result.check()
     return result.ok
 
 
-def _names(host: Host, directory: str, kind: str = "") -> list[str]:
-    script = LIST.format(path=shlex.quote(directory))
-    if kind not in ("", "-e"):
-        script = script.replace('[ -e "$name" ] || [ -L "$name" ]', f'[ {kind} "$name" ]')
-    output = host.oneshot(script).check().output_bytes
+def _require_directory(host: Host, path: str) -> None:
+    if not _test(host, "-d", path):
+        raise AssertionError(f"There was no directory matching '{path}'.")
+
+
+def _matching(host: Host, path: str, kind: str) -> Sequence[str]:
+    """Return the path itself, if there is a file of that kind; else those whose names its last part matches."""
+    if _test(host, kind, path):
+        return [path]
+    folder, pattern = posixpath.split(path)
+    if not glob.has_magic(pattern) or not _test(host, "-d", folder or "."):
+        return []
+    names = fnmatch.filter(_names(host, folder or ".", kind), pattern)
+    return [posixpath.join(folder, name) for name in names]
+
+
+def _names(host: Host, directory: str, kind: str) -> list[str]:
+    test = '[ -e "$name" ] || [ -L "$name" ]' if kind == "-e" else f'[ {kind} "$name" ]'
+    script = LIST.format(path=shlex.quote(directory), test=test)
+    output = host.oneshot(script, log=False).check().output_bytes
     return sorted(os.fsdecode(name) for name in output.split(b"\0") if name)
 
 
 def _make_directory(host: Host, path: str) -> None:
     if path not in (".", "/") and not _test(host, "-d", path):
-        host.oneshot(f"mkdir -p -- {shlex.quote(path)}").check()
+        host.oneshot(f"mkdir -p -- {shlex.quote(path)}", log=False).check()
+
+
+def _existing(host: Host, paths: Sequence[str]) -> set[str]:
+    """Return those of the paths that there are on the host."""
+    script = "".join(f"[ -e {shlex.quote(path)} ] && printf '%s\\0' {shlex.quote(path)}\n" for path in paths)
+    output = host.oneshot(f"{script}:", log=False).check().output_bytes
+    return {os.fsdecode(path) for path in output.split(b"\0") if path}
+
+
+def _overwrite(host: Host, sources: Sequence[Path], directory: str) -> None:
+    """Write into existing files of a directory in which the user can make none, as `put` would want to."""
+    staging = host.oneshot("mktemp -d", log=False).check().output.rstrip("\n")
+    try:
+        host.put(sources, staging).check()
+        for path in sources:
+            copy, file = (shlex.quote(posixpath.join(folder, path.name)) for folder in (staging, directory))
+            host.oneshot(f"cat < {copy} > {file}", log=False).check()
+    finally:
+        host.oneshot(["rm", "-rf", "--", staging], log=False)
+
+
+def _mode_of_directories(mode: str) -> int:
+    """Return the mode with "may enter" for all who may read."""
+    bits = int(mode, 8)
+    return bits | (bits & 0o444) >> 2
 
 
 def _octal(mode: str) -> int | None:
     return None if mode.lower() in ("none", "") else int(mode, 8)
 
 
-def _copy(source: Path, target: Path, newline: str) -> None:
-    shutil.copy2(source, target)
+def _prepare(source: Path, copy: Path, newline: str) -> Path:
+    """Return what to send: the file, or a copy of it with another name or other line ends."""
+    if not newline and copy.name == source.name:
+        return source
+    shutil.copy2(source, copy)
     if newline:
-        ends = {"LF": b"\n", "CRLF": b"\r\n"}.get(newline.upper(), newline.encode())
-        target.write_bytes(source.read_bytes().replace(b"\r\n", b"\n").replace(b"\n", ends))
+        _convert(copy, newline)
+    return copy
 
 
-def _log_copy(source: object, destination: object) -> None:
-    logger.info(f"'{source}' -> '{destination}'")
+def _copy_tree(source: Path, copy: Path, newline: str, *, recursive: bool) -> Path:
+    """Copy what is to be sent of a directory, with other line ends if any are named."""
+    if recursive:
+        shutil.copytree(source, copy)
+    else:
+        copy.mkdir()
+        for path in source.iterdir():
+            if path.is_file():
+                shutil.copy2(path, copy)
+    if newline:
+        for path in copy.rglob("*"):
+            if path.is_file():
+                _convert(path, newline)
+    return copy
+
+
+def _convert(path: Path, newline: str) -> None:
+    times = path.stat()
+    end = NEWLINES.get(newline.upper(), newline.encode())
+    path.write_bytes(LINE_END.sub(end, path.read_bytes()))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import threading
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Union
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Union
 
 from .._ssh import SSHOptions
-from ..deadline import Cancellation, Timeout, cancellation
+from ..deadline import Cancellation, cancellation
 from ..host import Host
 from ..logs import mask
 from ..result import CommandResult
+from ._settings import Settings
+
+if TYPE_CHECKING:
+    from ._terminal import Terminal
 
 try:
     from robot.api.types import Secret
@@ -29,9 +32,15 @@ HostRef = Union[Host, str, int, None]
 
 SecretText = Union[Secret, str]
 
+SSH_PORT = 22
+
+
+class SSHClientException(RuntimeError):
+    """A command ran out of its time. Suites that were written for SSHLibrary know the error by this name."""
+
 
 def reveal(text: SecretText | None) -> str | None:
-    """The text of an argument that may be a Secret, whose value then never shows in a log."""
+    """Return the text of an argument that may be a Secret, whose value then never shows in a log."""
     if isinstance(text, Secret):
         value = str(text.value)
         mask(value)
@@ -75,28 +84,35 @@ class StartedCommand:
 
 
 @dataclass
-class OpenHost:
-    """One host that the suite has opened: `Get Connection` returns it."""
+class OpenHost(Settings):
+    """One host that the suite has opened: `Get Connection` returns it.
 
-    index: int
-    alias: str | None
-    address: str
-    port: int | None = None
-    timeout: timedelta = timedelta(seconds=3)
-    newline: str = "\n"
-    prompt: str | None = None
-    host: Host | None = None
+    ``host`` is its name or address, as SSHLibrary has it; `Get Host` returns the host object.
+    """
+
+    index: int | None = None
+    host: str | None = None
+    alias: str | None = None
+    port: int = SSH_PORT
+    port_is_given: bool = field(default=False, repr=False)
     ssh: SSHOptions = field(default_factory=SSHOptions, repr=False)
+    target: Host | None = field(default=None, repr=False)
+    """The host object; None before the login."""
+    terminal: Terminal | None = field(default=None, repr=False)
     started: list[StartedCommand] = field(default_factory=list, repr=False)
+    last_command: str | None = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        names = [entry.name for entry in fields(self) if entry.repr]
+        return "\n".join(f"{name}={getattr(self, name)}" for name in names)
 
     def close(self) -> None:
+        """End what runs on the host, and let go of it."""
         for command in self.started:
             command.stop()
         self.started.clear()
-        if self.host is not None:
-            self.host.close()
-
-
-def seconds(timeout: Timeout) -> float | None:
-    """A Robot time as seconds."""
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        if self.terminal is not None:
+            self.terminal.close()
+            self.terminal = None
+        if self.target is not None:
+            self.target.close()

@@ -1,4 +1,7 @@
-"""SSHLibrary's keywords that write to a shell and read from it."""
+"""SSHLibrary's keywords that write to a shell and read from it.
+
+They use the host's persistent shell, which has neither prompt nor echo; where a prompt is set, a terminal with both.
+"""
 
 from __future__ import annotations
 
@@ -6,53 +9,71 @@ import re
 import time
 from datetime import timedelta
 
-from robot.api import logger
-from robot.api.deco import keyword
-
-from ..errors import ConfigError, ExpectTimeout, SessionClosed
+from ..errors import ExpectTimeout, SessionClosed
 from ..logs import masked
 from ..session import DEFAULT_SESSION
-from ._commands import CommandKeywords
-from ._open_host import HostRef, SecretText, reveal, seconds
+from ._keyword import keyword, ssh_keyword
+from ._open_host import HostRef, OpenHost, SecretText, reveal
+from ._results import ResultKeywords
+from ._settings import compile_regexp, seconds
+from ._terminal import Find, NoMatch, Terminal, find_regexp, find_text
 
 ANYTHING = re.compile(r"(?s).+")
-SLICE = 0.1
-"""Seconds to wait for the first bytes when `Read` is told no ``delay``."""
+FIRST_WAIT = 0.1
+"""How long, in seconds, `Read` waits for the first bytes when it is told no ``delay``."""
 
 
-class ShellKeywords(CommandKeywords):
-    """Keywords about the persistent shell, in the manner of pexpect."""
+class ShellKeywords(ResultKeywords):
+    """Keywords about the shell, in the manner of pexpect."""
 
-    @keyword
-    def write(self, text: SecretText, session: str | None = None, host: HostRef = None) -> str:
-        """Send a text and a newline to the persistent shell, and return them.
+    @ssh_keyword
+    def write(
+        self, text: SecretText, loglevel: str | None = None, *, session: str | None = None, host: HostRef = None
+    ) -> str:
+        """Send a text and a newline to the shell, and return what the terminal shows of it, which is then read.
 
-        The shell echoes nothing, so nothing has to be consumed. ``text`` may be a Secret variable, which is returned
-        hidden.
+        The persistent shell, which is used where no prompt is set, shows nothing: the text itself is then returned.
+        ``text`` may be a Secret variable, which is returned hidden. See `Terminals`.
 
         | Write      | su - tester |
         | Read Until | Password:   |
         | Write      | ${PASSWORD} |
         """
-        line = f"{reveal(text)}{self._connection(host).newline}"
-        self._shell(host, session).send(line)
-        return line if isinstance(text, str) else masked(line)
+        known = self._open_host(host)
+        line = f"{reveal(text)}{known.newline}"
+        if terminal := self._terminal(known, session):
+            terminal.write(line, known.timeout)
+            try:
+                output = known.clean(terminal.read_until(find_text(known.newline), known.timeout))
+            except NoMatch as error:
+                raise AssertionError(_no_match(known, known.newline, error)) from None
+        else:
+            self._shell(host, session).send(line)
+            output = line
+        known.log(output, loglevel)
+        return output if isinstance(text, str) else masked(output)
 
-    @keyword
-    def write_bare(self, text: SecretText, session: str | None = None, host: HostRef = None) -> None:
-        """Send a text to the persistent shell, and nothing else.
+    @ssh_keyword
+    def write_bare(self, text: SecretText, *, session: str | None = None, host: HostRef = None) -> None:
+        """Send a text to the shell, and nothing else. What the terminal shows of it stays to be read.
 
         | Write Bare | y |
         """
-        self._shell(host, session).send(str(reveal(text)))
+        known = self._open_host(host)
+        if terminal := self._terminal(known, session):
+            terminal.write(str(reveal(text)), known.timeout)
+        else:
+            self._shell(host, session).send(str(reveal(text)))
 
-    @keyword
+    @ssh_keyword
     def write_until_expected_output(
         self,
         text: SecretText,
         expected: str,
         timeout: timedelta,
         retry_interval: timedelta,
+        loglevel: str | None = None,
+        *,
         session: str | None = None,
         host: HostRef = None,
     ) -> None:
@@ -60,117 +81,175 @@ class ShellKeywords(CommandKeywords):
 
         | Write Until Expected Output | pidof app\\n | expected=1 | timeout=5 s | retry_interval=0.5 s |
         """
-        shell = self._shell(host, session)
+        known = self._open_host(host)
         end = time.monotonic() + timeout.total_seconds()
         while True:
-            shell.send(str(reveal(text)))
+            self.write_bare(text, session=session, host=host)
             wait = min(retry_interval.total_seconds(), max(0.0, end - time.monotonic()))
             try:
-                shell.expect(re.escape(expected), timeout=wait)
+                known.log(self._expect(known, find_text(expected), re.escape(expected), wait, session, host), loglevel)
                 return
-            except ExpectTimeout as error:
+            except NoMatch as error:
                 if time.monotonic() >= end:
-                    raise AssertionError(f"No match found for {expected!r} in {timeout}.\n{error}") from None
+                    known.log(f"The last that arrived:\n{error.output}")
+                    shown = OpenHost(timeout=timeout.total_seconds()).shown_timeout
+                    raise AssertionError(f"No match found for '{expected}' in {shown}.") from None
 
-    @keyword
+    @ssh_keyword
     def read(
         self,
-        loglevel: str = "INFO",
+        loglevel: str | None = None,
         delay: timedelta | None = None,
+        *,
         session: str | None = None,
         host: HostRef = None,
     ) -> str:
-        """Return everything that has arrived from the persistent shell and was not read yet.
+        """Return everything that has arrived from the shell and was not read yet.
 
         With ``delay`` it waits for that time, reads again, and so on until nothing more arrives, or the timeout of
         the reading keywords passes. Prefer `Read Until`, which waits for what you need and no longer.
 
         | ${output} = | Read | delay=0.5 s |
         """
-        shell = self._shell(host, session)
-        wait = seconds(delay) or SLICE
-        end = time.monotonic() + self._connection(host).timeout.total_seconds()
-        pieces: list[str] = []
+        known = self._open_host(host)
+        wait = seconds(delay) or FIRST_WAIT
+        end = time.monotonic() + known.timeout
+        output = ""
+        terminal = self._terminal(known, session)
         while True:
-            try:
-                pieces.append(shell.expect(ANYTHING, timeout=wait))
-            except ExpectTimeout:
+            piece = (
+                terminal.read_available(wait)
+                if terminal
+                else self._read_session(wait, session, host, end_is_expected=bool(output))
+            )
+            output += piece
+            if not piece or delay is None or time.monotonic() >= end:
                 break
-            except SessionClosed as closed:
-                if not pieces and not closed.before:
-                    raise
-                pieces.append(closed.before)
-                break
-            if delay is None or time.monotonic() >= end:
-                break
-        return _logged("".join(pieces), loglevel)
+        output = known.clean(output)
+        known.log(output, loglevel)
+        return output
 
-    @keyword
+    @ssh_keyword
     def read_until(
-        self, expected: str, loglevel: str = "INFO", session: str | None = None, host: HostRef = None
+        self, expected: str, loglevel: str | None = None, *, session: str | None = None, host: HostRef = None
     ) -> str:
-        """Return what arrives from the persistent shell up to and including a text.
+        """Return what arrives from the shell up to and including a text.
 
-        Fails with what did arrive when the timeout passes first, see `Set Client Configuration`. What follows the
-        text stays for the next reading.
+        Fails with what did arrive when the timeout passes first, see `Set Client Configuration`; that is read then.
+        What follows the text stays for the next reading.
 
         | ${output} = | Read Until | server ready |
         """
-        return self._read_until(re.escape(expected), expected, loglevel, session, host)
+        known = self._open_host(host)
+        return self._read_until(known, re.compile(re.escape(expected)), expected, loglevel, session, host)
 
-    @keyword
+    @ssh_keyword
     def read_until_regexp(
-        self, regexp: str, loglevel: str = "INFO", session: str | None = None, host: HostRef = None
+        self, regexp: str, loglevel: str | None = None, *, session: str | None = None, host: HostRef = None
     ) -> str:
-        """Return what arrives from the persistent shell up to and including a match of a regular expression.
+        """Return what arrives from the shell up to and including a match of a regular expression.
 
         | ${output} = | Read Until Regexp | port \\\\d+ |
         """
-        return self._read_until(regexp, regexp, loglevel, session, host)
+        known = self._open_host(host)
+        pattern = regexp if isinstance(regexp, re.Pattern) else compile_regexp(regexp)
+        return self._read_until(known, pattern, pattern.pattern, loglevel, session, host)
 
-    @keyword
+    @ssh_keyword
     def read_until_prompt(
         self,
-        loglevel: str = "INFO",
+        loglevel: str | None = None,
         strip_prompt: bool = False,
+        *,
         session: str | None = None,
         host: HostRef = None,
     ) -> str:
         """Return what arrives up to and including the prompt, or without it if ``strip_prompt`` is true.
 
-        The prompt is set by `Open Connection`, `Use Container` or `Set Client Configuration`; ``REGEXP:`` in front
-        makes it a regular expression. It is the prompt of a program that you have started with `Write`. The
-        persistent shell itself has no prompt: use `Run Command` for what runs in it.
+        The prompt is set at the import, by `Open Connection`, `Use Container` or `Set Client Configuration`;
+        ``REGEXP:`` in front makes it a regular expression. See `Terminals`.
 
         | Set Client Configuration | prompt=sqlite> |
         | Write                    | sqlite3        |
         | Read Until Prompt        |
         """
-        prompt = self._connection(host).prompt
-        if not prompt:
-            raise ConfigError("Prompt is not set: see `Set Client Configuration`")
-        pattern = prompt[len("REGEXP:") :] if prompt.startswith("REGEXP:") else re.escape(prompt)
-        output = self._read_until(pattern, prompt, loglevel, session, host)
-        return re.sub(f"(?:{pattern})\\Z", "", output) if strip_prompt else output
+        known = self._open_host(host)
+        pattern = known.prompt_regexp
+        output = self._read_until(known, pattern, known.prompt or "", loglevel, session, host)
+        return re.sub(f"(?:{pattern.pattern})\\Z", "", output) if strip_prompt else output
 
     @keyword
-    def interrupt(self, session: str | None = None, host: HostRef = None) -> None:
-        """Send Ctrl-C to what runs in the persistent shell.
+    def interrupt(self, *, session: str | None = None, host: HostRef = None) -> None:
+        """Send Ctrl-C to what runs in the shell.
 
         | Write     | tail -f /var/log/app.log |
         | Interrupt |
         """
-        self._host(host).open_session(session or DEFAULT_SESSION).interrupt()
+        known = self._open_host(host)
+        if terminal := self._terminal(known, session):
+            terminal.write("\x03", known.timeout)
+        else:
+            self._host(host).open_session(session or DEFAULT_SESSION).interrupt()
 
-    def _read_until(self, pattern: str, shown: str, loglevel: str, session: str | None, host: HostRef) -> str:
-        timeout = self._connection(host).timeout
+    # What these share
+
+    def _terminal(self, known: OpenHost, session: str | None) -> Terminal | None:
+        """Return the terminal to write to and read from; None where the persistent shell is meant."""
+        if known.target is None:
+            raise RuntimeError("Cannot open session, you need to establish a connection first.")
+        if session is not None or known.prompt is None:
+            return None
+        if known.terminal is None:
+            known.terminal = Terminal(known.target, known)
+            known.terminal.skip_first_prompt(known.timeout)
+        return known.terminal
+
+    def _read_until(
+        self,
+        known: OpenHost,
+        pattern: re.Pattern[str],
+        shown: str,
+        loglevel: str | None,
+        session: str | None,
+        host: HostRef,
+    ) -> str:
         try:
-            match = self._shell(host, session).expect(pattern, timeout=timeout)
-        except ExpectTimeout as error:
-            raise AssertionError(f"No match found for {shown!r} in {timeout}. Output:\n{error.before}") from None
-        return _logged(str(match), loglevel)
+            output = self._expect(known, find_regexp(pattern), pattern, known.timeout, session, host)
+        except NoMatch as error:
+            raise AssertionError(_no_match(known, shown, error)) from None
+        known.log(output, loglevel)
+        return output
+
+    def _expect(
+        self,
+        known: OpenHost,
+        find: Find,
+        pattern: re.Pattern[str] | str,
+        timeout: float,
+        session: str | None,
+        host: HostRef,
+    ) -> str:
+        """Read up to a match. Raises `NoMatch`; what arrived is read then."""
+        if terminal := self._terminal(known, session):
+            return known.clean(terminal.read_until(find, timeout))
+        if isinstance(pattern, re.Pattern) and not pattern.flags & ~re.UNICODE:
+            pattern = pattern.pattern  # as a text, in which a line end stands for that of the terminal, too
+        try:
+            return str(self._shell(host, session).expect(pattern, timeout=timeout))
+        except ExpectTimeout:
+            raise NoMatch(self._read_session(0, session, host, end_is_expected=True)) from None
+
+    def _read_session(self, wait: float, session: str | None, host: HostRef, *, end_is_expected: bool) -> str:
+        """Return what the persistent shell has shown, or shows within `wait` seconds."""
+        try:
+            return str(self._shell(host, session).expect(ANYTHING, timeout=wait))
+        except ExpectTimeout:
+            return ""
+        except SessionClosed as closed:
+            if not closed.before and not end_is_expected:
+                raise
+            return closed.before
 
 
-def _logged(output: str, loglevel: str) -> str:
-    logger.write(masked(output), loglevel.upper())  # type: ignore[arg-type]
-    return output
+def _no_match(known: OpenHost, expected: str, error: NoMatch) -> str:
+    return f"No match found for '{expected}' in {known.shown_timeout}\nOutput:\n{known.clean(error.output)}."

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from robot.api.deco import keyword
-
 from ..compose import compose_down, compose_up
 from ..docker_host import DockerContainerHost
 from ..errors import ConfigError
 from ..lab import Lab
 from ._hosts import HostKeywords
+from ._keyword import keyword
 from ._open_host import HostRef
 
 
@@ -38,7 +37,7 @@ class StackKeywords(HostKeywords):
         machine = None if on is None else self._host(on)
         services = compose_up(project, self._lab(), on=machine, project_name=project_name, build=build, timeout=timeout)
         for service, host in services.items():
-            self._add(service, host.name, host=host)
+            self._add(service, host.name, target=host)
         return services
 
     @keyword

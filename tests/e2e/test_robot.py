@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,27 @@ def test_every_keyword_on_a_real_container(robot):
     assert result.statistics.total.failed == 0
 
 
+def test_misspelt_and_refused_arguments_are_named(robot):
+    result = robot(SUITES / "arguments.robot")
+    assert result.statistics.total.failed == 0
+
+
+def test_a_prompt_gives_a_terminal_in_a_container_too(robot, shared_container):
+    result = robot(SUITES / "terminals.robot")
+    assert result.statistics.total.failed == 0
+    assert not [args for args in shared_container("busybox").processes().values() if "sleep 4337" in args]
+
+
+def test_keywords_of_sshlibrary_log_what_sshlibrary_logs(robot):
+    result = robot(SUITES / "loglevels.robot")
+    assert keyword_messages(result, "Execute Command") == [
+        "Executing command 'true'.",
+        "Command exited with return code 0.",
+    ]
+    assert [text for text in keyword_messages(result, "Login With Public Key") if "Logging into '127.0.0.1:" in text]
+    assert keyword_messages(result, "Start Command") == []
+
+
 def test_what_a_suite_leaves_open_is_closed_at_the_end(robot, shared_container):
     robot(SUITES / "left_open.robot")
     left = shared_container("busybox").processes().values()
@@ -114,6 +136,28 @@ def test_a_suite_for_sshlibrary_moves_with_its_import_and_connection(robot):
     body, connection = old.split("*** Keywords ***")
     assert new.replace(LIBRARY, "SSHLibrary").split("*** Keywords ***")[0] == body
     assert "Open Connection" in connection
+
+
+@pytest.fixture
+def sudoers(account) -> Iterator[None]:
+    """Let the account become root with its password."""
+    entry = Path("/etc/sudoers.d") / f"{account.name}-robot"
+    entry.write_text(f"{account.name} ALL=(root) PASSWD: ALL\n")
+    entry.chmod(0o440)
+    yield
+    entry.unlink()
+
+
+@pytest.mark.usefixtures("sudoers")
+@pytest.mark.parametrize("suite", ["terminal", "commands_and_files"])
+@pytest.mark.parametrize("library", ["SSHLibrary", LIBRARY])
+def test_a_suite_of_sshlibrary_needs_no_change_but_its_import(robot, library, suite, sshd, account, tmp_path):
+    home = tmp_path / "home"
+    (home / ".ssh").mkdir(parents=True)
+    shutil.copy(sshd.known_hosts, home / ".ssh" / "known_hosts")
+    environ = {"SSH_LIBRARY": library, "HOME": str(home), "LAB_PASSWORD": account.password}
+    result = robot(SUITES / "sshlibrary" / f"{suite}.robot", **environ)
+    assert result.statistics.total.failed == 0
 
 
 def test_every_keyword_is_typed_and_documented(tmp_path):

@@ -75,7 +75,7 @@ def test_a_shell_that_docker_starts_late_leaves_at_once(
         start_again()
         until(lambda: len(container.processes()) == len(before) + 3, 5, "with a lease, it stays")
     else:
-        with open_terminal(host._runner, "xterm", (80, 24), Deadline.after(20)) as channel:
+        with open_terminal(host.runner, "xterm", (80, 24), Deadline.after(20)) as channel:
             channel.read(Deadline.after(20))
             asked = asked_of_docker(container)
     host.close()

@@ -346,7 +346,7 @@ def test_the_environment_of_a_shell_on_a_terminal(
 ) -> None:
     host = container_host(shared_container(shell_kind), env={"TOKEN": "it's s3cret"})
     deadline = Deadline.after(20)
-    with open_terminal(host._runner, "xterm", (80, 24), deadline) as channel:
+    with open_terminal(host.runner, "xterm", (80, 24), deadline) as channel:
         channel.write(b'echo "<$TOKEN $TERM>"\n', deadline)
         shown = b""
         while b"<it's s3cret xterm>" not in shown:
@@ -425,7 +425,7 @@ def test_close_ends_what_waits_for_its_turn_and_the_rest_of_a_list(ctr: DockerCo
         first = pool.submit(ctr.run, ["echo begun; sleep 1008", "echo second"], on_output=lambda _: begun.set())
         assert begun.wait(10)
         waiting = [pool.submit(ctr.run, "echo third") for _ in range(3)]
-        until(lambda: len(ctr._runner._calls) == 4, 10, "all wait")
+        until(lambda: len(ctr.runner._calls) == 4, 10, "all wait")
         ctr.close()
         results = [*first.result(10), *(call.result(10) for call in waiting)]
     assert [result.output for result in results] == ["begun\n", "", "", "", ""]

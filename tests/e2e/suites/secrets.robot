@@ -8,7 +8,7 @@ ${PASSWORD: Secret}    %{SECRET_PASSWORD}
 *** Test Cases ***
 A Secret Variable Shows In No Log
     Open Connection    %{LAB_MACHINE}    port=%{LAB_PORT}    known_hosts=%{LAB_KNOWN_HOSTS}
-    Run Keyword And Expect Error    AuthenticationError*    Login    %{LAB_USER}    ${PASSWORD}    allow_agent=False
+    Run Keyword And Expect Error    Authentication failed for user '%{LAB_USER}'.    Login    %{LAB_USER}    ${PASSWORD}    allow_agent=False
     Login With Public Key    %{LAB_USER}    %{LAB_IDENTITY_FILE}
     Use Container    %{LAB_CONTAINER}
     &{answers} =    Create Dictionary    Word:=${PASSWORD}

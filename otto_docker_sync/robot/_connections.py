@@ -1,0 +1,424 @@
+"""SSHLibrary's keywords that open, choose and close connections, and tell about them."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from .._ssh import HostKeyPolicy
+from ..errors import AuthenticationError, ConfigError
+from ..logs import PACKAGE
+from ..unix_host import UnixHost
+from ._hosts import HostKeywords
+from ._keyword import ssh_keyword
+from ._open_host import SSH_PORT, HostRef, OpenHost, SecretText, reveal
+from ._settings import seconds
+from ._terminal import NoMatch, Terminal, find_regexp
+
+NO_PROXY_COMMAND = (
+    "proxy_cmd is not available: write ProxyCommand into ~/.ssh/config, which is read, "
+    "or go through another open connection with jumphost_index_or_alias"
+)
+
+
+class ConnectionKeywords(HostKeywords):
+    """Keywords about connections."""
+
+    @ssh_keyword
+    def set_default_configuration(
+        self,
+        timeout: timedelta | None = None,
+        newline: str | None = None,
+        prompt: str | None = None,
+        loglevel: str | None = None,
+        term_type: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        path_separator: str | None = None,
+        encoding: str | None = None,
+        escape_ansi: bool | None = None,
+        encoding_errors: str | None = None,
+    ) -> None:
+        """Set the `Settings` that hosts have which are opened from now on; what is not given stays.
+
+        | Set Default Configuration | timeout=10 seconds |
+        """
+        self._defaults.update(
+            timeout=timeout,
+            newline=newline,
+            prompt=prompt,
+            loglevel=loglevel,
+            term_type=term_type,
+            width=width,
+            height=height,
+            path_separator=path_separator,
+            encoding=encoding,
+            escape_ansi=escape_ansi,
+            encoding_errors=encoding_errors,
+        )
+
+    @ssh_keyword
+    def set_client_configuration(
+        self,
+        timeout: timedelta | None = None,
+        newline: str | None = None,
+        prompt: str | None = None,
+        term_type: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        path_separator: str | None = None,
+        encoding: str | None = None,
+        escape_ansi: bool | None = None,
+        encoding_errors: str | None = None,
+        *,
+        host: HostRef = None,
+    ) -> None:
+        """Change the `Settings` of one open host; what is not given stays.
+
+        A terminal that is open takes another size at once, another ``term_type`` when it is opened anew.
+
+        | Set Client Configuration | prompt=# | width=160 |
+        """
+        self._open_host(host).update(
+            timeout=timeout,
+            newline=newline,
+            prompt=prompt,
+            term_type=term_type,
+            width=width,
+            height=height,
+            path_separator=path_separator,
+            encoding=encoding,
+            escape_ansi=escape_ansi,
+            encoding_errors=encoding_errors,
+        )
+
+    @ssh_keyword
+    def open_connection(
+        self,
+        host: str,
+        alias: str | None = None,
+        port: int | None = None,
+        timeout: timedelta | None = None,
+        newline: str | None = None,
+        prompt: str | None = None,
+        term_type: str | None = None,
+        width: int | None = None,
+        height: int | None = None,
+        path_separator: str | None = None,
+        encoding: str | None = None,
+        escape_ansi: bool | None = None,
+        encoding_errors: str | None = None,
+        *,
+        known_hosts: str | None = None,
+        host_key_policy: HostKeyPolicy | None = None,
+    ) -> int:
+        """Name a machine to be reached over SSH, make it the current host, and return its index.
+
+        `Login` or `Login With Public Key` connects. Unlike SSHLibrary, a host key that ``known_hosts`` does not hold
+        is refused, unless ``host_key_policy`` is ``accept-new`` or ``ignore``; both can be given for all connections
+        at the import. ``port`` is the one in ``~/.ssh/config`` unless given, else 22. The other arguments are
+        `Settings`.
+
+        | Open Connection | lab-17.example.net | alias=lab   |
+        | Login           | tester             | ${PASSWORD} |
+        """
+        ssh = replace(
+            self._ssh,
+            known_hosts=known_hosts or self._ssh.known_hosts,
+            host_key_policy=host_key_policy or self._ssh.host_key_policy,
+        )
+        added = self._add(alias, host, port=port or SSH_PORT, port_is_given=port is not None, ssh=ssh)
+        added.update(
+            timeout=timeout,
+            newline=newline,
+            prompt=prompt,
+            term_type=term_type,
+            width=width,
+            height=height,
+            path_separator=path_separator,
+            encoding=encoding,
+            escape_ansi=escape_ansi,
+            encoding_errors=encoding_errors,
+        )
+        self._current = added
+        return added.index or 0
+
+    @ssh_keyword
+    def login(
+        self,
+        username: str | None = None,
+        password: SecretText | None = None,
+        allow_agent: bool | None = None,
+        look_for_keys: bool | None = None,
+        delay: timedelta = timedelta(seconds=0.5),
+        proxy_cmd: str | None = None,
+        read_config: bool | None = None,
+        jumphost_index_or_alias: HostRef = None,
+        keep_alive_interval: timedelta | None = None,
+        *,
+        host: HostRef = None,
+    ) -> str:
+        """Log in with a password, or without one as the SSH agent and the keys in ``~/.ssh`` allow.
+
+        Returns what the server shows: until the prompt, if one is set, else what arrives until nothing more does for
+        ``delay``; with ``delay=0`` nothing is waited for.
+
+        ``password`` may be a Secret variable. ``allow_agent`` and ``look_for_keys`` say whether the agent and the keys
+        in ``~/.ssh`` are tried too; unless given, they are when there is no password. ``~/.ssh/config`` is read unless
+        ``read_config`` is false. ``jumphost_index_or_alias`` is another open host, through which this one is reached.
+        ``keep_alive_interval`` is the time of silence after which the server is asked for a sign of life, 15 seconds
+        unless given. ``proxy_cmd`` is refused: write it into ``~/.ssh/config``.
+
+        | Open Connection | lab-17 | prompt=$    |
+        | Login           | tester | ${PASSWORD} |
+        """
+        text = reveal(password)
+        keys = self._key_options(allow_agent, look_for_keys, read_config, keep_alive_interval, default=text is None)
+        known = self._open_host(host)
+        machine = self._machine(known, username, jumphost_index_or_alias, text, proxy_cmd, keys)
+        try:
+            _connect(known, machine)
+        except AuthenticationError as error:
+            known.log(str(error))
+            raise RuntimeError(f"Authentication failed for user '{username}'.") from error
+        return self._greeting(known, delay)
+
+    @ssh_keyword
+    def login_with_public_key(
+        self,
+        username: str | None = None,
+        keyfile: str | None = None,
+        password: SecretText | None = None,
+        allow_agent: bool | None = None,
+        look_for_keys: bool | None = None,
+        delay: timedelta = timedelta(seconds=0.5),
+        proxy_cmd: str | None = None,
+        jumphost_index_or_alias: HostRef = None,
+        read_config: bool | None = None,
+        keep_alive_interval: timedelta | None = None,
+        *,
+        host: HostRef = None,
+    ) -> str:
+        """Log in with a key; ``password`` is the key's passphrase, and may be a Secret variable.
+
+        ``keyfile`` is the one that ``~/.ssh/config`` names unless given. All else is as with `Login`.
+
+        | Login With Public Key | tester | ~/.ssh/id_ed25519 |
+        """
+        _require_readable(keyfile)
+        keys = self._key_options(allow_agent, look_for_keys, read_config, keep_alive_interval, default=keyfile is None)
+        keys.update(identity_file=keyfile, passphrase=reveal(password) or None)
+        known = self._open_host(host)
+        machine = self._machine(known, username, jumphost_index_or_alias, None, proxy_cmd, keys)
+        try:
+            _connect(known, machine)
+        except (AuthenticationError, ConfigError) as error:  # the second is what it says of a file that is not a key
+            known.log(str(error))
+            raise RuntimeError(f"Login with public key failed for user '{username}'.") from error
+        return self._greeting(known, delay)
+
+    def _key_options(
+        self,
+        allow_agent: bool | None,
+        look_for_keys: bool | None,
+        read_config: bool | None,
+        keep_alive_interval: timedelta | None,
+        *,
+        default: bool,
+    ) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "allow_agent": default if allow_agent is None else allow_agent,
+            "look_for_keys": default if look_for_keys is None else look_for_keys,
+            "keepalive_interval": seconds(keep_alive_interval) or None,
+        }
+        if read_config is False:
+            options["config_file"] = ""
+        return options
+
+    def _machine(
+        self,
+        known: OpenHost,
+        user: str | None,
+        hop: HostRef,
+        password: str | None,
+        proxy_cmd: str | None,
+        options: dict[str, Any],
+    ) -> UnixHost:
+        """Make the host object. Nothing is connected yet."""
+        if proxy_cmd:
+            raise ConfigError(NO_PROXY_COMMAND)
+        if known.target is not None:
+            raise ConfigError(f"{known.host}: already logged in")
+        hop_host = None if hop is None else self._host(hop)
+        if not (hop_host is None or isinstance(hop_host, UnixHost)):
+            raise ConfigError(f"{hop_host.id}: only a machine reached over SSH can be a jump host")
+        known.log(f"Logging into '{known.host}:{known.port}' as '{user}'.")
+        return UnixHost(
+            known.host or "",
+            user,
+            id=known.alias,
+            password=password,
+            port=known.port if known.port_is_given else None,
+            hop=hop_host,
+            ssh=replace(known.ssh, **options),
+        )
+
+    def _greeting(self, known: OpenHost, delay: timedelta) -> str:
+        """Read what the server shows to a user who logs in."""
+        assert known.target is not None
+        if known.prompt is None and not delay:
+            return ""
+        terminal = Terminal(known.target, known)
+        if known.prompt is not None:
+            known.terminal = terminal
+            try:
+                output = terminal.read_until(find_regexp(known.prompt_regexp), known.timeout)
+            except NoMatch as error:
+                raise AssertionError(
+                    f"No match found for '{known.prompt}' in {known.shown_timeout}\nOutput:\n{error.output}."
+                ) from None
+        else:
+            output = ""
+            while piece := terminal.read_available(delay.total_seconds()):
+                output += piece
+            terminal.close()
+        output = known.clean(output)
+        known.log(f"Read output: {output}")
+        return output
+
+    @ssh_keyword
+    def switch_connection(self, index_or_alias: HostRef) -> int | None:
+        """Make another open host the current one, and return the index of the one before.
+
+        With ``${NONE}`` the current host is closed.
+
+        | ${before} = | Switch Connection | lab |
+        """
+        before = self._current.index if self._current else None
+        if index_or_alias is None:
+            self._close(self._open_host())
+        else:
+            self._current = self._open_host(index_or_alias)
+        return before
+
+    @ssh_keyword
+    def close_connection(self, *, host: HostRef = None) -> None:
+        """Close a host, the current one unless ``host=`` names another, and forget it.
+
+        A machine is closed after the containers that are reached through it. No other host becomes the current one.
+        """
+        self._close(self._open_host(host))
+
+    @ssh_keyword
+    def close_all_connections(self) -> None:
+        """Close every host and lab, containers first, and forget them all; indices start from 1 again.
+
+        What is still open at the end of the run is closed then.
+
+        | Suite Teardown | Close All Connections |
+        """
+        self._close_everything()
+
+    @ssh_keyword
+    def get_connection(
+        self,
+        index_or_alias: HostRef = None,
+        index: bool = False,
+        host: bool = False,
+        alias: bool = False,
+        port: bool = False,
+        timeout: bool = False,
+        newline: bool = False,
+        prompt: bool = False,
+        term_type: bool = False,
+        width: bool = False,
+        height: bool = False,
+        encoding: bool = False,
+        escape_ansi: bool = False,
+    ) -> Any:
+        """Return what is known of an open host, the current one unless ``index_or_alias`` names another.
+
+        The object has ``index``, ``host`` (the name or address), ``alias``, ``port``, ``timeout`` (seconds),
+        ``newline``, ``prompt``, ``term_type``, ``width``, ``height``, ``path_separator``, ``encoding`` and
+        ``escape_ansi``. Without such a host, ``index`` and ``host`` are None. Where the other arguments are true, only
+        what they name is returned, in the order of the arguments. `Get Host` returns the host object.
+
+        | ${lab} =        | Get Connection | lab |
+        | Should Be Equal As Numbers | ${lab.timeout} | 3 |
+        | ${name}         | ${port} = | Get Connection | host=True | port=True |
+        """
+        if isinstance(host, str):
+            raise ConfigError(f"host={host}: it chooses a field here; name the host first: Get Connection    {host}")
+        known = self._known(index_or_alias)
+        self._defaults.log(str(known))
+        chosen = {
+            "index": index,
+            "host": host,
+            "alias": alias,
+            "port": port,
+            "timeout": timeout,
+            "newline": newline,
+            "prompt": prompt,
+            "term_type": term_type,
+            "width": width,
+            "height": height,
+            "encoding": encoding,
+            "escape_ansi": escape_ansi,
+        }
+        values = [getattr(known, name) for name, is_chosen in chosen.items() if is_chosen]
+        if not values:
+            return known
+        return values[0] if len(values) == 1 else values
+
+    def _known(self, index_or_alias: HostRef) -> OpenHost:
+        """The open host, or one that stands for none."""
+        if index_or_alias is None and self._current is not None:
+            return self._current
+        for known in reversed(self._open_hosts.values()):
+            if index_or_alias is known.target is not None or str(index_or_alias) in (known.alias, str(known.index)):
+                return known
+        return OpenHost(encoding="utf8")
+
+    @ssh_keyword
+    def get_connections(self) -> list[OpenHost]:
+        """Return all open hosts, see `Get Connection`."""
+        for known in self._open_hosts.values():
+            self._defaults.log(str(known))
+        return list(self._open_hosts.values())
+
+    @ssh_keyword
+    def enable_ssh_logging(self, logfile: str) -> None:
+        """Write what happens in the SSH protocol to a file, from now on and for all connections; what it held is lost.
+
+        | Enable Ssh Logging | ${OUTPUT_DIR}/ssh.log |
+        """
+        handler = logging.FileHandler(logfile, mode="w", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(levelname).3s [%(asctime)s.%(msecs)03d] %(threadName)s: %(message)s"))
+        protocol = logging.getLogger(f"{PACKAGE}.paramiko")
+        protocol.addHandler(handler)
+        protocol.setLevel(logging.DEBUG)
+        protocol.propagate = False
+        logging.getLogger(f"{PACKAGE}.ssh").addHandler(handler)
+        self._defaults.log(f'SSH log is written to <a href="{logfile}">file</a>.', "HTML")
+
+
+def _connect(known: OpenHost, machine: UnixHost) -> None:
+    try:
+        machine.oneshot("true", log=False).check()
+    except BaseException:
+        machine.close()
+        raise
+    known.target = machine
+
+
+def _require_readable(keyfile: str | None) -> None:
+    if keyfile is None:
+        return
+    path = os.path.expanduser(keyfile)
+    if not os.path.exists(path):
+        raise RuntimeError(f"Given key file '{keyfile}' does not exist.")
+    if not os.access(path, os.R_OK):
+        raise RuntimeError(f"Could not read key file '{keyfile}'.")
