@@ -110,6 +110,7 @@ class HostTable(Table):
     passphrase_env: str | None = None
     passphrase_command: SecretCommand = None
     allow_agent: bool | None = None
+    look_for_keys: bool | None = None
     known_hosts: str | None = None
     host_key_policy: Literal["reject", "accept-new", "ignore"] | None = None
     config_file: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import stat
 import subprocess
@@ -202,6 +203,18 @@ class TestKeys:
             connections.close()
             with pytest.raises(AuthenticationError, match="nothing, as there is no key"):
                 run(connect(identity_file=None, allow_agent=False), "echo in")
+
+    def test_the_usual_keys_are_tried_unless_told_not_to(
+        self, connect: Connect, sshd: Sshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / ".ssh").mkdir()
+        shutil.copy(sshd.identity_file, tmp_path / ".ssh" / "id_ed25519")
+        monkeypatch.setenv("HOME", str(tmp_path))
+        assert works(connect(identity_file=None))
+        with pytest.raises(AuthenticationError, match="nothing, as there is no key"):
+            run(connect(identity_file=None, look_for_keys=False), "echo in")
+        with pytest.raises(ConfigError, match="look_for_keys='no'"):
+            connect(look_for_keys="no")
 
     def test_too_many_wrong_keys_are_told_with_what_the_server_said(
         self, connect: Connect, make_sshd: MakeSshd, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
