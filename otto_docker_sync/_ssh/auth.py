@@ -70,6 +70,8 @@ class Credentials:
         answers: Answers | None,
         keys: dict[str, FileKey],
     ) -> None:
+        self.banner = ""
+        """What the server says before the login (Banner in its sshd_config)."""
         self.used = ""
         """The one that the server took."""
         self._target = target
@@ -166,6 +168,8 @@ class Credentials:
         with deadline.waking(done.set):
             while not done.wait(deadline.remaining()):
                 deadline.check()
+        if auth.banner:  # it comes once, with the first answer to a login
+            self.banner = auth.banner.decode("utf-8", "replace")
         if auth.answer_error is not None:
             raise auth.answer_error
         if deadline.cancelled:

@@ -59,6 +59,8 @@ class Connections(Pool):
         _check_address(label, host, port)
         super().__init__(options.max_connections)
         self.label = label
+        self.banner = ""
+        """What the server said before the last login (Banner in its sshd_config), also when it was refused."""
         self._host = host
         self._port = port
         self._user = user
@@ -239,7 +241,10 @@ class Connections(Pool):
         dial = partial(self._dial, target, hop, where)
         options = self._options
         credentials = Credentials(target, self._password, options.passphrase, options.answers, self._keys)
-        connection = connect(target, where, credentials, dial, deadline, started)
+        try:
+            connection = connect(target, where, credentials, dial, deadline, started)
+        finally:
+            self.banner = credentials.banner
         _log.info("connected to %s as %s by %s", where, target.user, connection.login)
         return connection
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from .._ssh import HostKeyPolicy
+from .._ssh import Connections, HostKeyPolicy
+from ..deadline import Deadline
 from ..errors import AuthenticationError, ConfigError
 from ..logs import PACKAGE
 from ..unix_host import UnixHost
@@ -17,6 +19,9 @@ from ._keyword import ssh_keyword
 from ._open_host import SSH_PORT, HostRef, OpenHost, SecretText, reveal
 from ._settings import seconds
 from ._terminal import NoMatch, Terminal, find_regexp
+
+BANNER_TIME = 45.0
+"""Time limit in seconds for asking a server for its banner: SSHLibrary's."""
 
 NO_PROXY_COMMAND = (
     "proxy_cmd is not available: write ProxyCommand into ~/.ssh/config, which is read, "
@@ -388,6 +393,28 @@ class ConnectionKeywords(HostKeywords):
         for known in self._open_hosts.values():
             self._defaults.log(str(known))
         return list(self._open_hosts.values())
+
+    @ssh_keyword
+    def get_pre_login_banner(self, host: str | None = None, port: int = SSH_PORT) -> str:
+        """Return what a server says before the login: of the current connection, or of the server that is named.
+
+        ``host`` is a name or an address here; nobody is logged in for it.
+
+        | ${banner} = | Get Pre Login Banner | lab-17.example.net |
+        """
+        if host is None:
+            connections = self._host().connections
+            if connections is None:
+                raise ConfigError(f"{self._host().id} is not reached over SSH: only an SSH server has a banner")
+            return connections.banner
+        options = replace(self._ssh, allow_agent=False, look_for_keys=False)
+        connections = Connections(host, host, port=port, options=options)
+        try:
+            with suppress(AuthenticationError):  # the banner comes before that
+                connections.connect(Deadline.after(BANNER_TIME))
+        finally:
+            connections.close()
+        return connections.banner
 
     @ssh_keyword
     def enable_ssh_logging(self, logfile: str) -> None:

@@ -9,7 +9,8 @@ import posixpath
 import re
 import shlex
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -75,10 +76,13 @@ class FileKeywords(HostKeywords):
         with TemporaryDirectory(prefix="otto-robot-") as scratch:
             files = {path: path.name if into_directory else posixpath.basename(destination) for path in sources}
             sent = [_prepare(path, Path(scratch, name), newline) for path, name in files.items()]
+            accessed = {posixpath.join(directory, path.name): path.stat().st_atime for path in sent}
             if _test(target, "-w", directory):
                 target.put(sent, directory, mode=_octal(mode), times=scp_preserve_times).check()
             else:
                 _overwrite(target, sent, directory)
+            if scp_preserve_times:
+                _set_access_times(target, accessed)
         for path, name in files.items():
             self._log_copy(host, path, posixpath.join(directory, name))
 
@@ -116,12 +120,16 @@ class FileKeywords(HostKeywords):
         with TemporaryDirectory(prefix="otto-robot-") as scratch:
             if newline or not recursive or name != directory.resolve().name:
                 directory = _copy_tree(directory, Path(scratch, name), newline, recursive=recursive)
-            folders = [path for path in (directory, *directory.rglob("*")) if path.is_dir()]
-            paths = [posixpath.join(destination, path.relative_to(directory).as_posix()) for path in folders]
-            made = [path for path in paths if path not in _existing(target, paths)]
+            tree = [directory, *directory.rglob("*")]
+            places = {posixpath.join(destination, path.relative_to(directory).as_posix()): path for path in tree}
+            accessed = {place: path.lstat().st_atime for place, path in places.items()}
+            folders = [place for place, path in places.items() if path.is_dir()]
+            made = sorted(set(folders) - _existing(target, folders))
             target.put(directory.resolve(), parent or ".", mode=_octal(mode), times=scp_preserve_times).check()
             if made and _octal(mode) is not None:
                 target.oneshot(["chmod", f"{_mode_of_directories(mode):o}", "--", *made], log=False).check()
+            if scp_preserve_times:
+                _set_access_times(target, accessed)
         self._log_copy(host, source, destination)
 
     @ssh_keyword
@@ -318,6 +326,15 @@ def _overwrite(host: Host, sources: Sequence[Path], directory: str) -> None:
             host.oneshot(f"cat < {copy} > {file}", log=False).check()
     finally:
         host.oneshot(["rm", "-rf", "--", staging], log=False)
+
+
+def _set_access_times(host: Host, times: Mapping[str, float]) -> None:
+    """Give files the times at which they were read last, which `put` does not keep and scp does."""
+    script = ""
+    for path, seconds in times.items():
+        moment = datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%d %H:%M:%S")
+        script += f"TZ=UTC touch -a -d '{moment}' -- {shlex.quote(path)} || exit\n"
+    host.oneshot(script, log=False).check()
 
 
 def _mode_of_directories(mode: str) -> int:

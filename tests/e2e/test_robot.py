@@ -14,6 +14,7 @@ import pytest
 from robot.api import ExecutionResult
 from robot.libdoc import libdoc
 
+from otto_docker_sync._sandbox import Sshd
 from tests.e2e.lab_files import EXAMPLES, write_lab_file
 
 SUITES = Path(__file__).parent / "suites"
@@ -148,15 +149,31 @@ def sudoers(account) -> Iterator[None]:
     entry.unlink()
 
 
+@pytest.fixture
+def unchanged(robot, tmp_path) -> Callable[..., ExecutionResult]:
+    """Run a suite as it is with a library, on a server that is known as people's own files have it."""
+
+    def run(suite: str, library: str, server: Sshd, **more: str) -> ExecutionResult:
+        home = tmp_path / "home"
+        (home / ".ssh").mkdir(parents=True)
+        shutil.copy(server.known_hosts, home / ".ssh" / "known_hosts")
+        place = {"LAB_PORT": str(server.port), "LAB_IDENTITY_FILE": str(server.identity_file)}
+        return robot(SUITES / "sshlibrary" / f"{suite}.robot", SSH_LIBRARY=library, HOME=str(home), **place, **more)
+
+    return run
+
+
 @pytest.mark.usefixtures("sudoers")
 @pytest.mark.parametrize("suite", ["terminal", "commands_and_files"])
 @pytest.mark.parametrize("library", ["SSHLibrary", LIBRARY])
-def test_a_suite_of_sshlibrary_needs_no_change_but_its_import(robot, library, suite, sshd, account, tmp_path):
-    home = tmp_path / "home"
-    (home / ".ssh").mkdir(parents=True)
-    shutil.copy(sshd.known_hosts, home / ".ssh" / "known_hosts")
-    environ = {"SSH_LIBRARY": library, "HOME": str(home), "LAB_PASSWORD": account.password}
-    result = robot(SUITES / "sshlibrary" / f"{suite}.robot", **environ)
+def test_a_suite_of_sshlibrary_needs_no_change_but_its_import(unchanged, library, suite, sshd, account):
+    result = unchanged(suite, library, sshd, LAB_PASSWORD=account.password)
+    assert result.statistics.total.failed == 0
+
+
+def test_what_the_server_says_before_the_login(unchanged, make_sshd, tmp_path):
+    (tmp_path / "banner").write_text("Authorized users only\n")
+    result = unchanged("banner", LIBRARY, make_sshd(Banner=str(tmp_path / "banner")))
     assert result.statistics.total.failed == 0
 
 

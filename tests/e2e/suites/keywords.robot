@@ -115,7 +115,10 @@ Files Go There And Back
     Put File    ${OUTPUT DIR}/otto/one.txt    /tmp/otto-robot/renamed.txt    mode=0600
     ${result} =    Run Oneshot    stat -c %a /tmp/otto-robot/renamed.txt; cat /tmp/otto-robot/renamed.txt
     Should Be Equal    ${result.stdout}    600\none\n
-    Put File    ${OUTPUT DIR}/otto/*.txt    /tmp/otto-robot/
+    Run    touch -d '2020-02-02 02:02:02 UTC' ${OUTPUT DIR}/otto/two.txt
+    Put File    ${OUTPUT DIR}/otto/*.txt    /tmp/otto-robot/    scp_preserve_times=True
+    ${result} =    Run Oneshot    stat -c '%X %Y' /tmp/otto-robot/two.txt
+    Should Be Equal    ${result.stdout}    1580608922 1580608922\n
     File Should Exist    /tmp/otto-robot/two.txt
     Put File    ${OUTPUT DIR}/otto/one.txt    /tmp/otto-robot/crlf.txt    newline=CRLF
     ${result} =    Run Oneshot    cat /tmp/otto-robot/crlf.txt
