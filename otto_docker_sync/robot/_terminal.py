@@ -41,6 +41,7 @@ class Terminal:
 
     def __init__(self, host: Host, settings: Settings) -> None:
         self._label = host.id
+        self._runner = host.runner
         self._settings = settings
         self._undo = ExitStack()
         self._size = (settings.width, settings.height)
@@ -48,9 +49,9 @@ class Terminal:
         self._text = ""
         self._invalid: UnicodeDecodeError | None = None
         self._ended = False
-        deadline = Deadline.after(OPEN_TIME)
         try:
-            self._channel = self._open(host, deadline)
+            with self._runner.use(Deadline.after(OPEN_TIME)) as deadline:
+                self._channel = self._open(host, deadline)
         except DeadlineExpired:
             raise ConnectionLost(f"{host.id}: its terminal did not open within {OPEN_TIME:g} s") from None
 
@@ -75,22 +76,22 @@ class Terminal:
         if size != self._size:
             self._channel.resize(*size)
             self._size = size
-        deadline = Deadline.after(timeout)
         data = text.encode(self._settings.encoding, self._settings.encoding_errors or "strict")
-        while data:
-            data = data[self._channel.write_some(data) :]
-            if data:  # what the terminal shows has to be taken in, or neither side could go on
-                self._receive(deadline.at_most(WRITE_POLL))
-                if deadline.expired:
-                    raise TimeoutError(f"{self._label}: the terminal accepted no more input within {timeout:g} s")
+        with self._runner.use(Deadline.after(timeout)) as deadline:
+            while data:
+                data = data[self._channel.write_some(data) :]
+                if data:  # what the terminal shows has to be taken in, or neither side could go on
+                    self._receive(deadline.at_most(WRITE_POLL))
+                    if deadline.expired:
+                        raise TimeoutError(f"{self._label}: the terminal accepted no more input within {timeout:g} s")
 
     def read_available(self, wait: float) -> str:
         """Return, and consume, all that is there or arrives within `wait` seconds after which nothing did."""
-        deadline = Deadline.after(wait)
-        while not self._raw and self._receive(deadline):
-            pass
-        while self._receive(Deadline.grace(0)):
-            pass
+        with self._runner.use(Deadline.after(wait)) as deadline:
+            while not self._raw and self._receive(deadline):
+                pass
+            while self._receive(Deadline.grace(0)):
+                pass
         self._decode()
         if self._invalid and not self._text:
             self._raise_invalid()
@@ -103,20 +104,20 @@ class Terminal:
         Raises `NoMatch` when `timeout` seconds pass first or the shell ends, `UnicodeDecodeError` at bytes that are
         not valid in the encoding that is set; what was read until then is consumed.
         """
-        deadline = Deadline.after(timeout)
         seen = 0
-        while True:
-            self._decode()
-            end = find(self._text, seen)
-            if end is not None:
-                output, self._text = self._text[:end], self._text[end:]
-                return output
-            if self._invalid:
-                self._raise_invalid()
-            seen = len(self._text)
-            if not self._receive(deadline):
-                output, self._text = self._text, ""
-                raise NoMatch(output)
+        with self._runner.use(Deadline.after(timeout)) as deadline:
+            while True:
+                self._decode()
+                end = find(self._text, seen)
+                if end is not None:
+                    output, self._text = self._text[:end], self._text[end:]
+                    return output
+                if self._invalid:
+                    self._raise_invalid()
+                seen = len(self._text)
+                if not self._receive(deadline):
+                    output, self._text = self._text, ""
+                    raise NoMatch(output)
 
     def skip_first_prompt(self, timeout: float) -> None:
         """Wait until the shell has started: its prompt is there, or it waits for input without the one that is set.
