@@ -27,7 +27,7 @@ lint: $(VENV)/test.stamp
 	$(VENV)/bin/lint-imports
 	tools/check-shell-scripts
 
-docs: $(VENV)/test.stamp
+docs: $(VENV)/docs.stamp
 	$(VENV)/bin/sphinx-build -W --keep-going docs build/docs
 
 transcripts: $(VENV)/test.stamp

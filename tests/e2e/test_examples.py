@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.lab_files import EXAMPLES, write_lab_file
+
+OTTO_DOCKER = Path(sys.executable).with_name("otto-docker")
 
 ELSEWHERE = {
     "robot/before_sshlibrary.robot",
     "robot/after_sshlibrary.robot",
     "stack/compose.yml",
     "lab.toml",
+    "ci/gitlab-ci.yml",
+    "ci/github-actions.yml",
     "migrating/fabric_before.py",
 }
 """What other tests run; what is not a program; and what needs Fabric, which the tests do not install."""
@@ -98,6 +104,16 @@ def test_the_pytest_example_runs(run, lab_file):
 
 def test_the_robot_example_runs(run):
     assert "6 tests, 6 passed" in run("-m", "robot", EXAMPLES / "robot" / "suite.robot")
+
+
+@pytest.mark.parametrize("name", ["gitlab-ci.yml", "github-actions.yml"])
+def test_the_ci_jobs_are_yaml_and_call_what_exists(name):
+    text = (EXAMPLES / "ci" / name).read_text()
+    assert "lab-tests" in (yaml.safe_load(text).get("jobs") or yaml.safe_load(text))
+    called = re.findall(r"otto-docker (\w+)$", text, re.MULTILINE)
+    assert called == ["doctor", "down"]
+    for command in called:
+        subprocess.run([OTTO_DOCKER, command, "--help"], check=True, capture_output=True, timeout=30)
 
 
 def test_no_example_is_forgotten():
