@@ -1,6 +1,7 @@
 # make demo   see the library at work, on this machine alone
 # make test   lint, types, layers and all tests; installs what it needs (as root)
 # make lint   the first three of these, and shellcheck over what runs on remote machines
+# make coverage   the same, measured: which lines no test reaches, and whether they are too many (takes half as long again)
 # make docs   the documentation, in build/docs
 # make transcripts   what docs/protocols.rst shows, recorded anew (as root)
 # make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
@@ -13,7 +14,7 @@ VENV ?= .venv
 PYTEST_ARGS ?= -n 2 --dist worksteal
 export PYTHON
 
-.PHONY: demo test lint docs transcripts soak sshlibrary test-paramiko clean
+.PHONY: demo test lint coverage docs transcripts soak sshlibrary test-paramiko clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/otto-docker demo
@@ -26,6 +27,12 @@ lint: $(VENV)/test.stamp
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 	tools/check-shell-scripts
+
+coverage: lint
+	$(VENV)/bin/coverage erase
+	$(VENV)/bin/coverage run -m pytest $(PYTEST_ARGS)
+	$(VENV)/bin/coverage combine --quiet
+	$(VENV)/bin/coverage report
 
 docs: $(VENV)/docs.stamp
 	$(VENV)/bin/sphinx-build -W --keep-going docs build/docs
