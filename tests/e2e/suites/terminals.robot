@@ -45,7 +45,7 @@ A Program Is Interrupted
 Much Is Written While Much Is Shown
     ${much} =    Evaluate    ('x' * 100 + '\\n') * 2000
     Set Client Configuration    timeout=20 s
-    Write    echo started; cat >/dev/null
+    Write    stty -echo; echo started; cat; stty echo
     Read Until    started
     Write Bare    ${much}\x04
     ${output} =    Read Until Prompt
