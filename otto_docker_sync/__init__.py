@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ._channel.forward import Forward, SocketForward
     from ._ssh import SSHOptions
     from ._telnet import TelnetOptions
     from .compose import Stack, StackContainer, compose_down, compose_logs, compose_ps, compose_up, composed
@@ -65,6 +66,7 @@ __version__ = "0.1.0"
 # The modules of the public names. Each is imported when one of its names is first used, so that importing the package,
 # which the command line and the pytest plugin do, stays cheap.
 _MODULES = {
+    "_channel.forward": ("Forward", "SocketForward"),
     "_ssh": ("SSHOptions",),
     "_telnet": ("TelnetOptions",),
     "compose": ("Stack", "StackContainer", "compose_down", "compose_logs", "compose_ps", "compose_up", "composed"),
@@ -132,6 +134,7 @@ __all__ = [
     "FileProgress",
     "FileResult",
     "ForkError",
+    "Forward",
     "Host",
     "HostKeyError",
     "HostSession",
@@ -152,6 +155,7 @@ __all__ = [
     "SessionClosed",
     "ShellCommand",
     "ShellNotFound",
+    "SocketForward",
     "Stack",
     "StackContainer",
     "Status",

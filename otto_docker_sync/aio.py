@@ -194,6 +194,7 @@ class AsyncHost:
     put = _shim(Host.put)
     get = _shim(Host.get)
     interact = _shim(Host.interact)
+    forward = _shim(Host.forward)
     start_repeat = _shim(Host.start_repeat)
     stop_repeat = _unlimited_shim(Host.stop_repeat)
     stop_all_repeats = _unlimited_shim(Host.stop_all_repeats)

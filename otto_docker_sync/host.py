@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ._channel.backend import Backend
+from ._channel.forward import Forward, Forwards, check_port, check_route
 from ._shell.capture import Sink
 from ._shell.conversation import CommandList, Conversation
 from ._shell.runner import Runner
@@ -58,6 +59,7 @@ class Host(SessionVerbs):
         self.runner = Runner(backend, lambda: self.default_timeout)
         self._sessions = Sessions(self.runner)
         self._repeats = Repeats(self.runner, self._sessions)
+        self._forwards = Forwards(self.id, backend.log)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
@@ -193,6 +195,34 @@ class Host(SessionVerbs):
         with self.runner.call(self.runner.deadline(None)) as deadline:
             return transfer.get(self.backend, src_files, dest_dir, times=times, progress=progress, deadline=deadline)
 
+    # Ports
+
+    def forward(self, port: int, *, to: int | None = None) -> Forward:
+        """Open a local port that leads to a port of this host, over the connection that there is.
+
+        A port of a container need not be published: the connection goes from its parent to the container's address.
+        A container that was recreated is found again. The forward ends with `close` of it or of the host, and stays
+        over `rebuild_connections`. A connection for which there is no route is reset, and the host's log says why.
+
+        Args:
+            port: The port of this host, 1 to 65535.
+            to: The local port, on 127.0.0.1; None takes any that is free.
+
+        Raises `ConfigError` for a port that is not valid or in use, `ConnectError` and its kin when it is known at once
+        that no connection can be made: forwarding is forbidden, the container has no network, the host is not
+        reached. That nobody listens on the port yet is no error. Raises `UnsupportedParentError` over telnet.
+
+        >>> with web.forward(8080) as forward:
+        ...     urllib.request.urlopen(forward.url).read()
+        """
+        check_port(self.id, "port", port)
+        if to is not None:
+            check_port(self.id, "to", to)
+        backend = self.backend
+        with self.runner.call(self.runner.deadline(None)) as deadline:
+            check_route(backend.connect_to_own, port, deadline)
+        return self._forwards.open_port(f"port {port}", to, lambda deadline: backend.connect_to_own(port, deadline))
+
     # Repeats
 
     def start_repeat(
@@ -276,11 +306,12 @@ class Host(SessionVerbs):
         self._end_calls("the connections were rebuilt")
 
     def close(self) -> None:
-        """Stop repeats, end sessions and what is in flight, and let go of the connections this host owns.
+        """Stop repeats and forwards, end sessions and what is in flight, and close the connections this host owns.
 
         From any thread. Idempotent; use after close opens anew.
         """
         self._repeats.stop_all()
+        self._forwards.close()
         self._end_calls("the host was closed")
 
     def _end_calls(self, reason: str) -> None:

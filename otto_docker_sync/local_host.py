@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from ._channel.backend import Backend
 from ._channel.base import SIZE, Channel
 from ._channel.local import LocalChannel, reap
+from ._channel.tcp import Stream, dial_tcp
 from .deadline import Deadline, Timeout
 from .host import Host
 from .logs import HostLog
@@ -37,6 +38,9 @@ class LocalBackend(Backend):
     ) -> Channel:
         deadline.check()
         return LocalChannel(argv, tty=tty, term=term, size=size, env=marker_env)
+
+    def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:
+        return dial_tcp(address, port, f"{address}:{port}", deadline, daemon="server")
 
     def login_argv(self) -> list[str]:
         return [os.environ.get("SHELL") or pwd.getpwuid(os.getuid()).pw_shell or "sh", "-l"]

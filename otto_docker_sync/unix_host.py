@@ -9,6 +9,8 @@ from typing import Any
 
 from ._channel.backend import Backend
 from ._channel.base import SIZE, Channel
+from ._channel.forward import DIAL_TIME, SocketForward
+from ._channel.tcp import Stream
 from ._ssh import Connections, SSHOptions
 from ._telnet import TelnetChannel, TelnetOptions
 from .deadline import Deadline, Timeout
@@ -58,6 +60,12 @@ class SSHBackend(MachineBackend):
 
     def open_login(self, *, term: str, size: tuple[int, int], deadline: Deadline) -> Channel:
         return self._connections.open_channel("", tty=True, term=term, size=size, deadline=deadline)
+
+    def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:
+        return self._connections.open_tunnel(address, port, deadline)
+
+    def connect_to_socket(self, path: str, deadline: Deadline) -> Stream:
+        return self._connections.open_socket_tunnel(path, deadline)
 
     def set_hop(self, hop: Connections | None) -> None:
         self._connections.set_hop(hop)
@@ -128,11 +136,11 @@ class TelnetBackend(MachineBackend):
     def container_sessions_refusal(self) -> str:
         return f"a shell in a container needs a parent reached over SSH; its parent {self.id!r} is reached over telnet"
 
+
 def _with_environment(argv: Sequence[str], marker_env: Mapping[str, str] | None) -> Sequence[str]:
     if not marker_env:
         return argv
     return ["env", *(f"{name}={value}" for name, value in marker_env.items()), *argv]
-
 
 
 class UnixHost(Host):
@@ -251,3 +259,25 @@ class UnixHost(Host):
             on_the_way = on_the_way.hop
         self._hop = hop
         self._machine.set_hop(hop.connections if hop else None)
+
+    def forward_socket(self, path: str | os.PathLike[str]) -> SocketForward:
+        """Open a local unix socket that leads to one of this machine, such as that of its docker daemon.
+
+        The local socket has mode 0600, in a directory with mode 0700. It ends with `close` of it or of the host.
+
+        Args:
+            path: The socket on this machine, an absolute path.
+
+        Raises `ConfigError` for a path that is not valid, `ConnectError` and its kin when no connection can be made,
+        `UnsupportedParentError` over telnet.
+
+        >>> with lab1.forward_socket("/var/run/docker.sock") as forward:
+        ...     subprocess.run(["docker", "-H", forward.docker_host, "ps"])
+        """
+        remote = os.fspath(path)
+        if not isinstance(remote, str) or not remote.startswith("/") or "\0" in remote:
+            raise ConfigError(f"{self.id}: path={path!r}: pass the absolute path of a socket on the machine")
+        backend = self.backend
+        with self.runner.call(self.runner.deadline(None)) as deadline:
+            backend.connect_to_socket(remote, deadline.at_most(DIAL_TIME)).close()
+        return self._forwards.open_socket(remote, lambda deadline: backend.connect_to_socket(remote, deadline))

@@ -15,6 +15,7 @@ from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
 from ..logs import HostLog
 from .base import SIZE, Channel
+from .tcp import Stream
 
 T = TypeVar("T")
 
@@ -105,6 +106,25 @@ class Backend(ABC):
     def environment(self) -> dict[str, str]:
         """Environment of every command. It may hold secrets, so it travels as input and never as an argument."""
         return {}
+
+    # Connections from this host
+
+    def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:
+        """Connect from this host to a TCP port that it reaches, and return the stream.
+
+        Raises `ConnectError` and its subclasses, `UnsupportedParentError` where this kind cannot.
+        """
+        raise UnsupportedParentError(
+            f"{self.id}: no connection can be forwarded from here; that needs a host reached over SSH, or this machine"
+        )
+
+    def connect_to_socket(self, path: str, deadline: Deadline) -> Stream:
+        """Connect to a unix socket of this host; otherwise as `connect_to`."""
+        return self.connect_to(path, 0, deadline)
+
+    def connect_to_own(self, port: int, deadline: Deadline) -> Stream:
+        """Connect to a TCP port of this host itself; otherwise as `connect_to`."""
+        return self.connect_to("localhost", port, deadline)
 
     # What this kind has, and has not
 

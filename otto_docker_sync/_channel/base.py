@@ -85,5 +85,3 @@ class Channel(ABC):
     @abstractmethod
     def pause(self, deadline: Deadline) -> None:
         """Wait until `deadline`, or until the channel closes: `write` does so between two attempts."""
-
-

@@ -28,11 +28,18 @@ class Stream(Protocol):
     may_be_retried: bool
     """Whether another attempt makes sense when the stream ends before the first byte."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether both directions are known to be over; False where that shows only when something is sent."""
+
     def receive(self, size: int, timeout: float) -> bytes | None:
         """Return what arrives within `timeout` seconds: None is nothing, empty bytes are the end of the stream."""
 
     def send(self, data: bytes, timeout: float) -> int:
         """Send what can be sent within `timeout` seconds, and return the number of bytes."""
+
+    def end_sending(self) -> None:
+        """End our direction only: the other side reads the end of the stream, and may go on sending."""
 
     def shutdown(self) -> None:
         """End both directions. A `receive` in another thread returns."""
@@ -51,6 +58,10 @@ class Stream(Protocol):
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `receive` would return something."""
+
+
+class ForwardingForbidden(ConnectError):
+    """The configuration of a host's SSH server forbids to connect on from it."""
 
 
 class TunnelOpener(Protocol):
@@ -75,6 +86,10 @@ class SocketStream:
         self._readable.register(sock, select.POLLIN)
         self._writable.register(sock, select.POLLOUT)
 
+    @property
+    def ended(self) -> bool:
+        return False
+
     def receive(self, size: int, timeout: float) -> bytes | None:
         if len(self._arriving) < size:
             self._arriving = memoryview(bytearray(size))
@@ -94,6 +109,10 @@ class SocketStream:
                 if attempt == 2 or not timeout or not self._writable.poll(timeout * 1000):
                     return 0
         return 0
+
+    def end_sending(self) -> None:
+        with suppress(OSError):  # the other side may have ended the connection
+            self._socket.shutdown(socket.SHUT_WR)
 
     def shutdown(self) -> None:
         with suppress(OSError):  # the other side may have been first

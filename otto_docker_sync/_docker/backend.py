@@ -15,11 +15,13 @@ from .._channel.backend import Backend
 from .._channel.base import KILL_STATUS, SIZE, Channel
 from .._channel.markers import new_nonce
 from .._channel.scripts import script
+from .._channel.tcp import ForwardingForbidden, Stream
 from .._shell.capture import Capture
 from .._shell.oneshot import run_oneshot
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError
 from ..logs import HostLog
+from .address import AddressLookup
 from .errors import docker_error
 
 POLL_INTERVAL = 0.1
@@ -66,6 +68,7 @@ class ContainerBackend(Backend):
         self._environment = dict(environment)
         self._resolving = threading.RLock()
         self._attempt = threading.local()
+        self._addresses = AddressLookup(id, self._ask_address)
 
     # Starting programs
 
@@ -90,6 +93,27 @@ class ContainerBackend(Backend):
         self._attempt.id = self.resolve(deadline)
         command = [*self.parent.docker_command(), "exec", *options, self._attempt.id, *argv]
         return self.parent.open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
+
+    def connect_to_own(self, port: int, deadline: Deadline) -> Stream:
+        return self.retry_once_recovered(lambda: self._connect_to_own(port, deadline), deadline)
+
+    def _connect_to_own(self, port: int, deadline: Deadline) -> Stream:
+        """Connect to the container's own address, from its parent."""
+        self._attempt.id = self.resolve(deadline)
+        network = self._addresses.find(self._attempt.id, deadline)
+        if network.is_host:
+            return self.parent.connect_to_own(port, deadline)
+        try:
+            return self.parent.connect_to(network.address, port, deadline)
+        except ForwardingForbidden:
+            raise
+        except ConnectError as error:
+            if "refused" in str(error):  # there is a route: only nobody listens on that port
+                raise
+            raise ConnectError(
+                f"{self.id}: {self.parent.id} has no route to the container's address {network.address}, as with a"
+                f" rootless daemon: publish the port, and forward that of {self.parent.id} ({error})"
+            ) from error
 
     def environment(self) -> dict[str, str]:
         return self._environment
@@ -218,6 +242,9 @@ class ContainerBackend(Backend):
             return state, _seconds(words[2]) - _seconds(words[1])
         except (ValueError, IndexError):
             return state, float("inf")
+
+    def _ask_address(self, container: str, deadline: Deadline) -> str:
+        return " ".join(self._ask_docker("container_address", deadline, container=container))
 
     def _ask_docker(self, name: str, deadline: Deadline, **values: str) -> list[str]:
         """Run a script that asks the docker client, and return the answers.

@@ -178,7 +178,7 @@ class SSHChannel(Channel):
 
 
 class TunnelStream:
-    """A direct-tcpip channel of a hop, below the connection to a further host."""
+    """A tunnel: a connection that a host made for us, to another host or to a socket of its own."""
 
     may_be_retried = True
 
@@ -187,6 +187,10 @@ class TunnelStream:
         self._hop = hop
         self._on_close = on_close
         raw.timeout = 0.0
+
+    @property
+    def ended(self) -> bool:
+        return bool(self._raw.closed)
 
     def receive(self, size: int, timeout: float) -> bytes | None:
         try:
@@ -202,7 +206,11 @@ class TunnelStream:
         try:
             return int(self._raw.send(data))
         except TimeoutError:
-            return 0
+            return 0  # the window is full
+
+    def end_sending(self) -> None:
+        if not self._raw.closed:
+            self._raw.shutdown_write()
 
     def shutdown(self) -> None:
         self._raw.close()

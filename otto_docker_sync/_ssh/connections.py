@@ -23,7 +23,7 @@ from .config import CONNECT_TIMEOUT, Target, resolve
 from .connect import Connection, connect
 from .keys import FileKey
 from .options import SSHOptions
-from .paramiko_errors import SFTP, SFTP_START, map_error
+from .paramiko_errors import SFTP, SFTP_START, map_error, refused_tunnel
 from .pool import Pool
 from .transport import Raw, RawChannel, Transport
 
@@ -115,24 +115,33 @@ class Connections(Pool):
         with self._in_time(deadline):
             return self._tunnel(host, port, deadline)
 
+    def open_socket_tunnel(self, path: str, deadline: Deadline) -> Stream:
+        """Connect from this host to a unix socket of its own, and return the stream to it.
+
+        Raises `ConnectError` and its kin, as `open_tunnel` does.
+        """
+        with self._in_time(deadline):
+            return self._open_tunnel(path, deadline, "direct-streamlocal@openssh.com", path, "", 0)
+
     def _tunnel(self, host: str, port: int, deadline: Deadline) -> Stream:
+        # The address and port that the connection comes from are for the server's log only.
+        return self._open_tunnel(f"{host}:{port}", deadline, "direct-tcpip", host, port, "127.0.0.1", 0)
+
+    def _open_tunnel(self, to: str, deadline: Deadline, name: str, *fields: str | int) -> Stream:
         connection = self._reserve(deadline, tunnel=True)
 
         def release() -> None:
             self._release(connection, tunnel=True)
 
         try:
-            raw = connection.transport.open(RawChannel, deadline, (host, port))
+            raw = connection.transport.open(RawChannel, deadline, name, *fields)
         except BaseException:
             release()
             raise
         if raw.active and not raw.closed:
             return TunnelStream(raw, self.label, release)
         release()
-        code, text = raw.refusal or (0, connection.transport.why)
-        if code == 1:
-            text = f"forwarding is not allowed ({text}): AllowTcpForwarding or PermitOpen in its sshd_config"
-        raise ConnectError(f"{self.where} cannot connect on to {host}:{port}: {text}")
+        raise refused_tunnel(self.where, to, raw.refusal, connection.transport.why)
 
     @contextmanager
     def open_sftp(self, deadline: Deadline) -> Iterator[paramiko.SFTPClient]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import paramiko
 
+from .._channel.tcp import ForwardingForbidden
 from ..errors import ConnectError, ConnectionLost, HostKeyError, OttoError
 
 
@@ -50,6 +51,26 @@ SFTP_START = (
 
 SFTP = (_Rule(BaseException, "", ConnectionLost, "the file transfer with {where} broke off: {said}"),)
 """Errors of a file transfer that are not about a file."""
+
+
+FORBIDDEN = 1
+"""SSH's code for a channel that the server's configuration forbids; the others are failures of the moment."""
+
+_ADVICE = {
+    FORBIDDEN: "forwarding is not allowed ({text}): AllowTcpForwarding or PermitOpen in its sshd_config",
+    3: "it does not know that kind of tunnel ({text}): OpenSSH 6.7 and later can forward unix sockets",
+}
+"""By code: what to say about a refused tunnel. Without an entry, the server's own text is enough."""
+
+
+def refused_tunnel(where: str, to: str, refusal: tuple[int, str] | None, otherwise: str) -> ConnectError:
+    """The error for a tunnel that was not opened; without a refusal, the connection was lost: `otherwise` says why."""
+    code, text = refusal or (0, otherwise)
+    if refusal and to.startswith("/"):
+        # OpenSSH says no more than "open failed", whatever the reason is.
+        text += "; is the socket there, may the user open it, and does AllowStreamLocalForwarding of sshd allow it?"
+    kind = ForwardingForbidden if code == FORBIDDEN else ConnectError
+    return kind(f"{where} cannot connect on to {to}: {_ADVICE.get(code, '{text}').format(text=text)}")
 
 
 def map_error(rules: tuple[_Rule, ...], error: BaseException | None, where: str, otherwise: str) -> OttoError:

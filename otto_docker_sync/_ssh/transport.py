@@ -99,11 +99,7 @@ class RawChannel(_Channel):  # type: ignore[misc]
         message.add_int(self.remote_chanid)
         message.add_string(kind)
         message.add_boolean(reply)
-        for value in fields:
-            if isinstance(value, int):
-                message.add_int(value)
-            else:
-                message.add_string(value)
+        _add_fields(message, fields)
         self.transport._send_user_message(message)
 
     def _request_failed(self, message: paramiko.Message) -> None:
@@ -198,11 +194,11 @@ class Transport(_Transport):  # type: ignore[misc]
         message.add_boolean(b=True)
         self._send_user_message(message)
 
-    def open(self, kind: type[Raw], deadline: Deadline, tunnel_to: tuple[str, int] | None = None) -> Raw:
+    def open(self, kind: type[Raw], deadline: Deadline, name: str = "session", *fields: str | int) -> Raw:
         """Ask for a channel and wait for the answer.
 
-        The channel is then `active`, or has a `refusal`, or was closed with the transport. With `tunnel_to`, it is a
-        tunnel to that host and port (direct-tcpip). Raises `DeadlineExpired`.
+        `name` is SSH's name for what the channel is to be, `fields` what its request says besides. The channel is then
+        `active`, or has a `refusal`, or was closed with the transport. Raises `DeadlineExpired`.
         """
         # The channel is known before the request is sent: the answer arrives on another thread.
         with self.lock:
@@ -214,15 +210,11 @@ class Transport(_Transport):  # type: ignore[misc]
             channel._set_window(WINDOW_SIZE, PACKET_SIZE)
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
-        message.add_string("session" if tunnel_to is None else "direct-tcpip")
+        message.add_string(name)
         message.add_int(number)
         message.add_int(WINDOW_SIZE)
         message.add_int(PACKET_SIZE)
-        if tunnel_to is not None:
-            message.add_string(tunnel_to[0])
-            message.add_int(tunnel_to[1])
-            message.add_string("127.0.0.1")
-            message.add_int(0)
+        _add_fields(message, fields)
         self._send_user_message(message)
         if not self.active:
             channel._unlink()
@@ -230,7 +222,7 @@ class Transport(_Transport):  # type: ignore[misc]
             with deadline.waking(channel.event.set):
                 while not (channel.active or channel.refusal or channel.closed):
                     if not channel.event.wait(deadline.remaining()) or deadline.expired:
-                        raise DeadlineExpired("the server did not answer the request for a session")
+                        raise DeadlineExpired("the server did not answer the request for a channel")
         except BaseException:
             self._abandon(channel)
             raise
@@ -291,3 +283,11 @@ class Transport(_Transport):  # type: ignore[misc]
             self.link.close()
         elif threading.current_thread() is not self:
             self.join(5)
+
+
+def _add_fields(message: paramiko.Message, fields: tuple[Any, ...]) -> None:
+    for value in fields:
+        if isinstance(value, int):
+            message.add_int(value)
+        else:
+            message.add_string(value)

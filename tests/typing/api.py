@@ -46,6 +46,16 @@ from otto_docker_sync.logs import configure, mask, masked
 
 assert_type(otto.__version__, str)
 
+# Forwards
+
+with LocalHost() as forwarding, forwarding.forward(8080, to=None) as forward:
+    assert_type(forward, otto.Forward)
+    assert_type(forward.port, int)
+    assert_type(forward.url, str)
+with UnixHost("192.0.2.10") as daemon, daemon.forward_socket("/var/run/docker.sock") as docker_socket:
+    assert_type(docker_socket, otto.SocketForward)
+    assert_type(docker_socket.docker_host, str)
+
 # Hosts
 
 gateway = UnixHost("gateway.example.net")
