@@ -11,7 +11,7 @@ from ._channel.forward import Forward, Forwards, check_port, check_route
 from ._shell.capture import Sink
 from ._shell.conversation import CommandList, Conversation
 from ._shell.runner import Runner
-from .deadline import Timeout, timeout_seconds
+from .deadline import Deadline, Timeout, timeout_seconds
 from .errors import OttoError
 from .repeat import Repeats
 from .result import Command, CommandResult, FileProgress, Paths, TransferResult
@@ -144,8 +144,10 @@ class Host(SessionVerbs):
         src_files: Paths,
         dest_dir: str | os.PathLike[str],
         *,
+        timeout: Timeout = None,
         mode: int | None = None,
-        times: bool = False,
+        owner: str | None = None,
+        preserve_times: bool = False,
         progress: Callable[[FileProgress], object] | None = None,
     ) -> TransferResult:
         """Copy local files and directories into a directory of this host.
@@ -153,8 +155,11 @@ class Host(SessionVerbs):
         Args:
             src_files: One path or many, ``str`` or ``os.PathLike``.
             dest_dir: A directory of this host.
-            mode: Permissions to set on files, instead of their own.
-            times: Keep the files' times of modification.
+            timeout: Seconds; None, the default, is no limit: the host's ``default_timeout`` is for commands.
+            mode: Permissions to set on files, such as ``0o644``; None, the default, keeps each file's own.
+            owner: Whom all of it is to belong to: ``"user"`` or ``"user:group"``, by name or number. None, the default,
+                is the user that commands run as. Another user takes the rights of root.
+            preserve_times: Keep the times of modification. False, the default, makes them those of the arrival.
             progress: Called with a `FileProgress` now and then.
 
         The result tells for each source what became of it: success means that a process on the host sees exactly
@@ -165,9 +170,16 @@ class Host(SessionVerbs):
         """
         from ._transfer import transfer
 
-        with self.runner.call(self.runner.deadline(None)) as deadline:
+        with self.runner.call(Deadline.after(timeout)) as deadline:
             return transfer.put(
-                self.backend, src_files, dest_dir, mode=mode, times=times, progress=progress, deadline=deadline
+                self.backend,
+                src_files,
+                dest_dir,
+                mode=mode,
+                owner=owner,
+                preserve_times=preserve_times,
+                progress=progress,
+                deadline=deadline,
             )
 
     def get(
@@ -175,7 +187,8 @@ class Host(SessionVerbs):
         src_files: Paths,
         dest_dir: str | os.PathLike[str],
         *,
-        times: bool = False,
+        timeout: Timeout = None,
+        preserve_times: bool = False,
         progress: Callable[[FileProgress], object] | None = None,
     ) -> TransferResult:
         """Copy files and directories of this host into a local directory; the mirror of `put`.
@@ -183,7 +196,8 @@ class Host(SessionVerbs):
         Args:
             src_files: One path of this host or many, ``str`` or ``os.PathLike``.
             dest_dir: A local directory. A file in it is replaced only when the new one is complete.
-            times: Keep the files' times of modification.
+            timeout: Seconds; None, the default, is no limit: the host's ``default_timeout`` is for commands.
+            preserve_times: Keep the times of modification. False, the default, makes them those of the arrival.
             progress: Called with a `FileProgress` now and then.
 
         Raises as `put`.
@@ -192,8 +206,15 @@ class Host(SessionVerbs):
         """
         from ._transfer import transfer
 
-        with self.runner.call(self.runner.deadline(None)) as deadline:
-            return transfer.get(self.backend, src_files, dest_dir, times=times, progress=progress, deadline=deadline)
+        with self.runner.call(Deadline.after(timeout)) as deadline:
+            return transfer.get(
+                self.backend,
+                src_files,
+                dest_dir,
+                preserve_times=preserve_times,
+                progress=progress,
+                deadline=deadline,
+            )
 
     # Ports
 

@@ -74,9 +74,9 @@ class SSHBackend(MachineBackend):
         return ""
 
     def file_fallback(self, deadline: Deadline) -> Any:
-        from ._transfer.sftp import SFTPCourier
+        from ._transfer.sftp import SFTPTransport
 
-        return SFTPCourier(self._connections.open_sftp, deadline)
+        return SFTPTransport(self._connections.open_sftp, deadline)
 
     def close(self) -> None:
         self._connections.close()

@@ -10,14 +10,15 @@ umask 077
 trap 'exit 1' HUP INT TERM PIPE
 
 # say WORD TEXT...: a message. A newline in front of it, because what was printed before may not end in one.
-say() (
-    word=$1
+say() {
+    message_word=$1
     shift
     # The text of an error may have several lines, and a message has one. No wildcard may be expanded.
     set -f
     # shellcheck disable=SC2048,SC2086
     set -- $*
-    printf '\n%s %s %s\n' "$nonce" "$word" "$*"
-)
+    set +f
+    printf '\n%s %s %s\n' "$nonce" "$message_word" "$*"
+}
 
 say started

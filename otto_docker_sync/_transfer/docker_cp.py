@@ -8,10 +8,10 @@ from typing import Any
 
 from .._channel.backend import Backend
 from ..deadline import Deadline
-from .dialogue import Dialogue
 from .receiver import Receiver
-from .scripts import inspect_script, stage_in_script, stage_out_script
-from .tar_source import Cargo, Owner, Refused
+from .script_channel import ScriptChannel
+from .scripts import docker_cp_in_script, docker_cp_out_script, inspect_script
+from .tar_source import Owner, SourceError, TarSource
 
 KERNEL = ("/dev", "/proc", "/sys")
 """Where docker mounts file systems into every container that ``docker cp`` does not see."""
@@ -36,42 +36,46 @@ class DockerCopy:
         self._deadline = deadline
         self._facts: dict[str, Any] = {}
 
-    def bring(self, cargo: Cargo, destination: str, owner: Owner | None, *, staged: bool) -> None:
+    def put_trees(self, tar_source: TarSource, destination: str, owner: Owner | None, *, staged: bool) -> None:
         """Put the trees into a directory, for whom commands run as unless `owner` is given."""
-        destination = self._visible(destination)
+        destination = self._resolve_or_refuse(destination)
         owner = owner or self._owner()
         target = f"{self._id}:{destination}"
-        length = cargo.length(owner, staged=staged)
-        with Dialogue.start(
-            self._parent, lambda nonce: stage_in_script(nonce, self._docker, target, length), self._deadline
-        ) as dialogue:
-            answer = dialogue.next()
+        length = tar_source.length(owner, staged=staged)
+        with ScriptChannel.start(
+            self._parent, lambda nonce: docker_cp_in_script(nonce, self._docker, target, length), self._deadline
+        ) as script:
+            answer = script.next()
             if answer.word == "ready":
-                dialogue.send(cargo.stream(owner, staged=staged))
-                answer = dialogue.next()
-        if answer.word != "done":
-            raise Refused(answer.text)
+                script.send(tar_source.stream(owner, staged=staged))
+                answer = script.next()
+        if answer.word != "finished":
+            raise SourceError(answer.text)
 
-    def fetch(self, sources: dict[int, str], receiver: Receiver) -> None:
+    def get_sources(self, sources: dict[int, str], receiver: Receiver) -> None:
         """Get sources by their paths in the container."""
         targets = []
         for number, path in sources.items():
             try:
-                targets.append((number, f"{self._id}:{self._visible(path)}"))
-            except Refused as refused:
-                receiver.refuse(number, str(refused))
-        with Dialogue.start(
-            self._parent, lambda nonce: stage_out_script(nonce, self._docker, targets), self._deadline
-        ) as dialogue:
-            receiver.listen(dialogue)
+                targets.append((number, f"{self._id}:{self._resolve_or_refuse(path)}"))
+            except SourceError as error:
+                receiver.refuse(number, str(error))
+        with ScriptChannel.start(
+            self._parent, lambda nonce: docker_cp_out_script(nonce, self._docker, targets), self._deadline
+        ) as script:
+            receiver.listen(script)
 
-    def _visible(self, path: str) -> str:
-        """The absolute path that `path` is. Raises `Refused` where ``docker cp`` would lie: it reaches below what is
-        mounted in the running container only."""
+    def _resolve_or_refuse(self, path: str) -> str:
+        """Return the absolute path that `path` is. Raises `SourceError` where ``docker cp`` would lie: it reaches below
+        what is mounted in the running container only."""
         if path == "~" or path.startswith("~/"):
-            raise Refused(f"{path}: nothing can be run in the container to find the home directory; give a whole path")
+            raise SourceError(
+                f"{path}: nothing can be run in the container to find the home directory; give an absolute path"
+            )
         if any(0xDC80 <= ord(character) <= 0xDCFF for character in path):
-            raise Refused("docker cp takes no path that is not UTF-8, and nothing else works here: take one above it")
+            raise SourceError(
+                "docker cp takes no path that is not UTF-8, and nothing else works here: get the directory above it"
+            )
         facts = self._inspect()
         path = posixpath.join("/", self._workdir or facts["Config"].get("WorkingDir") or "/", path)
         kinds = dict.fromkeys(KERNEL, "tmpfs")
@@ -79,7 +83,7 @@ class DockerCopy:
         kinds |= {mount["Destination"]: mount["Type"] for mount in facts.get("Mounts") or []}
         above = [mount for mount in kinds if f"{posixpath.normpath(path)}/".startswith(f"{mount.rstrip('/')}/")]
         if above and kinds[max(above, key=len)] == "tmpfs":
-            raise Refused(
+            raise SourceError(
                 f"{path} is below {max(above, key=len)}, which the running container alone sees, and nothing that "
                 "copies files can be run there: start the container, use an image with sh and tar, or mount a volume"
             )
@@ -93,13 +97,13 @@ class DockerCopy:
 
     def _inspect(self) -> dict[str, Any]:
         if not self._facts:
-            with Dialogue.start(
+            with ScriptChannel.start(
                 self._parent, lambda nonce: inspect_script(nonce, self._docker, self._id), self._deadline
-            ) as dialogue:
-                dialogue.next()
-                text = dialogue.body()
-                end = dialogue.next()
+            ) as script:
+                script.next()
+                text = script.body()
+                end = script.next()
             if not end.rest.startswith("0"):
-                raise Refused(f"docker inspect: {end.rest}")
+                raise SourceError(f"docker inspect: {end.rest}")
             self._facts = json.loads(text)
         return self._facts

@@ -19,7 +19,7 @@ error=$(head -c "$size" 2>&1 >"$stage/tar")
 if [ "$(wc -c <"$stage/tar")" -ne "$size" ]; then
     say failed "staging on the parent: ${error:-the data ended early}"
 elif error=$(run_docker cp - "$target" 2>&1 >/dev/null <"$stage/tar"); then
-    say 'done'
+    say finished
 else
     say failed "$error"
 fi

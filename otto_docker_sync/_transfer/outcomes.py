@@ -1,4 +1,4 @@
-"""The account of one transfer: what became of each source, and how far each is."""
+"""The outcomes of one transfer: what became of each source, and how far each one is."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..result import FileProgress, FileResult, Status, TransferResult
 Progress = Callable[[FileProgress], object]
 
 PROGRESS_EVERY = 0.1
-"""Seconds between two reports on one source."""
+"""Seconds between two progress reports on one source."""
 
 
 @dataclass
-class Item:
-    """One source of a transfer: ``total`` is None while nobody knows it."""
+class SourceState:
+    """One source of a transfer, while it is under way. ``total`` is its size in bytes, None while nobody knows it."""
 
     number: int
     source: str
@@ -28,79 +28,92 @@ class Item:
     reported_at: float = field(default_factory=monotonic)
 
 
-class Ledger:
-    """What became of each source, and how far each is."""
+class Outcomes:
+    """Collects the outcome of each source, and reports progress. The first outcome of a source is the one that counts.
+
+    A source is known by its number, which begins at 1.
+    """
 
     def __init__(self, host_id: str, progress: Progress | None, deadline: Deadline) -> None:
         self._host_id = host_id
         self._progress = progress
         self._deadline = deadline
         self._started_at = monotonic()
-        self._items: dict[int, Item] = {}
+        self._states: dict[int, SourceState] = {}
         self._results: dict[int, FileResult] = {}
         self.begun = False
-        """Whether the far end was reached, so that what happens from then on is an outcome."""
+        """Whether the host was reached. Errors before that are raised; after it they are outcomes."""
 
-    def enter(self, source: str, destination: str) -> Item:
-        number = len(self._items) + 1
-        self._items[number] = Item(number, source, destination)
-        return self._items[number]
+    def add(self, source: str, destination: str) -> SourceState:
+        """Add a source, with the path where it is to arrive."""
+        number = len(self._states) + 1
+        self._states[number] = SourceState(number, source, destination)
+        return self._states[number]
 
-    def unique(self, names: dict[int, str]) -> dict[int, str]:
-        """Leave out, and settle, what would land where an earlier source lands."""
-        first: dict[str, int] = {}
+    def drop_duplicates(self, names: dict[int, str]) -> dict[int, str]:
+        """Return the sources (number and name at the destination) without those whose name an earlier one has.
+
+        These have failed.
+        """
+        first_with: dict[str, int] = {}
         for number, name in names.items():
-            if first.setdefault(name, number) != number:
-                other = self._items[first[name]].source
-                self.settle(self._items[number], Status.FAILED, f"{other!r} has the same name")
-        return {number: name for name, number in first.items()}
+            if first_with.setdefault(name, number) != number:
+                other = self._states[first_with[name]].source
+                self.finish(number, Status.FAILED, f"{other!r} has the same name")
+        return {number: name for name, number in first_with.items()}
 
-    def is_open(self, item: Item) -> bool:
-        return item.number not in self._results
+    def is_open(self, number: int) -> bool:
+        """Return whether the source has no outcome yet."""
+        return number not in self._results
 
-    def __getitem__(self, number: int) -> Item:
-        return self._items[number]
+    def __getitem__(self, number: int) -> SourceState:
+        return self._states[number]
 
-    def settle(self, item: Item, status: Status, message: str = "", size: int = 0) -> None:
-        if self.is_open(item):
-            self._results[item.number] = FileResult(item.source, item.destination, status, size, message)
+    def finish(self, number: int, status: Status, message: str = "", size: int = 0) -> None:
+        """Set the outcome of a source, unless it has one."""
+        if self.is_open(number):
+            state = self._states[number]
+            self._results[number] = FileResult(state.source, state.destination, status, size, message)
             if status is Status.SUCCESS:
-                item.done = item.total = size
-                self._report(item)
+                state.done = state.total = size
+                self._report(state)
 
-    def settle_all(self, status: Status, message: str) -> None:
-        """Settle what is open."""
-        for item in self._items.values():
-            self.settle(item, status, message)
+    def finish_all(self, status: Status, message: str) -> None:
+        """Set the outcome of all sources that have none."""
+        for number in self._states:
+            self.finish(number, status, message)
 
     def advance(self, number: int, size: int) -> None:
-        item = self._items[number]
-        item.done += size
-        if self._progress is not None and monotonic() - item.reported_at >= PROGRESS_EVERY:
-            self._report(item)
+        """Note that `size` more bytes of a source are done."""
+        state = self._states[number]
+        state.done += size
+        if self._progress is not None and monotonic() - state.reported_at >= PROGRESS_EVERY:
+            self._report(state)
 
-    def _report(self, item: Item) -> None:
+    def _report(self, state: SourceState) -> None:
         if self._progress is not None:
-            item.reported_at = monotonic()
-            self._progress(FileProgress(item.source, item.done, item.total))
+            state.reported_at = monotonic()
+            self._progress(FileProgress(state.source, state.done, state.total))
 
     def result_of(self, transfer: Callable[[], None]) -> TransferResult:
-        """Run a transfer, and turn what ended it into outcomes. What kept it from beginning is raised."""
+        """Run a transfer. What ends it is the outcome of the sources that have none; what kept it from beginning is
+        raised."""
         try:
             transfer()
         except DeadlineExpired:
-            why = self._deadline.cancelled or "timed out"
+            reason = self._deadline.cancelled or "timed out"
             seconds = monotonic() - self._started_at
-            self.settle_all(Status.ERROR, f"{why} after {seconds:.1f} s; it is not known to be in place")
+            self.finish_all(Status.ERROR, f"{reason} after {seconds:.1f} s; it is not known to be in place")
         except ConnectionLost as error:
-            self.settle_all(Status.ERROR, f"it is not known to be in place: {error}")
+            self.finish_all(Status.ERROR, f"it is not known to be in place: {error}")
         except OttoError as error:
             if not self.begun:
                 raise
-            self.settle_all(Status.ERROR, str(error))
+            self.finish_all(Status.ERROR, str(error))
         return self.result()
 
     def result(self) -> TransferResult:
-        self.settle_all(Status.ERROR, "the far end did not say what became of it")
-        results = {item.source: self._results[item.number] for item in self._items.values()}
+        """Return all outcomes, in the order of the sources."""
+        self.finish_all(Status.ERROR, "the remote shell did not report what became of it")
+        results = {state.source: self._results[state.number] for state in self._states.values()}
         return TransferResult(results, self._host_id)

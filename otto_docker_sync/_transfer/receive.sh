@@ -2,65 +2,27 @@
 # Takes sources into a directory: as a tar stream on stdin, or as a fallback transport brings them.
 #
 # They arrive in a stage, a directory of their own beside the files that they replace, so that moving them into place
-# is renaming. In the stage each source has a directory named by its number: "data" holds the source, and "size", which
-# comes last, tells how many bytes its files have.
+# is renaming. In the stage, "new" holds the sources under their names. "list" comes last and is shell text: it calls
+# functions of this script, with the names of the sources as quoted words. For each tree, "lists/NUMBER" is such a text
+# as well, with every name in it.
 #
 # destination  the directory
 # stage_prefix how the name of the stage begins; the nonce follows
 # tar_options  how tar unpacks
+# owner        USER[:GROUP] for all that arrives; empty: the user of this shell
 . ./common.sh
 . ./files.sh
-: "${destination?}" "${stage_prefix?}" "${tar_options?}"
+. ./merge.sh
+: "${destination?}" "${stage_prefix?}" "${tar_options?}" "${owner?}"
 
-# merge FROM TO look|move: moves what is in FROM into TO. Directories are merged into directories of the same name; all
-# else replaces what is there. A link in TO is replaced, never followed. With "look" nothing is changed: it says what
-# would be in the way, so that a source arrives as a whole or not at all.
-merge() (
-    from=$1
-    to=$2
-    action=$3
-    set --
-    for new in "$from"/* "$from"/.[!.]* "$from"/..?*; do
-        # A pattern without a match stands for itself.
-        [ -e "$new" ] || [ -L "$new" ] || continue
-        old=$to/${new##*/}
-        if [ ! -w "$to" ]; then
-            printf 'no permission to write in %s' "$to"
-            exit 1
-        fi
-        is_directory=
-        [ -L "$new" ] || [ ! -d "$new" ] || is_directory=1
-        if [ -d "$old" ] && [ ! -L "$old" ]; then
-            if [ -z "$is_directory" ]; then
-                printf '%s is a directory there' "$old"
-                exit 1
-            fi
-            merge "$new" "$old" "$action" || exit 1
-            continue
-        fi
-        if [ "$is_directory" ] && [ ! -L "$old" ] && [ -e "$old" ]; then
-            printf '%s is no directory there' "$old"
-            exit 1
-        fi
-        [ "$action" = move ] || continue
-        # mv would move into a directory that a link leads to.
-        if [ -L "$old" ] && { [ "$is_directory" ] || [ -d "$old" ]; }; then
-            rm -f "$old"
-        fi
-        if [ "$is_directory" ] && [ ! -w "$new" ]; then
-            # Renaming a directory writes its "..".
-            chmod u+w "$new" && mv -f "$new" "$old" && chmod u-w "$old" || exit 1
-        else
-            # Together, since starting mv for each file is what takes the time.
-            set -- "$@" "$new"
-            if [ $# -ge 200 ]; then
-                mv -f "$@" "$to/" || exit 1
-                set --
-            fi
-        fi
+# leave: ends when nothing more is sent. A connection that is closed while there is unread data in it can lose what it has
+# to say.
+leave() {
+    cat >/dev/null 2>&1 || while read -r _; do
+        :
     done
-    [ $# = 0 ] || mv -f "$@" "$to/"
-)
+    exit
+}
 
 remove_stage() {
     rm -rf "$stage" 2>/dev/null || {
@@ -70,23 +32,110 @@ remove_stage() {
     } 2>/dev/null
 }
 
+# The functions that "list" calls, in this order.
+
+# graft FROM TO: puts a part of a deep tree where it belongs; both are paths in the stage.
+graft() {
+    graft_parent=$stage/${2%/*}
+    closed=
+    [ -w "$graft_parent" ] || closed=1
+    [ -z "$closed" ] || chmod u+w "$graft_parent"
+    move_directory "$stage/$1" "$graft_parent" "${2##*/}" || {
+        say failed "$error"
+        leave
+    }
+    [ -z "$closed" ] || chmod u-w "$graft_parent"
+}
+
+# arrived SIZE: how many bytes the files of all sources have. Where there are find and stat, they are counted before
+# anything is moved.
+arrived() {
+    if sizes=$(find "$new" -type f -exec stat -c %s '{}' + 2>/dev/null); then
+        total=0
+        for size in $sizes; do
+            total=$((total + size))
+        done
+        if [ "$total" != "$1" ]; then
+            say failed "$total bytes arrived in place of $1"
+            leave
+        fi
+    fi
+    [ ! -g . ] || inherit_group . "$new"
+    # With -h, or the targets of links would be given away.
+    if [ "$owner" ] && ! error=$(chown -hR "$owner" "$new" 2>&1); then
+        say bad_destination "$error"
+        leave
+    fi
+}
+
+# restore_mode MODE NAME: a change of owner or group has taken the set-user-id bit away.
+restore_mode() {
+    chmod "$1" "$new/$2"
+}
+
+# files NUMBER NAME...: sources that are files, some hundred at most. They are moved together, since starting mv for
+# each is what takes the time; those that stay behind are moved one by one, to learn why.
+files() {
+    move_files "$@" 2>/dev/null
+    while [ $# -gt 0 ]; do
+        error=
+        if [ ! -e "$new/$2" ] || move_checked "$2"; then
+            say ok "$1"
+        else
+            say bad "$1" "$error"
+        fi
+        shift 2
+    done
+}
+
+move_files() {
+    count=$#
+    while [ "$count" -gt 0 ]; do
+        # Rotates the arguments: the pairs go out in front, and what mv takes comes in at the end.
+        [ -d "./$2" ] || set -- "$@" "$new/$2"
+        shift 2
+        count=$((count - 2))
+    done
+    [ $# = 0 ] || mv -f "$@" ./
+}
+
+move_checked() {
+    if [ -d "./$1" ] && [ ! -L "./$1" ]; then
+        error="$1 is a directory there"
+        return 1
+    fi
+    move "$new/$1" .
+}
+
+# tree NUMBER NAME: a source that is a directory.
+tree() {
+    merge "$stage/lists/$1"
+    if [ "$problem" ]; then
+        say bad "$1" "$problem"
+    else
+        say ok "$1"
+    fi
+}
+
 stage=./$stage_prefix$nonce
+new=$stage/new
+old=$stage/old
 as_operand "$destination"
 cd -P -- "$operand" 2>/dev/null || {
     if [ -d "$operand" ]; then
-        say nowhere 'no permission to enter the destination'
+        say bad_destination 'no permission to enter the destination'
     elif [ -e "$operand" ]; then
-        say nowhere 'the destination is not a directory'
+        say bad_destination 'the destination is not a directory'
     else
-        say nowhere 'there is no such directory'
+        say bad_destination 'there is no such directory'
     fi
-    exit
+    leave
 }
 
 # What the tools here allow: "tar" unpacks a stream, "fallback" moves what somebody else brings into the stage, and with
 # "bare" nothing can be done.
 way=bare
-has mkdir mv rm && way=courier && has tar && way=tar
+has mkdir mv rm && way=fallback && has tar && way=tar
 if [ $way != tar ]; then
     while read -r field _ id _; do
         case $field in
@@ -99,44 +148,30 @@ if [ $way != tar ]; then
 fi
 if [ $way != bare ]; then
     error=$(mkdir "$stage" 2>&1) || {
-        say nowhere "the destination cannot be written to: $error"
-        exit
+        say bad_destination "the destination cannot be written to: $error"
+        leave
     }
     trap remove_stage EXIT
     umask 0
 fi
 say $way
-[ $way != bare ] || exit
+[ $way != bare ] || leave
 
-read -r way || exit
-if [ "$way" = tar ]; then
+# A client with little to send has sent it already. If it is not what can be used here, the client starts again.
+read -r request || exit
+[ "$request" = $way ] || leave
+if [ $way = tar ]; then
     error=$(tar "-x${tar_options}f" - -C "$stage" 2>&1) || {
         say failed "$error"
-        exit
+        leave
     }
 fi
-for directory in "$stage"/*/; do
-    directory=${directory%/}
-    number=${directory##*/}
-    { read -r size <"$directory/size"; } 2>/dev/null || {
-        say failed 'the data ended early'
-        exit
-    }
-    # Where there are find and stat, the bytes are counted before anything is moved.
-    if sizes=$(find "$directory/data" -type f -exec stat -c %s '{}' + 2>/dev/null); then
-        total=0
-        for file_size in $sizes; do
-            total=$((total + file_size))
-        done
-        if [ "$total" != "$size" ]; then
-            say bad "$number" "$total bytes arrived in place of $size"
-            continue
-        fi
-    fi
-    if error=$({ merge "$directory/data" . look && merge "$directory/data" . move; } 2>&1); then
-        say ok "$number"
-    else
-        say bad "$number" "$error"
-    fi
-done
-say 'done'
+[ -f "$stage/list" ] || {
+    say failed 'the data ended early'
+    leave
+}
+# Everything is here. From now on nothing ends in the middle.
+trap '' HUP INT TERM PIPE
+# shellcheck source=/dev/null
+. "$stage/list"
+say finished

@@ -10,19 +10,24 @@ from collections.abc import Iterable, Sequence
 
 from .._channel.scripts import script
 
-STAGE = ".otto-docker."
+STAGE_PREFIX = ".otto-docker."
 """How the name of a stage begins, beside the files that it is to replace."""
 
 
-def receive_script(nonce: str, destination: str, tar_options: str) -> str:
-    """Take sources into the directory `destination`."""
+SOURCES_PER_CALL = 100
+"""Sources in one line of the script: the remote shell reads it line by line, and adds each to those before it."""
+
+
+def receive_script(nonce: str, destination: str, tar_options: str, owner: str) -> str:
+    """Take sources into the directory `destination`, for `owner` if that is not empty."""
     return script(
         __package__,
         "receive",
         nonce=nonce,
         destination=destination,
-        stage_prefix=STAGE,
+        stage_prefix=STAGE_PREFIX,
         tar_options=tar_options,
+        owner=owner,
     )
 
 
@@ -31,12 +36,12 @@ def send_script(nonce: str, sources: Iterable[tuple[int, str]]) -> str:
     return script(__package__, "send", nonce=nonce) + _send_calls(sources)
 
 
-def stage_in_script(nonce: str, docker: Sequence[str], target: str, size: int) -> str:
+def docker_cp_in_script(nonce: str, docker: Sequence[str], target: str, size: int) -> str:
     """Take `size` bytes of tar stream for ``docker cp`` to `target` (``container:path``)."""
     return script(__package__, "docker_cp_in", nonce=nonce, docker=shlex.join(docker), target=target, size=size)
 
 
-def stage_out_script(nonce: str, docker: Sequence[str], sources: Iterable[tuple[int, str]]) -> str:
+def docker_cp_out_script(nonce: str, docker: Sequence[str], sources: Iterable[tuple[int, str]]) -> str:
     """Send numbered sources (``container:path``)."""
     return script(__package__, "docker_cp_out", nonce=nonce, docker=shlex.join(docker)) + _send_calls(sources)
 
@@ -47,4 +52,6 @@ def inspect_script(nonce: str, docker: Sequence[str], container: str) -> str:
 
 
 def _send_calls(sources: Iterable[tuple[int, str]]) -> str:
-    return "".join(f"send {number} {shlex.quote(path)}\n" for number, path in sources) + "stop_watcher\nsay done\n"
+    words = [f"{number} {shlex.quote(path)}" for number, path in sources]
+    calls = [words[start : start + SOURCES_PER_CALL] for start in range(0, len(words), SOURCES_PER_CALL)]
+    return "".join(f"send {' '.join(call)}\n" for call in calls) + "stop_watcher\nsay finished\n"

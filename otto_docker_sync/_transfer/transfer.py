@@ -1,38 +1,39 @@
 """Files in and out of any host: ``put`` and ``get``.
 
-One way serves all hosts: a shell at the far end takes a tar stream into a private directory beside the files that are
-to be replaced, and moves what is whole into place (put); or sends files and tar streams, which are built in a private
-directory beside the local files to be replaced, and moved when they are whole (get). In a container the shell runs
-there, so that what it sees is the truth. Where the shell lacks a tool, or nothing can be run, a courier carries the
-bytes:
-``docker cp`` for a container, SFTP for a host.
+One way serves all hosts, through a script in a remote shell. For ``put`` it takes a tar stream into a private
+directory beside the files that are to be replaced, and moves what is whole into place. For ``get`` it sends files and
+tar streams, which are built in a private directory beside the local files to be replaced, and moved when they are
+whole. In a container the shell runs there, so what it sees is the truth. Where the shell lacks a tool, or nothing can
+be run, a fallback transport carries the bytes: ``docker cp`` for a container, SFTP for a machine.
 """
 
 from __future__ import annotations
 
 import os
 import posixpath
-import shutil
+import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
-from typing import Any, Protocol, Union
+from typing import Any, Protocol
 
 from .._channel.backend import Backend
 from ..deadline import Deadline
 from ..errors import ConfigError, ContainerNotRunning, LocalFileError, ShellNotFound
-from ..result import Status, TransferResult
-from .dialogue import Dialogue
-from .outcomes import Item, Ledger, Progress
+from ..result import Paths, Status, TransferResult
+from .outcomes import Outcomes, Progress
+from .placement import remove_tree
 from .receiver import Receiver
-from .scripts import STAGE, receive_script, send_script
-from .tar_source import Cargo, LocalTree, Owner, Refused
-
-Paths = Union[str, "os.PathLike[str]", Iterable[Union[str, "os.PathLike[str]"]]]
+from .script_channel import ScriptChannel
+from .scripts import STAGE_PREFIX, receive_script, send_script
+from .tar_source import LocalTree, Owner, SourceError, TarSource
 
 BATCH_SIZE = 64 << 20
-"""Bytes of sources that go in one stream. When such a stream fails, each of its sources is sent once more, alone."""
+"""Bytes of sources that go in one stream. If such a stream fails, its sources are sent once more, one by one."""
+EARLY_SIZE = 512 * 1024
+"""Bytes of a stream, more or less, that goes along with its script. This saves a round trip; it is for nothing if the
+answer is that there is no tar."""
+OWNER = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*\$?(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*)?\Z")
 
 
 def put(
@@ -41,35 +42,39 @@ def put(
     dest_dir: str | os.PathLike[str],
     *,
     mode: int | None = None,
-    times: bool = False,
+    owner: str | None = None,
+    preserve_times: bool = False,
     progress: Progress | None = None,
     deadline: Deadline,
 ) -> TransferResult:
-    """Copy local files and directories into a directory of `host`; see ``Host.put``."""
+    """Copy local files and directories into a directory of a host; see ``Host.put``."""
     if mode is not None and (isinstance(mode, bool) or not isinstance(mode, int) or not 0 <= mode <= 0o7777):
         raise ConfigError(f"put: mode={mode!r}: give permissions such as 0o644, or None to keep each file's own")
+    if owner is not None and not (isinstance(owner, str) and OWNER.match(owner)):
+        raise ConfigError(f"put: owner={owner!r}: give a user, or a user and a group as 'user:group'")
     destination = _path(dest_dir)
-    ledger = Ledger(backend.id, progress, deadline)
-    parcels = []
+    outcomes = Outcomes(backend.id, progress, deadline)
+    sources = []
     for source in _paths(src_files):
         path = os.path.expanduser(source)
         name = os.path.basename(os.path.abspath(path))
-        item = ledger.enter(source, posixpath.join(destination, name))
+        state = outcomes.add(source, posixpath.join(destination, name))
         if not name:
-            ledger.settle(item, Status.FAILED, "the root directory has no name that it could have there")
+            outcomes.finish(state.number, Status.FAILED, "the root directory has no name that it could have there")
             continue
         try:
             tree = LocalTree.of(path)
         except FileNotFoundError:
             raise LocalFileError(f"put: there is no file or directory {source!r} on this machine") from None
-        except Refused as refused:
-            ledger.settle(item, Status.FAILED, str(refused))
+        except SourceError as error:
+            outcomes.finish(state.number, Status.FAILED, str(error))
             continue
-        item.total = tree.size
-        parcels.append(_Parcel(item, name, tree))
-    names = ledger.unique({parcel.item.number: parcel.name for parcel in parcels})
-    parcels = [parcel for parcel in parcels if parcel.item.number in names]
-    return ledger.result_of(_Put(backend, destination, mode, times, parcels, ledger, deadline).run)
+        state.total = tree.size
+        sources.append(_Source(state.number, name, tree))
+    names = outcomes.drop_duplicates({source.number: source.name for source in sources})
+    sources = [source for source in sources if source.number in names]
+    transfer = _Put(backend, destination, mode, owner or "", preserve_times, sources, outcomes, deadline)
+    return outcomes.result_of(transfer.run)
 
 
 def get(
@@ -77,67 +82,72 @@ def get(
     src_files: Paths,
     dest_dir: str | os.PathLike[str],
     *,
-    times: bool = False,
+    preserve_times: bool = False,
     progress: Progress | None = None,
     deadline: Deadline,
 ) -> TransferResult:
-    """Copy files and directories of `host` into a local directory; see ``Host.get``."""
+    """Copy files and directories of a host into a local directory; see ``Host.get``."""
     destination = os.path.expanduser(_path(dest_dir))
-    ledger = Ledger(backend.id, progress, deadline)
+    outcomes = Outcomes(backend.id, progress, deadline)
     names = {}
     for source in _paths(src_files):
         name = posixpath.basename(source.rstrip("/"))
-        item = ledger.enter(source, os.path.join(destination, name))
+        state = outcomes.add(source, os.path.join(destination, name))
         if name in ("", ".", ".."):
-            ledger.settle(item, Status.FAILED, "this path does not end in a name: give the directory's own")
+            message = "this path does not end in a name: give the directory's own"
+            outcomes.finish(state.number, Status.FAILED, message)
         else:
-            names[item.number] = name
-    sources = {number: ledger[number].source for number in ledger.unique(names)}
+            names[state.number] = name
+    sources = {number: outcomes[number].source for number in outcomes.drop_duplicates(names)}
     if not sources:
-        return ledger.result()
+        return outcomes.result()
     try:
-        stage = tempfile.mkdtemp(prefix=STAGE, dir=destination)
+        stage = tempfile.mkdtemp(prefix=STAGE_PREFIX, dir=destination)
     except OSError as error:
-        ledger.settle_all(Status.FAILED, f"{destination}: {error.strerror}")
-        return ledger.result()
+        outcomes.finish_all(Status.FAILED, f"{destination}: {error.strerror}")
+        return outcomes.result()
     try:
-        receiver = Receiver(stage, times, sources, ledger)
-        return ledger.result_of(_Get(backend, sources, receiver, ledger, deadline).run)
+        receiver = Receiver(stage, preserve_times, sources, outcomes)
+        return outcomes.result_of(_Get(backend, sources, receiver, outcomes, deadline).run)
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        remove_tree(stage)
 
 
-class Courier(Protocol):
-    """Carries bytes past the remote shell. Raises `Refused` with what went wrong."""
+class FallbackTransport(Protocol):
+    """Carries bytes past the remote shell. Raises `SourceError` with what went wrong."""
 
     needs_shell: bool
-    """Whether a remote shell has to move what it brings into place."""
+    """Whether a remote shell has to move what it puts into place."""
 
-    def bring(self, cargo: Cargo, destination: str, owner: Owner | None, *, staged: bool) -> None:
-        """Put the trees into a directory, laid out as by `Cargo.stream`."""
+    def put_trees(self, tar_source: TarSource, destination: str, owner: Owner | None, *, staged: bool) -> None:
+        """Put the trees into a directory, laid out as by `TarSource.stream`."""
 
-    def fetch(self, sources: dict[int, str], receiver: Receiver) -> None:
+    def get_sources(self, sources: dict[int, str], receiver: Receiver) -> None:
         """Get sources by their paths."""
 
 
-def _converse(backend: Backend, script: Callable[[str], str], deadline: Deadline) -> Dialogue | None:
-    """Start a script; None where no shell runs, and files can be carried without one."""
+def _start_script(
+    backend: Backend, make_script: Callable[[str], str], deadline: Deadline, data: bytes = b""
+) -> ScriptChannel | None:
+    """Start a script. None if no shell runs, and files can be carried without one."""
     try:
-        return backend.retry_once_recovered(lambda: Dialogue.start(backend, script, deadline), deadline)
+        return backend.retry_once_recovered(
+            lambda: ScriptChannel.start(backend, make_script, deadline, data), deadline
+        )
     except (ContainerNotRunning, ShellNotFound):
-        courier: Courier | None = backend.file_fallback(deadline)
-        if courier is None or courier.needs_shell:
+        transport: FallbackTransport | None = backend.file_fallback(deadline)
+        if transport is None or transport.needs_shell:
             raise
         return None
 
 
-class _Nowhere(Refused):
-    """The destination is none, for any source."""
+class BadDestination(SourceError):
+    """No source can be put there."""
 
 
 @dataclass(frozen=True)
-class _Parcel:
-    item: Item
+class _Source:
+    number: int
     name: str
     tree: LocalTree
 
@@ -147,77 +157,111 @@ class _Put:
     backend: Backend
     destination: str
     mode: int | None
-    times: bool
-    parcels: list[_Parcel]
-    ledger: Ledger
+    owner: str
+    preserve_times: bool
+    sources: list[_Source]
+    outcomes: Outcomes
     deadline: Deadline
 
     def run(self) -> None:
-        for batch in _batches(self.parcels):
+        """Send all sources. What failed together with others is sent once more, alone, so that it fails or arrives for
+        reasons of its own."""
+        for batch in _batches(self.sources):
             self._attempt(batch)
-            for parcel in batch:
-                if self.ledger.is_open(parcel.item):
-                    self._attempt([parcel])
+            for source in batch:
+                if self.outcomes.is_open(source.number):
+                    self._attempt([source])
 
-    def _attempt(self, parcels: list[_Parcel]) -> None:
-        """Send a batch. What is to blame for a failure is settled; what only went with it stays open."""
-        for parcel in parcels:
-            parcel.item.done = 0
-        trees = [(parcel.item.number, parcel.name, parcel.tree) for parcel in parcels]
-        cargo = Cargo(trees, self.mode, self.times, self.ledger.advance)
+    def _attempt(self, sources: list[_Source]) -> None:
+        """Send sources in one stream. One that is to blame for a failure has its outcome then; the others stay open."""
+        for source in sources:
+            self.outcomes[source.number].done = 0
+        trees = [(source.number, source.name, source.tree) for source in sources]
+        tar_source = TarSource(trees, self.mode, self.preserve_times, self.outcomes.advance)
         try:
-            self._send(cargo)
-        except _Nowhere as refused:
-            self.ledger.settle_all(Status.FAILED, str(refused))
-        except Refused as refused:
-            for parcel in parcels:
-                if len(parcels) == 1 or parcel.item.number == refused.number:
-                    self.ledger.settle(parcel.item, Status.FAILED, str(refused))
+            self._send(tar_source)
+        except BadDestination as error:
+            self.outcomes.finish_all(Status.FAILED, str(error))
+        except SourceError as error:
+            for source in sources:
+                if len(sources) == 1 or source.number == error.number:
+                    self.outcomes.finish(source.number, Status.FAILED, str(error))
 
-    def _send(self, cargo: Cargo) -> None:
-        options = "po" if self.times else "pom"
-        dialogue = _converse(
-            self.backend, lambda nonce: receive_script(nonce, self.destination, options), self.deadline
-        )
-        self.ledger.begun = True
-        courier: Courier | None = self.backend.file_fallback(self.deadline)
+    def _send(self, tar_source: TarSource, *, early: bool = True) -> None:
+        data = b""
+        if early and tar_source.estimated_length <= EARLY_SIZE:
+            data = b"tar\n" + b"".join(tar_source.stream(staged=True))
+        script = _start_script(self.backend, self._script, self.deadline, data)
+        self.outcomes.begun = True
         place, owner = "", None
-        if dialogue is not None:
-            with dialogue:
-                answer = dialogue.next()
+        if script is not None:
+            with script:
+                answer = script.next()
                 if answer.word == "owner":
-                    owner, place = _owner(answer.text), os.fsdecode(dialogue.body().removesuffix(b"\n"))
-                    answer = dialogue.next()
-                if answer.word == "nowhere":
-                    raise _Nowhere(answer.text)
+                    owner, place = _parse_owner(answer.text), os.fsdecode(script.body().removesuffix(b"\n"))
+                    answer = script.next()
+                if answer.word == "bad_destination":
+                    raise BadDestination(answer.text)
                 if answer.word == "tar":
-                    dialogue.send(chain([b"tar\n"], cargo.stream(staged=True)))
-                    dialogue.send_end()
-                elif courier is None:
-                    raise _Nowhere("its shell finds no tar, mkdir, mv and rm")
-                elif answer.word == "courier":
-                    # The shell there waits, and moves what has arrived; it also removes it, should we be gone.
-                    courier.bring(cargo, f"{place.rstrip('/')}/{STAGE}{dialogue.nonce}", owner, staged=True)
-                    dialogue.send([b"courier\n"])
-                elif courier.needs_shell:
-                    raise _Nowhere("its shell finds no mkdir, mv and rm")
-                if answer.word != "bare":
-                    return self._listen(dialogue, cargo)
-        assert courier is not None  # or there was a dialogue
-        courier.bring(cargo, place or self.destination, owner, staged=False)
-        for number, _, tree in cargo.trees:
-            self.ledger.settle(self.ledger[number], Status.SUCCESS, size=tree.size)
+                    if not data:
+                        script.send([b"tar\n"])
+                        script.send(tar_source.stream(staged=True))
+                        script.send_end()
+                    return self._listen(script, tar_source)
+                if answer.word == "fallback" and not data:
+                    # The remote shell waits, and moves what has arrived; it also removes it, should we be gone.
+                    stage = f"{place.rstrip('/')}/{STAGE_PREFIX}{script.nonce}"
+                    self._transport().put_trees(tar_source, stage, owner, staged=True)
+                    script.send([b"fallback\n"])
+                    return self._listen(script, tar_source)
+            if answer.word == "fallback":
+                # It was sent a stream that it has no tar for.
+                return self._send(tar_source, early=False)
+            if answer.word != "bare":
+                raise SourceError(f"the remote shell sent nonsense: {answer.word} {answer.text}"[:300])
+        self._put_without_shell(tar_source, place, owner)
 
-    def _listen(self, dialogue: Dialogue, cargo: Cargo) -> None:
-        sizes = {number: tree.size for number, _, tree in cargo.trees}
-        while (message := dialogue.next()).word != "done":
-            if message.number not in sizes:
-                raise Refused(message.text)
-            item = self.ledger[message.number]
+    def _script(self, nonce: str) -> str:
+        return receive_script(nonce, self.destination, "po" if self.preserve_times else "pom", self.owner)
+
+    def _transport(self) -> FallbackTransport:
+        transport: FallbackTransport | None = self.backend.file_fallback(self.deadline)
+        if transport is None:
+            raise BadDestination("its shell finds no tar, mkdir, mv and rm")
+        return transport
+
+    def _put_without_shell(self, tar_source: TarSource, place: str, owner: Owner | None) -> None:
+        transport = self._transport()
+        if transport.needs_shell:
+            raise BadDestination("its shell finds no mkdir, mv and rm")
+        if self.owner:
+            owner = _parse_owner(self.owner.replace(":", " "))
+            if owner is None:
+                raise BadDestination(
+                    f"owner={self.owner!r}: nothing that could look up a name can be run there; give numbers as uid:gid"
+                )
+        transport.put_trees(tar_source, place or self.destination, owner, staged=False)
+        for number, _, tree in tar_source.trees:
+            self._arrived(number, tree)
+
+    def _listen(self, script: ScriptChannel, tar_source: TarSource) -> None:
+        trees = {number: tree for number, _, tree in tar_source.trees}
+        while (message := script.next()).word != "finished":
+            if message.word == "bad_destination":
+                raise BadDestination(_without_stage(message.text))
+            if message.number not in trees:
+                raise SourceError(_without_stage(message.text))
             if message.word == "ok":
-                self.ledger.settle(item, Status.SUCCESS, size=sizes[item.number])
+                self._arrived(message.number, trees[message.number])
             else:
-                self.ledger.settle(item, Status.FAILED, message.rest)
+                self.outcomes.finish(message.number, Status.FAILED, _without_stage(message.rest))
+
+    def _arrived(self, number: int, tree: LocalTree) -> None:
+        left_out = tree.left_out
+        if left_out.failed:
+            self.outcomes.finish(number, Status.FAILED, f"{left_out.message}; the rest is in place", tree.size)
+        else:
+            self.outcomes.finish(number, Status.SUCCESS, left_out.message, tree.size)
 
 
 @dataclass
@@ -225,43 +269,53 @@ class _Get:
     backend: Backend
     sources: dict[int, str]
     receiver: Receiver
-    ledger: Ledger
+    outcomes: Outcomes
     deadline: Deadline
 
     def run(self) -> None:
+        """Get all sources."""
         try:
             self._run()
-        except Refused as refused:
-            self.ledger.settle_all(Status.FAILED, str(refused))
+        except SourceError as error:
+            self.outcomes.finish_all(Status.FAILED, str(error))
 
     def _run(self) -> None:
-        dialogue = _converse(self.backend, lambda nonce: send_script(nonce, self.sources.items()), self.deadline)
-        self.ledger.begun = True
-        courier: Courier | None = self.backend.file_fallback(self.deadline)
-        if dialogue is not None:
-            with dialogue:
-                away = self.receiver.listen(dialogue)
-        else:
-            away = self.sources
-        if away and courier is None:
-            raise Refused("its shell finds no tar")
-        if away and courier is not None:
-            courier.fetch(away, self.receiver)
+        script = _start_script(self.backend, lambda nonce: send_script(nonce, self.sources.items()), self.deadline)
+        self.outcomes.begun = True
+        unsendable = self.sources
+        if script is not None:
+            with script:
+                unsendable = self.receiver.listen(script)
+        if not unsendable:
+            return
+        transport: FallbackTransport | None = self.backend.file_fallback(self.deadline)
+        if transport is None:
+            raise SourceError("its shell finds no tar")
+        transport.get_sources(unsendable, self.receiver)
 
 
-def _owner(text: str) -> Owner | None:
-    """From the numbers that /proc has; where there is no /proc, there are none."""
-    uid, gid = [*text.split(), "", ""][:2]
+def _without_stage(text: str) -> str:
+    """Leave the stage, which nobody knows, out of what programs say about files in it."""
+    text = re.sub(rf"(\./)?{re.escape(STAGE_PREFIX)}[0-9a-f]{{16}}/((new|old)/(\./)*)?", "", text)
+    return re.sub(r"^tar: new/", "tar: ", text)
+
+
+def _parse_owner(text: str) -> Owner | None:
+    """Read the numbers of a user and a group. None if these are not numbers; the group may be missing."""
+    uid, _, gid = text.partition(" ")
+    gid = gid.strip() or "0"
     return (int(uid), int(gid)) if uid.isdigit() and gid.isdigit() else None
 
 
-def _batches(parcels: list[_Parcel]) -> Iterator[list[_Parcel]]:
-    batch: list[_Parcel] = []
-    for parcel in parcels:
-        if batch and sum(each.tree.size for each in [*batch, parcel]) > BATCH_SIZE:
+def _batches(sources: list[_Source]) -> Iterator[list[_Source]]:
+    batch: list[_Source] = []
+    size = 0
+    for source in sources:
+        if batch and size + source.tree.size > BATCH_SIZE:
             yield batch
-            batch = []
-        batch.append(parcel)
+            batch, size = [], 0
+        batch.append(source)
+        size += source.tree.size
     if batch:
         yield batch
 
@@ -274,5 +328,5 @@ def _paths(given: Any) -> list[str]:
 def _path(given: Any) -> str:
     path = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     if not isinstance(path, str) or not path or "\0" in path:
-        raise ConfigError(f"{given!r} is no path: give a str or an os.PathLike")
+        raise ConfigError(f"{given!r} is not a valid path: pass a str or an os.PathLike")
     return path

@@ -78,7 +78,7 @@ class FileKeywords(HostKeywords):
             sent = [_prepare(path, Path(scratch, name), newline) for path, name in files.items()]
             accessed = {posixpath.join(directory, path.name): path.stat().st_atime for path in sent}
             if _test(target, "-w", directory):
-                target.put(sent, directory, mode=_octal(mode), times=scp_preserve_times).check()
+                target.put(sent, directory, mode=_octal(mode), preserve_times=scp_preserve_times).check()
             else:
                 _overwrite(target, sent, directory)
             if scp_preserve_times:
@@ -125,7 +125,7 @@ class FileKeywords(HostKeywords):
             accessed = {place: path.lstat().st_atime for place, path in places.items()}
             folders = [place for place, path in places.items() if path.is_dir()]
             made = sorted(set(folders) - _existing(target, folders))
-            target.put(directory.resolve(), parent or ".", mode=_octal(mode), times=scp_preserve_times).check()
+            target.put(directory.resolve(), parent or ".", mode=_octal(mode), preserve_times=scp_preserve_times).check()
             if made and _octal(mode) is not None:
                 target.oneshot(["chmod", f"{_mode_of_directories(mode):o}", "--", *made], log=False).check()
             if scp_preserve_times:
@@ -160,10 +160,10 @@ class FileKeywords(HostKeywords):
         folder = Path(destination) if into_directory else Path(destination).parent
         folder.mkdir(parents=True, exist_ok=True)
         if into_directory:
-            target.get(sources, folder, times=scp_preserve_times).check()
+            target.get(sources, folder, preserve_times=scp_preserve_times).check()
         else:
             with TemporaryDirectory(prefix=".otto-robot-", dir=folder) as scratch:
-                target.get(sources, scratch, times=scp_preserve_times).check()
+                target.get(sources, scratch, preserve_times=scp_preserve_times).check()
                 os.replace(Path(scratch, posixpath.basename(sources[0])), destination)
         for path in sources:
             self._log_copy(host, path, folder / posixpath.basename(path) if into_directory else destination)
@@ -195,7 +195,7 @@ class FileKeywords(HostKeywords):
         kind = "-e" if recursive or scp == "ALL" else "-f"
         contents = [posixpath.join(source, name) for name in _names(target, source, kind)]
         if contents:
-            target.get(contents, folder, times=scp_preserve_times).check()
+            target.get(contents, folder, preserve_times=scp_preserve_times).check()
         self._log_copy(host, source, folder)
 
     @ssh_keyword

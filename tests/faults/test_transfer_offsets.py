@@ -88,7 +88,7 @@ def test_a_put_that_breaks_off(kind: str, tmp_path: Path, clock: Clock) -> None:
     (tmp_path / "to").mkdir()
 
     def verb(host: ScriptedHost, deadline: Deadline) -> TransferResult:
-        return transfer.put(host.backend, tmp_path / "file", tmp_path / "to", times=True, deadline=deadline)
+        return transfer.put(host.backend, tmp_path / "file", tmp_path / "to", preserve_times=True, deadline=deadline)
 
     recording = record(verb)
     shown = b"".join(data for _, _, data in recording.shown)

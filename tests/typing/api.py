@@ -182,6 +182,8 @@ def show(progress: FileProgress) -> None:
 
 
 copied = api.put([Path("a"), "b"], "/tmp", mode=0o755, progress=show)
+api.put("a", "/tmp", timeout=timedelta(minutes=1), owner="app:app", preserve_times=True)
+api.put("a", "/tmp", owner=1000)  # type: ignore[arg-type]
 assert_type(copied, TransferResult)
 assert_type(copied.check()["b"], FileResult)
 assert_type(copied["b"].status, Status)
@@ -189,7 +191,7 @@ assert_type(copied["b"].destination, str)
 assert_type(copied["b"].size, int)
 assert_type(copied["b"].message, str)
 assert_type(copied.ok, bool)
-assert_type(api.get("/tmp/a", Path("here"), progress=show), TransferResult)
+assert_type(api.get("/tmp/a", Path("here"), progress=show, timeout=2.5, preserve_times=True), TransferResult)
 
 # Repeats and life
 
@@ -292,7 +294,7 @@ async def main() -> None:
         await host.send("y")
         await host.sendline("y")
         assert_type(await host.expect(["a", "b"], timeout=1), ExpectMatch)
-        assert_type(await host.put("a", "/tmp", mode=0o644), TransferResult)
+        assert_type(await host.put("a", "/tmp", mode=0o644, owner="1000", timeout=5), TransferResult)
         assert_type(await host.get("/tmp/a", "."), TransferResult)
         assert_type(await host.interact(), "int | None")
         await host.start_repeat("load", "uptime", 5)

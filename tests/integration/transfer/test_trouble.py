@@ -79,17 +79,15 @@ def test_a_transfer_times_out_midway(kind: str, make_place: MakePlace, local: Pa
     place = make_place(kind)
     place.host.get("/not-there", local)  # connects
     (place.root / "big").write_text("old")
-    place.host.default_timeout = 0.5
-    result = place.host.put(sparse(local / "big", BIG), place.path)
+    result = place.host.put(sparse(local / "big", BIG), place.path, timeout=0.5)
     assert result.status is Status.ERROR and "timed out after 0." in result[local / "big"].message
     assert picture(place.root)["big"][2] == b"old" and len(os.listdir(place.root)) == 1
     sparse(place.root / "big", BIG)
     (local / "big").unlink()
     (local / "big").write_text("old")
-    result = place.host.get(f"{place.path}/big", local)
+    result = place.host.get(f"{place.path}/big", local, timeout=0.5)
     assert result.status is Status.ERROR
     assert (local / "big").read_text() == "old" and os.listdir(local) == ["big"]
-    place.host.default_timeout = None
     (place.root / "big").unlink()
     place.host.put(local / "big", place.path).check()
     assert parent_stages() == []

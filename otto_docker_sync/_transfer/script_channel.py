@@ -1,4 +1,7 @@
-"""A conversation with a script at the far end, over one channel: messages, and bytes of files between them."""
+"""A channel to a running script of a transfer.
+
+The script prints messages, which are lines that begin with a nonce, and the bytes of files between them.
+"""
 
 from __future__ import annotations
 
@@ -16,43 +19,45 @@ from ..errors import ConnectionLost
 
 WRITE_SIZE = 64 * 1024
 LISTEN_EVERY = 1 << 20
-"""Bytes sent between two looks at whether the far end has something to say."""
+"""How many bytes are sent before looking for a message: a script that has failed takes no more of them."""
 LINE_LIMIT = 64 * 1024
-"""Bytes of a message that are kept, whatever the far end sends."""
+"""Bytes of a message that are kept. The script may be a hostile one."""
 BODY_LIMIT = 4 << 20
-NOISE = 64 * 1024
-"""Bytes kept of what no message is, for an explanation."""
+"""Bytes of a `ScriptChannel.body` that are kept, for the same reason."""
+NOISE_LIMIT = 64 * 1024
+"""Bytes that are kept of everything that is not a message, to explain a failure with."""
 CLEAN_UP_TIME = 2.0
-"""Seconds that the far end gets to remove its stage and end."""
+"""Seconds that a script has to remove its stage and end."""
 
 
 class Message(NamedTuple):
-    """``word`` says what it is; ``text`` is the rest of its line."""
+    """A line from the script: ``word`` says what it is about, ``text`` is the rest of the line."""
 
     word: str
     text: str
 
     @property
     def number(self) -> int:
-        """The source that the message is about: its text's first word. 0, which no source has, for nonsense."""
+        """The number of the source that the message is about: the first word of the text. 0, which is not the number
+        of any source, if that is not a number."""
         first = self.text.partition(" ")[0]
         return int(first) if first.isascii() and first.isdigit() else 0
 
     @property
     def rest(self) -> str:
-        """The text behind the number."""
+        """The text after the number."""
         return self.text.partition(" ")[2]
 
 
 class EndedEarly(Exception):
-    """The script ended in the middle. Leaves no dialogue as such: that says what happened."""
+    """The script ended in the middle. `ScriptChannel` turns it into an error that says why."""
 
 
-class Dialogue:
-    """A running script. It owns the channel: used as a context manager, it ends the script, and waits for its end.
+class ScriptChannel:
+    """A running script. Owns the channel: as a context manager, it ends the script and waits for its end.
 
-    One thread uses it. All waits end with the deadline it was started with, by `DeadlineExpired`. A script that ends in
-    the middle is a `ConnectionLost` behind the ``with``.
+    One thread uses it. Every wait raises `DeadlineExpired` at the deadline that it was started with. If the script ends
+    in the middle, the ``with`` block raises `ConnectionLost`.
     """
 
     def __init__(self, backend: Backend, channel: Channel, nonce: str, deadline: Deadline) -> None:
@@ -63,47 +68,53 @@ class Dialogue:
         self._mark = f"\n{nonce} ".encode()
         self._buffer = bytearray()
         self._unmarked = 0
-        self._noise = [bytearray(), bytearray()]
+        self._noise = bytearray(), bytearray()
         self._ended = False
         self._started_at = monotonic()
 
     @classmethod
-    def start(cls, backend: Backend, script: Callable[[str], str], deadline: Deadline) -> Dialogue:
-        """Run what `script` makes of a nonce in a shell of the host, and wait for its first words.
+    def start(
+        cls, backend: Backend, make_script: Callable[[str], str], deadline: Deadline, data: bytes = b""
+    ) -> ScriptChannel:
+        """Run a script in a shell of the host, and wait for its first message. `make_script` takes a nonce.
 
-        Raises what `Backend.startup_error` makes of it when the shell does not start.
+        `data` is sent behind the script, as all of its stdin, without waiting for anything.
+        Raises what `Backend.startup_error` makes of it if the shell does not start.
         """
         nonce = new_nonce()
-        text = encode_command(script(nonce))
+        text = encode_command(make_script(nonce))
         marker_env = backend.guard.marker_env()
         channel = backend.open_shell(["-c", loader(nonce)], marker_env=marker_env, deadline=deadline)
         self = cls(backend, channel, nonce, deadline)
         try:
-            self._channel.write(text + f"\n{nonce}\n".encode(), deadline)
+            self._channel.write(text + f"\n{nonce}\n".encode() + data, deadline)
+            if data:
+                self.send_end()
             self.next()
         except EndedEarly as error:
             status = self.end()
-            out, err = map(bytes, self._noise)
-            raise backend.startup_error(out, err, status, Deadline.grace(CLEAN_UP_TIME)) from error
+            out, err = self._noise
+            raise backend.startup_error(bytes(out), bytes(err), status, Deadline.grace(CLEAN_UP_TIME)) from error
         except BaseException:
             self.end()
             raise
         return self
 
-    def __enter__(self) -> Dialogue:
+    def __enter__(self) -> ScriptChannel:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.end()
         if isinstance(error, EndedEarly):
-            fate = self._backend.loss_reason_or_error(self._started_at, Deadline.grace(CLEAN_UP_TIME))
+            reason = self._backend.loss_reason_or_error(self._started_at, Deadline.grace(CLEAN_UP_TIME))
             said = re.sub(rb"\s+", b" ", self._noise[1]).decode("utf-8", "replace").strip()[-300:]
-            raise ConnectionLost(fate or f"the far end stopped in the middle: {said or 'it said nothing'}") from error
+            reason = reason or f"the remote shell stopped in the middle: {said or 'it said nothing'}"
+            raise ConnectionLost(reason) from error
 
     def next(self) -> Message:
-        """Wait for the next message; bytes in front of it are dropped. Raises `EndedEarly` or `ConnectionLost`."""
+        """Wait for the next message and drop the bytes before it. Raises `EndedEarly` or `ConnectionLost`."""
         while piece := self.read(WRITE_SIZE):
-            self._note(0, piece)
+            self._keep_noise(0, piece)
         start = len(self._mark)
         while (end := self._buffer.find(b"\n", start)) < 0:
             del self._buffer[LINE_LIMIT:]
@@ -115,13 +126,13 @@ class Dialogue:
         return Message(word, text)
 
     def read(self, size: int) -> bytes:
-        """At most `size` bytes of what comes in front of the next message; none when that is next."""
+        """Return at most `size` of the bytes before the next message; none if the message is next."""
         while True:
             if not self._unmarked:
                 at = self._buffer.find(self._mark)
                 if at == 0:
                     return b""
-                # What could be the beginning of a mark waits for more.
+                # The last bytes may be the beginning of a mark, so they wait for more.
                 self._unmarked = at if at > 0 else max(0, len(self._buffer) - len(self._mark) + 1)
             if self._unmarked:
                 piece = bytes(self._buffer[: min(size, self._unmarked)])
@@ -131,35 +142,35 @@ class Dialogue:
             self._await()
 
     def body(self) -> bytes:
-        """All that comes in front of the next message, up to a limit."""
+        """Return all bytes before the next message, up to a limit."""
         body = bytearray()
         while piece := self.read(WRITE_SIZE):
             body += piece[: BODY_LIMIT - len(body)]
         return bytes(body)
 
     def send(self, pieces: Iterable[bytes]) -> None:
-        """Send bytes, until the end or until the far end has something to say."""
-        unheard, wait = 0, 0.001
-        for piece in _gathered(pieces):
-            sent = 0
-            while sent < len(piece):
+        """Send bytes until there are no more, or until the script says something: it does so when it has failed."""
+        since_look, wait = 0, 0.001
+        for piece in _join_small(pieces):
+            view = memoryview(piece)
+            while view:
                 self._deadline.check()
-                taken = self._channel.write_some(piece[sent : sent + WRITE_SIZE])
-                sent, unheard = sent + taken, unheard + taken
+                taken = self._channel.write_some(bytes(view[:WRITE_SIZE]))
+                view, since_look = view[taken:], since_look + taken
                 if not taken:
                     self._channel.pause(self._deadline.at_most(wait))
                 wait = 0.001 if taken else min(2 * wait, WRITE_POLL)
-                if (not taken or unheard > LISTEN_EVERY) and self._spoken():
+                if (not taken or since_look > LISTEN_EVERY) and self._has_message():
                     return
-            if unheard > LISTEN_EVERY:
-                unheard = 0
+            if since_look > LISTEN_EVERY:
+                since_look = 0
 
     def send_end(self) -> None:
-        """End the far end's input."""
+        """End the script's stdin."""
         self._channel.write_eof()
 
     def end(self) -> int | None:
-        """Let the far end clean up and end, wait for it as long as that may take, and return its status if known."""
+        """Let the script clean up and end, wait for that, and return its exit status if known. Does not raise."""
         grace = Deadline.grace(CLEAN_UP_TIME)
         try:
             self._channel.write_eof()
@@ -171,7 +182,7 @@ class Dialogue:
         finally:
             self._channel.close()
 
-    def _spoken(self) -> bool:
+    def _has_message(self) -> bool:
         try:
             return not self._receive(Deadline.grace(0)) or self._mark in self._buffer
         except DeadlineExpired:
@@ -179,29 +190,36 @@ class Dialogue:
 
     def _await(self) -> None:
         if not self._receive(self._deadline):
-            self._note(0, bytes(self._buffer))
+            self._keep_noise(0, bytes(self._buffer))
             raise EndedEarly
 
     def _receive(self, deadline: Deadline) -> bool:
-        """Wait for bytes; False at the end."""
+        """Wait for bytes. Returns False at the end of the output."""
         chunk = Chunk() if self._ended else self._channel.read(deadline)
         self._ended = chunk.ended
         self._buffer += chunk.out
-        self._note(1, chunk.err)
+        self._keep_noise(1, chunk.err)
         return not chunk.ended
 
-    def _note(self, stream: int, data: bytes) -> None:
+    def _keep_noise(self, stream: int, data: bytes) -> None:
         noise = self._noise[stream]
         noise += data
-        del noise[:-NOISE]
+        del noise[:-NOISE_LIMIT]
 
 
-def _gathered(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """The same bytes, in pieces that are worth a write."""
-    gathered = bytearray()
+def _join_small(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the same bytes in pieces that are worth a write. A large piece is passed on without a copy."""
+    joined = bytearray()
     for piece in pieces:
-        gathered += piece
-        if len(gathered) >= WRITE_SIZE:
-            yield bytes(gathered)
-            gathered.clear()
-    yield bytes(gathered)
+        if len(piece) < WRITE_SIZE:
+            joined += piece
+            if len(joined) < WRITE_SIZE:
+                continue
+            piece = b""
+        if joined:
+            yield bytes(joined)
+            joined.clear()
+        if piece:
+            yield piece
+    if joined:
+        yield bytes(joined)
