@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -378,6 +379,22 @@ def test_interact_is_left_by_its_key(stack: Bench) -> None:
     terminal.send("\x1d")
     assert ended(terminal)[0] == 0
     assert left_in(stack) == {}
+
+
+def test_a_forward_leads_to_a_port_of_the_host_until_ctrl_c(stack: Bench) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        process = stack.start("forward", "carrot", str(port))
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), 20) as client:
+            client.sendall(b"x")
+            with server.accept()[0] as peer:
+                assert peer.recv(10) == b"x"
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Traceback" not in err
+    assert f"leads to port {port} of carrot" in err
 
 
 # Stacks

@@ -384,6 +384,7 @@ def test_the_lab_file_is_found_upwards_by_variable_and_by_option(lab: Path) -> N
         ("run", "carrot.repo1.api", "make test"),
         ("put", "carrot", "a", "/b"),
         ("interact", "carrot"),
+        ("forward", "carrot", "80"),
         ("up",),
         ("down", "repo1"),
         ("ps",),
