@@ -63,6 +63,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="lab file that the fixture otto_lab loads; by default OTTO_LAB, or the nearest lab.toml from here upwards",
     )
     group.addoption("--otto-log-dir", metavar="DIR", help="write the logs of all hosts to this directory, a file each")
+    group.addoption(
+        "--otto-reserve",
+        metavar="TAG|HOST",
+        action="append",
+        default=[],
+        help="hold this tag or host of the lab for the whole run, for all workers of pytest-xdist; may be repeated",
+    )
     parser.addini("otto_lab", "lab file that the fixture otto_lab loads, relative to the ini file")
     parser.addini("otto_log_dir", "directory for the logs of all hosts, relative to the ini file")
 
@@ -78,12 +85,47 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(configure(log_dir / worker.get("workerid", "")).close)
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist starts its workers, which inherit the environment
+def pytest_sessionstart(session: pytest.Session) -> None:
+    config = session.config
+    wanted: list[str] = config.getoption("--otto-reserve")
+    if wanted and not hasattr(config, "workerinput"):
+        _reserve_for_run(config, wanted)
+
+
+def _reserve_for_run(config: pytest.Config, wanted: list[str]) -> None:
+    """Hold tags until the run ends. Its workers, and what they start, count as holders."""
+    from .arguments import find_lab_file
+    from .errors import OttoError
+    from .reservations import Publication
+
+    with ExitStack() as undo:
+        try:
+            from .lab import Lab
+
+            lab = undo.enter_context(Lab.load(_path(config, "otto_lab") or find_lab_file()))
+            reservation = lab.reserve(wanted, reason="pytest")
+        except OttoError as error:
+            raise pytest.UsageError(f"--otto-reserve: {error}") from None
+        publication = Publication(reservation, lab.reservations.table)
+        undo.callback(publication.close)
+        environment = undo.enter_context(pytest.MonkeyPatch.context())
+        for name, value in publication.environment().items():
+            environment.setenv(name, value)
+        config.add_cleanup(undo.pop_all().close)
+
+
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
+        marker = item.get_closest_marker("otto_reserve")
+        if marker is None or not isinstance(item, pytest.Function):
+            continue
         # In front of the test's other fixtures, which may need what is reserved.
-        if isinstance(item, pytest.Function) and item.get_closest_marker("otto_reserve"):
-            item.fixturenames.insert(0, "_otto_reservation")
+        item.fixturenames.insert(0, "_otto_reservation")
+        # With --dist loadgroup, tests that want the same run on one worker, so the others need not wait for it.
+        if hasattr(config, "workerinput") and not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(" ".join(map(str, marker.args))))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -158,7 +200,7 @@ def _otto_reservation(request: pytest.FixtureRequest) -> Iterator[None]:
         pytest.fail('The marker otto_reserve needs tags or hosts: @pytest.mark.otto_reserve("carrot")', pytrace=False)
     _check_keywords("otto_reserve", lab.reserve, marker.kwargs)
     with _failing_plainly():
-        reservation = lab.reserve(list(marker.args), **marker.kwargs)
+        reservation = lab.reserve(list(marker.args), **{"reason": request.node.nodeid, **marker.kwargs})
     with reservation:
         yield
 
