@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from .errors import ConfigError
 
@@ -120,6 +121,37 @@ def check_choice(what: str, value: Any, choices: Iterable[str]) -> str:
     if value not in known:
         raise _refusal(what, value, f"pass {' or '.join(repr(choice) for choice in known)}")
     return str(value)
+
+
+class Address(NamedTuple):
+    """Where a machine is, as ``ssh`` has it on its command line."""
+
+    user: str | None
+    host: str
+    port: int | None
+
+
+def parse_address(what: str, value: Any) -> Address:
+    """Read ``host``, ``user@host``, ``host:port`` or ``user@host:port``; an IPv6 address with a port is in brackets.
+
+    >>> parse_address("host", "me@lab-17:2222")
+    Address(user='me', host='lab-17', port=2222)
+    """
+    advice = "pass a host name or an address, as 'lab-17', 'me@lab-17' or 'me@lab-17:2222'"
+    text = check_text(what, value, advice)
+    user, separator, rest = text.rpartition("@")
+    bracketed = re.fullmatch(r"\[([0-9A-Fa-f:.%\w]+)\](?::(.*))?", rest)
+    if bracketed:
+        host, port_text = bracketed[1], bracketed[2]
+    elif rest.count(":") == 1:
+        host, port_text = rest.split(":")
+    else:  # several colons are an IPv6 address
+        host, port_text = rest, None
+    is_wrong = not host or host.startswith("-") or any(character.isspace() for character in text)
+    if is_wrong or (separator and not user) or (port_text is not None and not port_text.isdecimal()):
+        raise _refusal(what, value, advice)
+    port = None if port_text is None else check_port(f"the port of {what}={text!r}", int(port_text))
+    return Address(user or None, host, port)
 
 
 LAB_FILE = "lab.toml"

@@ -13,6 +13,7 @@ from ._channel.forward import DIAL_TIME, SocketForward
 from ._channel.tcp import Stream
 from ._ssh import Connections, SSHOptions
 from ._telnet import TelnetChannel, TelnetOptions
+from .arguments import check_choice, check_port, check_text, parse_address
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
 from .host import Host
@@ -146,10 +147,28 @@ def _with_environment(argv: Sequence[str], marker_env: Mapping[str, str] | None)
 class UnixHost(Host):
     """A lab machine. Over SSH it owns its connections, one where that is enough, opened when first needed.
 
-    `host` is a name, an address, or an alias of ``~/.ssh/config``; `id` is the key in a lab (default: `host` in lower
-    case), `name` what people call it. `hop` is the `UnixHost` through which it is reached. `docker_command` starts the
-    docker client there: ``("sudo", "-n", "docker")`` or ``("podman",)`` will do. An explicit argument beats
-    ``~/.ssh/config``.
+    An explicit argument beats ``~/.ssh/config``, which is honoured for all that is not given.
+
+    Args:
+        host: A name, an address, or an alias of ``~/.ssh/config``; ``"me@lab-17:2222"`` holds user and port too.
+        user: Whom to log in as; by default as ``~/.ssh/config`` has it, else this process's user.
+        id: The key in a lab; by default the host in lower case.
+        name: What people call it; by default the id.
+        password: A string, or a function that returns it when it is needed.
+        port: By default as ``~/.ssh/config`` has it, else 22, or 23 over telnet.
+        term: ``"ssh"`` or ``"telnet"``.
+        hop: The `UnixHost` through which it is reached. Hops can have hops.
+        ssh: Keys, host keys, limits: see `SSHOptions`.
+        telnet: Prompts, encoding, limits: see `TelnetOptions`.
+        docker_capable: Whether it runs a docker daemon; default True.
+        docker_command: How the docker client is started there, such as ``("sudo", "-n", "docker")`` or ``("podman",)``.
+        resources: Tags for reservations.
+        log: False keeps its commands and their output out of every log.
+        log_stdout: False keeps them off stdout only.
+        shell: The POSIX shell that runs commands; default ``"sh"``.
+        default_timeout: Seconds for ``run`` and ``oneshot`` without a timeout of their own; None waits forever.
+
+    Raises `ConfigError` for an argument that is not valid. Contacts nothing.
 
     >>> with UnixHost("192.0.2.10", "tester", hop=UnixHost("gateway.example")) as carrot:
     ...     print(carrot.run("uname -a").output)
@@ -176,20 +195,27 @@ class UnixHost(Host):
         shell: str = "sh",
         default_timeout: Timeout = None,
     ) -> None:
-        if not isinstance(host, str) or not host.strip() or host.startswith("-"):
-            raise ConfigError(f"UnixHost({host!r}): give a host name or an address")
-        if term not in ("ssh", "telnet"):
-            raise ConfigError(f"UnixHost({host!r}): term={term!r}: give 'ssh' or 'telnet'")
+        address = parse_address("host", host)
+        where = f"UnixHost({host!r}): "
+        for argument, value in (("user", user), ("id", id), ("name", name)):
+            if value is not None:
+                check_text(f"{where}{argument}", value)
+        if port is not None:
+            check_port(f"{where}port", port)
+        check_choice(f"{where}term", term, ("ssh", "telnet"))
         if isinstance(docker_command, str) or not docker_command or not all(docker_command):
-            raise ConfigError(f"UnixHost({host!r}): docker_command={docker_command!r}: give a tuple: ('docker',)")
-        if port is not None and not 0 < port < 65536:
-            raise ConfigError(f"UnixHost({host!r}): port={port!r}: give a number from 1 to 65535")
+            raise ConfigError(f"{where}docker_command={docker_command!r}: pass a tuple: ('docker',)")
+        for argument, inside, given in (("user", address.user, user), ("port", address.port, port)):
+            if inside is not None and given is not None and inside != given:
+                raise ConfigError(f"{where}{argument}={given!r} is not the one of the address: pass one of them")
+        user, port = user or address.user, port or address.port
+        host = address.host
         self.host = host
         self.user = user
         self.port = port
         self.id = (id or host).lower()
         if ID_FORBIDDEN & set(self.id):
-            raise ConfigError(f"UnixHost({host!r}): id={self.id!r}: an id has no spaces and no slash")
+            raise ConfigError(f"{where}id={self.id!r}: an id has no spaces and no slash")
         self.name = name or self.id
         self.term = term
         self.ssh = ssh or SSHOptions()

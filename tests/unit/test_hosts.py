@@ -74,3 +74,37 @@ def test_the_repr_of_hosts_sessions_and_labs_is_one_short_line() -> None:
         "<AsyncHost carrot.repo1.api>",
         "<Lab bench: 1 hosts, 0 projects>",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "user", "host", "port"),
+    [
+        ("lab-17", None, "lab-17", None),
+        ("me@lab-17", "me", "lab-17", None),
+        ("me@lab-17:2222", "me", "lab-17", 2222),
+        ("192.0.2.10:22", None, "192.0.2.10", 22),
+        ("me@corp.example@lab-17", "me@corp.example", "lab-17", None),
+        ("fe80::1%eth0", None, "fe80::1%eth0", None),
+        ("me@[2001:db8::7]:2222", "me", "2001:db8::7", 2222),
+        ("[2001:db8::7]", None, "2001:db8::7", None),
+    ],
+)
+def test_a_machine_is_written_as_ssh_has_it(text: str, user: str | None, host: str, port: int | None) -> None:
+    machine = UnixHost(text)
+    assert (machine.user, machine.host, machine.port, machine.id) == (user, host, port, host.lower())
+
+
+@pytest.mark.parametrize(
+    "text", ["@lab-17", "me@", "lab-17:", "lab-17:ssh", "lab-17:0", "lab-17:65536", "me@-x", "a b", ":22"]
+)
+def test_an_address_that_is_not_valid_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="host="):
+        UnixHost(text)
+
+
+def test_user_and_port_may_be_given_once() -> None:
+    assert UnixHost("me@lab-17:22", "me", port=22).user == "me"
+    with pytest.raises(ConfigError, match="user='you'"):
+        UnixHost("me@lab-17", "you")
+    with pytest.raises(ConfigError, match="port=23"):
+        UnixHost("lab-17:22", port=23)
