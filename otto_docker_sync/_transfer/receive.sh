@@ -77,15 +77,18 @@ restore_mode() {
 # each is what takes the time; those that stay behind are moved one by one, to learn why.
 files() {
     move_files "$@" 2>/dev/null
+    moved=
     while [ $# -gt 0 ]; do
-        error=
         if [ ! -e "$new/$2" ] || move_checked "$2"; then
-            say ok "$1"
+            moved="$moved $1"
         else
             say bad "$1" "$error"
         fi
         shift 2
     done
+    # In one message, since each takes as long as a small file does on its way through docker.
+    # shellcheck disable=SC2086
+    [ -z "$moved" ] || say ok $moved
 }
 
 move_files() {

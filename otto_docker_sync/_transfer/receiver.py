@@ -138,7 +138,7 @@ class Receiver:
 
         Nothing is moved into place before the script has said that all of it is right. If not, it sends them again.
         """
-        numbers = [int(word) for word in message.text.split() if word.isascii() and word.isdigit()]
+        numbers = message.numbers
         if not set(numbers) <= self._wanted or len(set(numbers)) != len(numbers):
             raise SourceError(message.text)
         unpackers = {number: self._unpacker(number) for number in numbers}

@@ -44,6 +44,11 @@ class Message(NamedTuple):
         return int(first) if first.isascii() and first.isdigit() else 0
 
     @property
+    def numbers(self) -> list[int]:
+        """All numbers in the text."""
+        return [int(word) for word in self.text.split() if word.isascii() and word.isdigit()]
+
+    @property
     def rest(self) -> str:
         """The text after the number."""
         return self.text.partition(" ")[2]

@@ -249,10 +249,12 @@ class _Put:
         while (message := script.next()).word != "finished":
             if message.word == "bad_destination":
                 raise BadDestination(_without_stage(message.text))
-            if message.number not in trees:
+            numbers = message.numbers if message.word == "ok" else [message.number]
+            if not numbers or not trees.keys() >= set(numbers):
                 raise SourceError(_without_stage(message.text))
             if message.word == "ok":
-                self._arrived(message.number, trees[message.number])
+                for number in numbers:
+                    self._arrived(number, trees[number])
             else:
                 self.outcomes.finish(message.number, Status.FAILED, _without_stage(message.rest))
 
