@@ -118,6 +118,8 @@ class RemoteStack:
         for path in files.texts:
             tree.add_file(path)
         add_places(tree, places)
+        if tree.left_out.message:
+            logger.warning("%s: %s", self, tree.left_out.message)
         texts = {
             **files.side_files(root, compose.kind),
             "files": tree.manifest().encode("utf-8", "surrogateescape"),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from .._transfer.left_out import LeftOut, describe_type
 from ..errors import ConfigError
 from .dockerignore import DockerIgnore
 
@@ -42,6 +43,8 @@ class Tree:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._members: dict[str, Member] = {}
+        self.left_out = LeftOut()
+        """Sockets and their like, which cannot travel."""
 
     def add_file(self, path: Path) -> None:
         """Add a file; for a link, what it leads to."""
@@ -112,10 +115,7 @@ class Tree:
         elif stat.S_ISREG(status.st_mode):
             self._members[name] = Member(source, f"f{stat.S_IMODE(status.st_mode):o}:{_hash(source)}", status)
         else:
-            raise ConfigError(
-                f"{source}: it is neither a file, a directory nor a link, and cannot travel to the parent; remove it, "
-                "or name it in the .dockerignore of its build context"
-            )
+            self.left_out.skip(str(source), describe_type(status.st_mode))
 
 
 @contextmanager

@@ -230,6 +230,12 @@ with Lab.load("lab.toml") as lab:
     assert_type(compose_ps(machine), list[otto.StackContainer])
     print(compose_logs("repo1", lab, service="api", tail=10))
     compose_down("repo1", lab, stop_timeout=1)
+    with lab.stack("repo1", on=machine) as entered:
+        assert_type(entered, otto.Stack)
+        assert_type(entered["api"], DockerContainerHost)
+    assert_type(lab.stack().up(build=False, timeout=60).ps(), list[otto.StackContainer])
+    assert_type(lab.stack().logs("api", tail=3), list[str])
+    lab.stack().down(volumes=True)
     for host in all_hosts():
         print(host)
 
@@ -243,6 +249,7 @@ error: OttoError
 for error in (
     otto.AuthenticationError(),
     otto.ComposeError(),
+    otto.ComposeFileError(),
     otto.ConfigError(),
     otto.ConnectError(),
     otto.ConnectionLost(),

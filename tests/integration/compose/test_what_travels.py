@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -232,10 +233,11 @@ class TestContexts:
         assert compose_up("repo1", bench.load())["db"].oneshot("ls /srv").output.split() == ["Dockerfile", "schema"]
 
 
-def test_a_pipe_cannot_travel(shown: Shown, directory: Path) -> None:
+def test_a_pipe_is_left_out_and_named(shown: Shown, directory: Path, caplog: pytest.LogCaptureFixture) -> None:
     os.mkfifo(directory / "data/pipe")
-    with pytest.raises(ConfigError, match="data/pipe: it is neither a file"):
-        shown("true", "    volumes: ['./data:/x']\n")
+    with caplog.at_level(logging.WARNING, "otto_docker_sync"):
+        assert shown("ls /x", "    volumes: ['./data:/x']\n") == "greeting\n"
+    assert f"left out: {directory}/data/pipe (a FIFO)" in caplog.text
 
 
 def test_what_compose_refuses_is_an_error_of_both_kinds(bench: Bench) -> None:
