@@ -95,13 +95,14 @@ class Tree:
     def _add(self, path: Path, source: Path) -> None:
         name = self.name_of(path)
         # The directories on the way to it, which need not belong to what was asked for.
-        for parent in path.relative_to(self._root).parents:
-            parent_path = self._root / parent
-            parent_name = self.name_of(parent_path)
-            known = self._members.get(parent_name)
-            if known is None or not stat.S_ISDIR(known.status.st_mode):
-                status = parent_path.stat()
-                self._members[parent_name] = Member(parent_path, _directory_state(status), status)
+        parent = path
+        while parent != self._root:
+            parent = parent.parent
+            known = self._members.get(self.name_of(parent))
+            if known is not None and stat.S_ISDIR(known.status.st_mode):
+                break
+            status = parent.stat()
+            self._members[self.name_of(parent)] = Member(parent, _directory_state(status), status)
         status = source.lstat()
         known = self._members.get(name)
         if known is not None and stat.S_ISDIR(known.status.st_mode):
@@ -134,27 +135,22 @@ def _named(path: Path, *, missing_ok: bool = False) -> Iterator[None]:
 
 
 def _walk(directory: Path, ignore: DockerIgnore) -> Iterator[Path]:
-    """Go through a directory, but not into links, nor into what is excluded."""
+    """Go through a directory, but not into links, nor into what is excluded.
 
-    def fail(error: OSError) -> None:
-        if not isinstance(error, FileNotFoundError):
-            raise ConfigError(f"{error.filename}: {error.strerror}; the stack needs it on the parent") from None
-
-    for place, directories, names in os.walk(directory, onerror=fail):
-        parent = Path(place)
-        for name in list(directories):
-            path = parent / name
-            excluded = ignore.excludes(path.relative_to(directory).as_posix())
-            if path.is_symlink():
-                directories.remove(name)
-                names.append(name)
-            elif not excluded:
-                yield path
-            elif not ignore.has_exceptions:
-                directories.remove(name)
-        for name in names:
-            if not ignore.excludes((parent / name).relative_to(directory).as_posix()):
-                yield parent / name
+    Not with os.walk(), which calls itself for each level before Python 3.12.
+    """
+    waiting = [directory]
+    while waiting:
+        place = waiting.pop()
+        with _named(place, missing_ok=True), os.scandir(place) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+            for entry in found:
+                path = place / entry.name
+                is_excluded = ignore.excludes(path.relative_to(directory).as_posix())
+                if not is_excluded:
+                    yield path
+                if entry.is_dir(follow_symlinks=False) and (not is_excluded or ignore.has_exceptions):
+                    waiting.append(path)
 
 
 def _directory_state(status: os.stat_result) -> str:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from otto_docker_sync import DockerContainerHost, DockerUnavailable, NoSuchContainer, UnixHost
+from otto_docker_sync import (
+    ConfigError,
+    ContainerNotRunning,
+    DockerContainerHost,
+    DockerUnavailable,
+    NoSuchContainer,
+    UnixHost,
+)
 from otto_docker_sync._sandbox import Docker
 from tests.rig.account import Account
 from tests.rig.containers import Container
@@ -90,6 +97,15 @@ def test_sudo_that_asks_for_a_password(
         host.is_running()
 
 
+def test_a_directory_of_the_image_that_is_gone(
+    container_host: Callable[..., DockerContainerHost], container: Callable[..., Container]
+) -> None:
+    host = container_host(container("busybox", "--workdir", "/work"))
+    host.oneshot("rmdir /work", check=True)
+    with pytest.raises(ConfigError, match=r"no directory '/work'.*workdir=, such as '/'"):
+        host.oneshot("true")
+
+
 def test_a_client_that_is_not_there(
     make_unix_host: Callable[..., UnixHost],
     container_host: Callable[..., DockerContainerHost],
@@ -130,3 +146,18 @@ def test_podman(
     exercise(container_host(podman_container, parent), tmp_path)
     with pytest.raises(NoSuchContainer):
         container_host("nosuch", parent, service="other").oneshot("true")
+
+
+def test_podman_that_paused_a_container(
+    make_sshd: Callable[..., object],
+    make_unix_host: Callable[..., UnixHost],
+    container_host: Callable[..., DockerContainerHost],
+    podman_container: str,
+) -> None:
+    parent = make_unix_host(make_sshd(login="root"), docker_command=("podman",))
+    subprocess.run(["podman", "pause", podman_container], check=True, capture_output=True)
+    try:
+        with pytest.raises(ContainerNotRunning, match=f"is paused; podman unpause {podman_container}"):
+            container_host(podman_container, parent).oneshot("true")
+    finally:
+        subprocess.run(["podman", "unpause", podman_container], check=True, capture_output=True)

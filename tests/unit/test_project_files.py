@@ -265,18 +265,42 @@ class TestTree:
         assert printed.startswith(f"ConfigError {tmp_path}/data/key: Permission denied")
 
     def test_files_that_come_and_go(self, tmp_path: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-        write({"data/a": "x", "data/b": "y"})
-        walk = os.walk
+        write({"data/a": "x", "data/b": "y", "data/sub/c": "z"})
+        scan = os.scandir
 
-        def vanishing(*args: object, **options: object) -> object:
-            for found in walk(*args, **options):  # type: ignore[call-overload]
-                (tmp_path / "data/a").unlink(missing_ok=True)
-                yield found
+        def vanishing(place: Path) -> object:
+            found = scan(place)
+            if place.name == "data":
+                (tmp_path / "data/a").unlink()
+                (tmp_path / "data/sub/c").unlink()
+                (tmp_path / "data/sub").rmdir()
+            return found
 
-        monkeypatch.setattr(os, "walk", vanishing)
+        monkeypatch.setattr(os, "scandir", vanishing)
         tree = Tree(tmp_path)
         tree.add_directory(tmp_path / "data")
-        assert "tree/data/b" in tree.manifest() and "tree/data/a" not in tree.manifest()
+        assert [line.split(" ")[1] for line in tree.manifest().splitlines()] == ["tree", "tree/data", "tree/data/b"]
+
+    def test_a_tree_deeper_than_python_calls(self, tmp_path: Path) -> None:
+        at = os.open(tmp_path, os.O_RDONLY)
+        for _ in range(1100):
+            os.mkdir("d", dir_fd=at)
+            below = os.open("d", os.O_RDONLY, dir_fd=at)
+            os.close(at)
+            at = below
+        os.close(at)
+        tree = Tree(tmp_path)
+        tree.add_directory(tmp_path / "d")
+        assert len(members_of(tree, tmp_path.parent / "archive")) == 1101
+        subprocess.run(["rm", "-r", tmp_path / "d"], check=True)  # pytest's own way calls itself for each level
+
+    def test_names_that_are_no_text(self, tmp_path: Path) -> None:
+        (tmp_path / "d").mkdir()
+        Path(os.fsdecode(os.fsencode(tmp_path / "d") + b"/\xff")).write_text("x")
+        tree = Tree(tmp_path)
+        tree.add_directory(tmp_path / "d")
+        assert os.fsdecode(b"tree/d/\xff") in members_of(tree, tmp_path / "archive")
+        assert tree.manifest().encode("utf-8", "surrogateescape").endswith(b" tree/d/\xff\n")
 
     def test_a_file_that_goes_before_it_is_packed(self, tmp_path: Path, write: Write) -> None:
         write({"data/a": "x"})
