@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union
 
 from .errors import ConfigError
+from .limits import SHOWN_VALUE
 
 Timeout = Union[float, timedelta, None]
 """What a public ``timeout=`` takes: seconds, a ``timedelta``, or None to wait forever."""
 
 MAX_PORT = 65535
-SHOWN_LENGTH = 200
-"""Characters of a wrong value that a message shows."""
 
 
 def timeout_seconds(timeout: Timeout, what: str = "timeout") -> float | None:
@@ -180,6 +179,6 @@ def find_lab_file(given: str | os.PathLike[str] | None = None) -> Path:
 
 def _refusal(what: str, value: Any, advice: str) -> ConfigError:
     shown = repr(value)
-    if len(shown) > SHOWN_LENGTH:
-        shown = shown[: SHOWN_LENGTH - 1] + "…"
+    if len(shown) > SHOWN_VALUE:
+        shown = shown[: SHOWN_VALUE - 1] + "…"
     return ConfigError(f"{what}={shown}: {advice}")

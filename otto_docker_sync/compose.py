@@ -17,6 +17,7 @@ from .docker_host import DockerContainerHost
 from .errors import ComposeError
 from .host import Host
 from .lab import Lab
+from .limits import PS_TIME
 from .project import Project
 
 __all__ = [
@@ -28,9 +29,6 @@ __all__ = [
     "compose_up",
     "composed",
 ]
-
-PS_TIME = 60.0
-"""Time limit, in seconds, for listing the containers of a parent."""
 
 
 def compose_up(

@@ -10,15 +10,13 @@ from ._docker.backend import ContainerBackend
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .errors import ConfigError, ConnectError, NoSuchContainer
 from .host import Host
+from .limits import DOCKER_TIME
 from .logs import HostLog
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 SERVICE = re.compile(r"[a-zA-Z0-9._-]+(#[1-9][0-9]*)?\Z")
 USER = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_.][a-zA-Z0-9_.-]*)?\Z")
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
-
-STATE_TIME = 30.0
-"""Time limit, in seconds, for docker's answer whether a container runs."""
 
 
 @dataclass(eq=False, repr=False)
@@ -120,7 +118,7 @@ class DockerContainerHost(Host):
         True
         """
         try:
-            return self._container.state(self.runner.deadline(STATE_TIME))[0] == "running"
+            return self._container.state(self.runner.deadline(DOCKER_TIME))[0] == "running"
         except NoSuchContainer:
             return False
         except DeadlineExpired:

@@ -19,6 +19,7 @@ from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .docker_host import DockerContainerHost
 from .errors import ConfigError, UnknownHost
 from .host import Host
+from .limits import MAX_PARALLEL
 from .project import Project as Project
 from .project import checked_compose_project, compose_project_name, did_you_mean
 from .reservations import LabReservations, Reservation, ReservationOptions, Wanted, Who
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
 Hosts = Union[str, Host, Iterable[Union[str, Host]], None]
 """Hosts to work on: a host, an id, a pattern such as ``*.api``, many of these, or None for all of the lab."""
 
-MAX_PARALLEL = 16
 
 _active: list[Lab] = []
 _active_lock = threading.Lock()

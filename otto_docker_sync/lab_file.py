@@ -19,14 +19,12 @@ from ._telnet import TelnetOptions
 from .docker_host import DockerContainerHost
 from .errors import ConfigError
 from .host import Host
+from .limits import PASSWORD_COMMAND_TIME
 from .local_host import LocalHost
 from .project import Project, did_you_mean
 from .reservations import ReservationOptions
 from .secret import Secret, register_secret
 from .unix_host import UnixHost
-
-COMMAND_TIME = 60.0
-"""Seconds that a ``password_command`` may take: it may have to ask somebody."""
 
 COMMON = ("name", "docker_capable", "docker_command", "resources", "log", "log_stdout", "shell", "default_timeout")
 PATHS = ("identity_file", "known_hosts", "config_file")
@@ -151,11 +149,11 @@ def _secret(where: str, kind: str, given: Mapping[str, Any]) -> Secret:
     def from_command() -> str:
         what = f"{where} {kind}_command: {words[0]}"
         try:
-            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=COMMAND_TIME, check=False)
+            done = subprocess.run(words, stdout=subprocess.PIPE, text=True, timeout=PASSWORD_COMMAND_TIME, check=False)
         except OSError as error:
             raise ConfigError(f"{what} could not be run: {error.strerror}") from None
         except subprocess.TimeoutExpired:
-            raise ConfigError(f"{what} did not end within {COMMAND_TIME:.0f} s") from None
+            raise ConfigError(f"{what} did not end within {PASSWORD_COMMAND_TIME:.0f} s") from None
         if done.returncode:
             raise ConfigError(f"{what} failed with status {done.returncode}")
         return done.stdout.removesuffix("\n")

@@ -13,10 +13,8 @@ from ._channel.local import LocalChannel, reap
 from ._channel.tcp import Stream, dial_tcp
 from .deadline import Deadline, Timeout
 from .host import Host
+from .limits import REAP_TIME
 from .logs import HostLog
-
-REAP_TIME = 1.0
-"""Seconds that processes get to end when the host is closed."""
 
 
 class LocalBackend(Backend):

@@ -18,11 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .arguments import check_path
+from .limits import LONG_LINE
 
 PACKAGE = "otto_docker_sync"
 HIDDEN = "***"
-LONG_LINE = 65536
-"""Characters of a line without an end that are logged as one record, so that memory stays bounded."""
 
 logging.getLogger(PACKAGE).addHandler(logging.NullHandler())
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from .limits import REPORT_LINES
+
 if TYPE_CHECKING:
     from .docker_host import DockerContainerHost
     from .host import Host
     from .lab import Lab
 
-LINES = 1000
-"""How many lines of each host the report of a failing test shows: the last ones."""
 
 Services = dict[str, "DockerContainerHost"]
 """The services of a stack: name → host."""
@@ -43,7 +43,7 @@ class Transcript(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         host = getattr(record, "otto_host", None)
         if host is not None:
-            self._lines.setdefault(host, deque(maxlen=LINES)).extend(self.format(record).split("\n"))
+            self._lines.setdefault(host, deque(maxlen=REPORT_LINES)).extend(self.format(record).split("\n"))
 
     def clear(self) -> None:
         self._lines.clear()

@@ -13,11 +13,9 @@ from typing import Union
 from ._shell.runner import Runner
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .errors import ConfigError, OttoError, UnsupportedParentError
+from .limits import STOP_TIME
 from .result import CommandResult, RunResult, ShellCommand, Status
 from .session import HostSession, Sessions
-
-STOP_TIME = 10.0
-"""Time limit, in seconds, for the running command to end when its repeat is stopped."""
 
 RepeatCommand = Union[str, Sequence[Union[str, ShellCommand]]]
 Repeated = Union[CommandResult, RunResult]

@@ -11,6 +11,7 @@ from typing import Any, Union, overload
 
 from .deadline import Timeout
 from .errors import CommandFailed, CommandTimedOut, TransferFailed
+from .limits import SHOWN_OUTPUT, SHOWN_REPR
 
 Command = Union[str, Sequence[str]]
 """What ``oneshot`` runs: text for the host's shell, or a program and its arguments, without a shell."""
@@ -41,11 +42,6 @@ The answer is sent each time its pattern matches.
 
 Paths = Union[str, "os.PathLike[str]", Iterable[Union[str, "os.PathLike[str]"]]]
 """The sources of ``put`` and ``get``: one path, or many."""
-
-LAST_LINES = 10
-"""Lines of output in the message of a `CommandFailed`."""
-REPR_LENGTH = 60
-"""Characters of a command, and of its last line of output, in a ``repr``."""
 
 
 class Status(Enum):
@@ -106,8 +102,8 @@ class CommandResult:
     def __repr__(self) -> str:
         lines = self.output.split("\n")
         last = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        shown = f", last line {shorten(last, REPR_LENGTH)!r}" if last else ""
-        command = shorten(self.command, REPR_LENGTH)
+        shown = f", last line {shorten(last, SHOWN_REPR)!r}" if last else ""
+        command = shorten(self.command, SHOWN_REPR)
         return _masked(f"<CommandResult {self.host}: {command!r}: {self._outcome()}{shown}>")
 
     def _outcome(self) -> str:
@@ -144,7 +140,7 @@ class CommandResult:
             return self
         outcome = self.message or f"exit status {self.retcode}"
         text = f"{self.host}: {shorten(self.command)!r}: {outcome}"
-        tail = "\n".join(self.output.splitlines()[-LAST_LINES:])
+        tail = "\n".join(self.output.splitlines()[-SHOWN_OUTPUT:])
         if tail:
             text += f"; its last lines:\n{tail}"
         raise (CommandTimedOut if self.timed_out else CommandFailed)(text, self)

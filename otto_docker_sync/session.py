@@ -9,16 +9,14 @@ from typing import TYPE_CHECKING, overload
 from ._shell.capture import Sink
 from ._shell.conversation import CommandList, Conversation
 from ._shell.runner import Runner
-from ._shell.shell import KILL_TIME
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
+from .limits import CLOSE_TIME, KILL_TIME
 from .result import CommandResult, ExpectMatch, Expects, Patterns, RunResult
 
 if TYPE_CHECKING:
     from .aio import AsyncSession
 
-CLOSE_TIME = 3.0
-"""Time limit, in seconds, for ending all sessions of a host."""
 
 DEFAULT_SESSION = "default"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ._channel.backend import Backend
 from ._channel.base import SIZE, Channel
-from ._channel.forward import DIAL_TIME, SocketForward
+from ._channel.forward import SocketForward
 from ._channel.tcp import Stream
 from ._ssh import Connections, SSHOptions
 from ._telnet import TelnetChannel, TelnetOptions
@@ -17,6 +17,7 @@ from .arguments import check_choice, check_port, check_text, parse_address
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
 from .host import Host
+from .limits import DIAL_TIME
 from .logs import HostLog
 from .secret import Secret, register_secret, reveal
 

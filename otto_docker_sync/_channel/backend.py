@@ -13,14 +13,12 @@ from typing import Any, TypeVar
 
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
+from ..limits import LOSS_PATIENCE
 from ..logs import HostLog
 from .base import SIZE, Channel
 from .tcp import Stream
 
 T = TypeVar("T")
-
-LOSS_PATIENCE = 2.0
-"""How long, in seconds, to keep asking whether a host died: docker learns of a death later than its client does."""
 
 
 class Guard:

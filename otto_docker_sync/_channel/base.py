@@ -6,9 +6,7 @@ from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 from ..deadline import Deadline, DeadlineExpired
-
-WRITE_POLL = 0.02
-"""Seconds between two looks at a far end that takes no more bytes for now."""
+from ..limits import WRITE_POLL
 
 KILL_STATUS = 128 + 9
 """The exit status of a process that was killed."""

@@ -18,23 +18,14 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, OttoError
+from ..limits import DIAL_TIME, FORWARD_CLOSE_TIME, FORWARD_PIECE, MAX_SOCKET_PATH, PROBE_TIME, WRITE_POLL
 from ..logs import HostLog
-from .base import WRITE_POLL
 from .descriptors import Descriptors
 from .tcp import ForwardingForbidden, Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-DIAL_TIME = 15.0
-"""Time limit, in seconds, for the remote side of one connection."""
-PROBE_TIME = 10.0
-"""Time limit, in seconds, for finding out whether there is a way to a port."""
-CLOSE_TIME = 5.0
-"""Time limit, in seconds, for the threads of a forward to end."""
-PIECE = 65536
-_MAX_SOCKET_PATH = 100
-"""Bytes of a unix socket's path: Linux takes 107, macOS 103."""
 
 Dial = Callable[[Deadline], Stream]
 _ForwardKind = TypeVar("_ForwardKind", bound="_BaseForward")
@@ -68,7 +59,7 @@ class _BaseForward:
             connections = list(self._connections)
         for connection in connections:
             connection.close()
-        limit = Deadline.grace(CLOSE_TIME)
+        limit = Deadline.grace(FORWARD_CLOSE_TIME)
         for thread in (self._thread, *(connection.thread for connection in connections)):
             if thread is not threading.current_thread():
                 thread.join(limit.remaining())
@@ -299,12 +290,12 @@ class _Connection:
             # Whether a tunnel takes more bytes can only be found out by trying.
             ready = self._descriptors.wait(WRITE_POLL if up else None, readers, [sock.fileno()] if down else [])
             if up_open and not up and sock.fileno() in ready:
-                up = sock.recv(PIECE)
+                up = sock.recv(FORWARD_PIECE)
                 if not up:
                     up_open = False
                     stream.end_sending()
             if down_open and not down and stream.fileno() in ready:
-                arrived = stream.receive(PIECE, 0)
+                arrived = stream.receive(FORWARD_PIECE, 0)
                 if arrived == b"":
                     down_open = False
                     sock.shutdown(socket.SHUT_WR)
@@ -329,5 +320,5 @@ class _Connection:
 
 def _private_directory() -> tempfile.TemporaryDirectory[str]:
     usual = tempfile.gettempdir()
-    parent = usual if len(os.fsencode(usual)) < _MAX_SOCKET_PATH - 40 else "/tmp"
+    parent = usual if len(os.fsencode(usual)) < MAX_SOCKET_PATH - 40 else "/tmp"
     return tempfile.TemporaryDirectory(prefix="otto-forward-", dir=parent)

@@ -14,14 +14,9 @@ from contextlib import ExitStack, suppress
 
 from ..deadline import Deadline
 from ..errors import ConfigError, ConnectError
+from ..limits import EXIT_POLL, LOCAL_READ_SIZE
 from .base import Channel, Chunk
 from .descriptors import Descriptors, pipe, select
-
-READ_LIMIT = 1 << 20
-"""Bytes that one read returns at most, about."""
-
-POLL_INTERVAL = 0.02
-"""Seconds between two checks whether a process has ended, where the system cannot tell us when it does."""
 
 # The shell in front does what a `preexec_fn` would do, which is not safe in a program with threads. Popen makes the
 # shell the leader of a new session; when a session leader opens a terminal, it becomes its controlling terminal. So
@@ -131,7 +126,7 @@ class LocalChannel(Channel):
             while (status := self._process.poll()) is None and usable and not self._descriptors.closed:
                 deadline.check()
                 handle = handle or _end_of(self._process, undo)
-                self._descriptors.wait((deadline if handle else deadline.at_most(POLL_INTERVAL)).remaining(), handle)
+                self._descriptors.wait((deadline if handle else deadline.at_most(EXIT_POLL)).remaining(), handle)
         return status if status is None or status >= 0 else 128 - status
 
     def pause(self, deadline: Deadline) -> None:
@@ -150,7 +145,7 @@ class LocalChannel(Channel):
         """Return everything that can be read now. At the end of the stream, take `fd` out of those that are read."""
         data, piece = bytearray(), memoryview(bytearray(65536))
         try:
-            while len(data) < READ_LIMIT:
+            while len(data) < LOCAL_READ_SIZE:
                 size = os.readv(fd, [piece])
                 if not size:
                     break
@@ -176,7 +171,7 @@ def reap(deadline: Deadline) -> None:
             handle: list[int] = []
             while process.poll() is None and not deadline.expired:
                 handle = handle or _end_of(process, undo)
-                select((deadline if handle else deadline.at_most(POLL_INTERVAL)).remaining(), handle)
+                select((deadline if handle else deadline.at_most(EXIT_POLL)).remaining(), handle)
         if process.returncode is not None:
             _leaving.discard(process)
 

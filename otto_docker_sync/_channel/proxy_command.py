@@ -8,12 +8,8 @@ import socket
 import subprocess
 from contextlib import suppress
 
+from ..limits import PROXY_EXIT_TIME, PROXY_STDERR
 from .tcp import SocketStream
-
-KEPT_ERRORS = 2000
-"""Bytes of stderr that are kept for an error; what came before them is dropped."""
-_END_TIME = 1.0
-"""Seconds for a program that has closed its output to end, so that its status can be reported."""
 
 
 class CommandStream(SocketStream):
@@ -67,7 +63,7 @@ class CommandStream(SocketStream):
 
     def reason(self) -> str:
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_END_TIME)
+            self._process.wait(PROXY_EXIT_TIME)
         status = self._process.returncode
         if status is None:
             text = "its ProxyCommand closed the connection"
@@ -85,6 +81,6 @@ class CommandStream(SocketStream):
     def _read_errors(self) -> None:
         try:
             while piece := os.read(self._errors.fileno(), 65536):
-                self._said = (self._said + piece)[-KEPT_ERRORS:]
+                self._said = (self._said + piece)[-PROXY_STDERR:]
         except (BlockingIOError, ValueError):  # nothing there now; closed already
             pass

@@ -13,9 +13,7 @@ from typing import Protocol
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError
-
-USER_TIMEOUT = 45.0
-"""Seconds without an answer to sent bytes, after which the kernel ends a connection; a caller may choose another."""
+from ..limits import USER_TIMEOUT
 
 
 class DroppedBeforeBanner(ConnectError):

@@ -9,10 +9,7 @@ from typing import NamedTuple
 
 from ..deadline import Deadline
 from ..errors import ConnectError, ContainerNotRunning
-
-KEPT_TIME = 1.0
-"""Seconds for which an address is used again. A container that was recreated may have another one, and its old one
-may be somebody else's; a page with a hundred parts must not ask docker a hundred times."""
+from ..limits import ADDRESS_TIME
 
 
 class NetworkAddress(NamedTuple):
@@ -24,7 +21,7 @@ class NetworkAddress(NamedTuple):
 
 
 class AddressLookup:
-    """Asks docker for the address of a container, and keeps the answer for KEPT_TIME. Any thread may use it.
+    """Asks docker for the address of a container, and keeps the answer for ADDRESS_TIME. Any thread may use it.
 
     `ask_docker` returns, for a container, its state, its network mode and its addresses, with spaces in between.
     """
@@ -39,7 +36,7 @@ class AddressLookup:
         """Return the address. Raises `ContainerNotRunning`, `ConnectError` where it has none, `NoSuchContainer`."""
         with self._lock:
             kept = self._kept
-        if kept is not None and kept[0] == container and monotonic() - kept[1] < KEPT_TIME:
+        if kept is not None and kept[0] == container and monotonic() - kept[1] < ADDRESS_TIME:
             return kept[2]
         asked_at = monotonic()
         found = self._ask(container, deadline)

@@ -20,15 +20,10 @@ from .._shell.capture import Capture
 from .._shell.oneshot import run_oneshot
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError
+from ..limits import DOCKER_POLL, DOCKER_TIME
 from ..logs import HostLog
 from .address import AddressLookup
 from .errors import docker_error
-
-POLL_INTERVAL = 0.1
-"""Seconds between two questions to docker."""
-
-ASK_TIME = 30.0
-"""Time limit, in seconds, for an answer of the docker client."""
 
 # Docker's own keys, ^P^Q, belong to the program. An empty value would not switch them off.
 DETACH_KEYS = "ctrl-@,ctrl-^,ctrl-@,ctrl-]"
@@ -224,7 +219,7 @@ class ContainerBackend(Backend):
                 return "the container was restarted"
             if limit.expired or deadline.expired:
                 return ""
-            sleep(POLL_INTERVAL)
+            sleep(DOCKER_POLL)
 
     def state(self, deadline: Deadline) -> tuple[str, float]:
         """Return the container's state, as docker calls it, and the seconds since it was started.
@@ -254,7 +249,7 @@ class ContainerBackend(Backend):
         nonce = new_nonce()
         text = script(__package__, name, docker=shlex.join(self.parent.docker_command()), nonce=nonce, **values)
         capture = Capture(None, lambda _: None)
-        outcome = run_oneshot(self.parent, text, deadline.at_most(ASK_TIME), capture)
+        outcome = run_oneshot(self.parent, text, deadline.at_most(DOCKER_TIME), capture)
         out, err = capture.output.text(), ""
         if capture.separate_streams:
             out, err = (stream.text() for stream in capture.streams)

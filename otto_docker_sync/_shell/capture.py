@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from ..limits import TAIL_BYTES
 from .matcher import TextStream
-
-TAIL_BYTES = 1 << 20
-"""Bytes of each stream that are kept for the result if a sink gets the whole output."""
 
 Sink = Callable[[str], object]
 

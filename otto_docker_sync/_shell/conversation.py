@@ -11,19 +11,17 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Union
 
-from .._channel.base import KILL_STATUS, WRITE_POLL
+from .._channel.base import KILL_STATUS
 from ..deadline import Deadline, DeadlineExpired, Timeout, timeout_seconds
 from ..errors import ConfigError, ConnectionLost, ExpectTimeout, OttoError, SessionBusy, SessionClosed
+from ..limits import GIVE_UP_TIME, KILL_TIME, WRITE_POLL
 from ..locks import OwnedLock
 from ..result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, Status, shorten
 from .capture import Capture, Sink
 from .matcher import Matcher, Responder, compile_patterns
 from .oneshot import Outcome
 from .runner import CommandRecord, Runner
-from .shell import KILL_TIME, Shell, ShellEnded, encode_typed
-
-GIVE_UP_TIME = 1.5
-"""Seconds for each of the last two steps, ending the shell and asking why, when a command could not be stopped."""
+from .shell import Shell, ShellEnded, encode_typed
 
 CommandList = Sequence[Union[str, ShellCommand]]
 

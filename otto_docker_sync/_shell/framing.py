@@ -20,16 +20,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from .._channel.markers import DIGITS, BeginMarker, EndMarker, encode_command, new_nonce
+from ..limits import MIN_MARKER, TTY_QUEUE, UPLOAD_LINE
 from .scripts import export_text, handshake_text
-
-LINE_LIMIT = 900
-"""Bytes of data in one line of an upload: below ash's 1,022, with room for the shell text around the data."""
-
-TTY_QUEUE = 2048
-"""The longest upload, in bytes, that is sent without waiting until the shell has read it. A tty queues about 4,000."""
-
-MIN_MARKER = 4
-"""At the end of a stream, a possible start of a marker that is longer than this is dropped; a shorter one is output."""
 
 
 class Section:
@@ -247,7 +239,7 @@ def quoted_lines(data: bytes) -> Iterator[bytes]:
     line = bytearray()
     for value in data:
         # Never inside a UTF-8 character: some shells decode characters while they parse.
-        if len(line) >= LINE_LIMIT and (not 0x80 <= value < 0xC0 or len(line) > LINE_LIMIT + 4):
+        if len(line) >= UPLOAD_LINE and (not 0x80 <= value < 0xC0 or len(line) > UPLOAD_LINE + 4):
             yield b"__otto_o=$__otto_o'" + bytes(line) + b"'\n"
             line.clear()
         if value == 0x27:

@@ -6,16 +6,17 @@ The plan. A matcher holds the text that nobody has consumed yet, in three parts:
     tail    searched; a match may still begin in it
     fresh   arrived since the last search
 
-A search joins `fresh` to `tail`. It starts at most WINDOW characters before the fresh text (for a literal pattern: the
-length of the pattern before it). So the cost of a search is WINDOW + fresh, however long the stream is. A text of up to
-WINDOW characters is always searched from its beginning. A match is found however the stream was cut into pieces, unless
-it is longer than WINDOW when its last piece arrives. Patterns that are new to this text start at its beginning, once.
+A search joins `fresh` to `tail`. It starts at most MATCH_WINDOW characters before the fresh text (for a literal
+pattern: the length of the pattern before it). So the cost of a search is MATCH_WINDOW + fresh, however long the stream
+is. A text of up to MATCH_WINDOW characters is always searched from its beginning. A match is found however the stream
+was cut into pieces, unless it is longer than MATCH_WINDOW when its last piece arrives. Patterns that are new to this
+text start at its beginning, once.
 
 The rules are those of pexpect: the match that begins first wins, and with two at the same place the first in the list
 wins; ``.`` matches line ends too. A pattern with a greedy or optional end takes what is there when it first matches:
 ``\\d+`` may match only ``1`` of ``125``. So end such a pattern with what follows the number.
 
-Memory: while a search waits, the text since its beginning is kept, up to WAITING_LIMIT, because it is the result's
+Memory: while a search waits, the text since its beginning is kept, up to WAITING_TEXT, because it is the result's
 `before`. Of text that nobody waits for, the last `limit` characters are kept (up to twice as many, so that dropping
 stays cheap). `dropped` counts the other characters.
 """
@@ -29,20 +30,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Union
 
 from ..errors import ConfigError
+from ..limits import IDLE_TEXT, MATCH_WINDOW, RESPONDER_PIECE, WAITING_TEXT
 from ..result import Answer, ExpectMatch, Expects, shorten
-
-WINDOW = 64 * 1024
-"""The longest match, in characters, that is certainly found when it arrives in pieces."""
-
-LIMIT = 1 << 20
-"""Characters that are kept while nobody waits for a pattern."""
-
-WAITING_LIMIT = 1 << 26
-"""Characters that are kept while somebody waits: they become the result's `before`."""
-
-PIECE = 4096
-"""Characters that a responder searches at a time. After each match the rest of the piece is searched again, so one
-large piece with many matches would take quadratic time."""
 
 Pattern = Union[str, "re.Pattern[str]", type[BaseException]]
 """What can be expected: a regex, a compiled one, ``pexpect.EOF`` or ``pexpect.TIMEOUT``."""
@@ -125,7 +114,7 @@ def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
         else:
             regex = _compile(item)
             literal = not SPECIAL.search(regex.pattern)
-            lookback = min(WINDOW, len(regex.pattern)) if literal else WINDOW
+            lookback = min(MATCH_WINDOW, len(regex.pattern)) if literal else MATCH_WINDOW
             # If ".*x" does not match at the start, it matches nowhere; trying each place would take quadratic time.
             from_start = bool(regex.flags & re.DOTALL and ANYTHING.match(regex.pattern) and "|" not in regex.pattern)
             regexes.append(CompiledPattern(index, regex, lookback, from_start))
@@ -170,7 +159,7 @@ class Matcher:
     ' '
     """
 
-    def __init__(self, *, newlines: bool = False, limit: int = LIMIT, waiting_limit: int = WAITING_LIMIT) -> None:
+    def __init__(self, *, newlines: bool = False, limit: int = IDLE_TEXT, waiting_limit: int = WAITING_TEXT) -> None:
         self.dropped = 0
         self._stream = TextStream(newlines=newlines)
         self._limit, self._waiting_limit = limit, waiting_limit
@@ -236,9 +225,9 @@ class Matcher:
         if first is None:
             self._scanned = len(self._tail)
             # Two windows stay, because a pattern may look at the text before its match (lookbehind, \b).
-            if self._scanned > 4 * WINDOW:
-                self._head.append(self._tail[: -2 * WINDOW])
-                self._tail = self._tail[-2 * WINDOW :]
+            if self._scanned > 4 * MATCH_WINDOW:
+                self._head.append(self._tail[: -2 * MATCH_WINDOW])
+                self._tail = self._tail[-2 * MATCH_WINDOW :]
                 self._scanned = len(self._tail)
             return None
         index, match = first
@@ -283,12 +272,12 @@ class Responder:
         self._patterns = compile_patterns([pattern for pattern, _ in pairs]) if pairs else Patterns(())
         if self._patterns.eof is not None or self._patterns.timeout is not None:
             raise ConfigError("expects: pexpect.EOF and pexpect.TIMEOUT cannot be answered")
-        self._matcher = Matcher(waiting_limit=LIMIT)
+        self._matcher = Matcher(waiting_limit=IDLE_TEXT)
 
     def feed(self, text: str) -> Iterator[str | bytes]:
         """Yield the answers to send, in order. An answer that is a function is called with its `ExpectMatch`."""
-        for start in range(0, len(text) if self._answers else 0, PIECE):
-            self._matcher.add(text[start : start + PIECE])
+        for start in range(0, len(text) if self._answers else 0, RESPONDER_PIECE):
+            self._matcher.add(text[start : start + RESPONDER_PIECE])
             while match := self._matcher.search(self._patterns):
                 answer = self._answers[match.index]
                 yield _checked(answer(match)) if callable(answer) else answer

@@ -12,14 +12,12 @@ from .._channel.base import Channel
 from .._channel.markers import BeginMarker, EndMarker, encode_command, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
+from ..limits import KILL_TIME, START_TIME
 from ..result import Command
 from .capture import Capture
 from .framing import Section
 from .scripts import loader, oneshot_script
-from .warden import START_TIME, never_started
-
-KILL_TIME = 2.0
-"""Seconds that the far end gets to end a command's tree."""
+from .warden import never_started
 
 
 @dataclass

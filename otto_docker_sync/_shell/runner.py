@@ -7,20 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
 
-from .._channel.backend import LOSS_PATIENCE, Backend
+from .._channel.backend import Backend
 from .._channel.base import KILL_STATUS
 from ..deadline import Cancellation, Deadline, DeadlineExpired, Timeout
 from ..errors import OttoError
+from ..limits import CALL_END_TIME, KILLED_PATIENCE, LOSS_PATIENCE
 from ..result import Command, CommandResult, Status
 from .capture import Capture, Sink
 from .oneshot import Outcome, command_text, run_oneshot
 from .warden import WardenKeeper
-
-CALL_END_TIME = 3.0
-"""Seconds that calls in flight get to clean up when their host is closed."""
-
-KILLED_PATIENCE = 0.5
-"""How long to ask whether a container died when a command was killed: most often the command alone was."""
 
 
 class Runner:

@@ -13,30 +13,19 @@ from functools import partial
 from time import monotonic
 
 from .._channel.backend import Backend
-from .._channel.base import SIZE, WRITE_POLL, Channel, Chunk
+from .._channel.base import SIZE, Channel, Chunk
 from .._channel.markers import BeginMarker, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
+from ..limits import ANSWER_TIME, CTRL_C_TIME, HANDSHAKE_TIME, KILL_TIME, MAX_STARTS, START_TIME, TTY_LINE, WRITE_POLL
 from .capture import Capture
 from .framing import Prompt, SessionFrame, handshake
 from .matcher import Matcher, Responder
 from .scripts import shell_command
-from .warden import START_TIME, State, Warden, WardenKeeper, never_started
+from .warden import State, Warden, WardenKeeper, never_started
 
 CTRL_C, CTRL_U = b"\x03", b"\x15"
-TTY_LINE = 4095
-"""Bytes of a line, its end included, that a tty takes; it drops the rest."""
 
-MAX_STARTS = 3
-"""How often a shell is started that starts each time after its lease has ended."""
-HANDSHAKE_TIME = 3.0
-"""Seconds after which the handshake is sent again to a shell that did not answer."""
-ANSWER_TIME = 1.0
-"""Seconds that a warden gets to say that it is alive."""
-CTRL_C_TIME = 0.5
-"""Seconds that a command gets to end on Ctrl-C, before it is killed."""
-KILL_TIME = 2.0
-"""Time limit, in seconds, for each further step of the recovery."""
 
 ENVIRONMENT = {"TERM": "dumb", "ENV": "", "BASH_ENV": "", "HISTFILE": ""}
 """No escape sequences, no start-up file, no history: the shell is for programs."""

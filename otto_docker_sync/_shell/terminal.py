@@ -18,17 +18,15 @@ from io import UnsupportedOperation
 from time import monotonic, time
 from typing import IO, Any
 
-from .._channel.base import WRITE_POLL, Channel
+from .._channel.base import Channel
 from .._channel.descriptors import Descriptors, select
 from .._channel.markers import BeginMarker, new_nonce
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
+from ..limits import CLOSE_TIME, EOF_AGAIN, TERMINAL_STATUS_TIME, TYPED_AHEAD, WRITE_POLL
 from ..logs import Masker
 from .runner import Runner
 from .scripts import loader, stty_size
-
-CLOSE_TIME = 3.0
-"""Time limit, in seconds, for ending what was started from the terminal."""
 
 ESCAPE = b"\x1d"
 """Ctrl-], which leaves."""
@@ -38,16 +36,6 @@ END_OF_INPUT = b"\x04"
 
 EMPTY_LINE = b"\x15"
 """Ctrl-U, which deletes what was typed of a line: Ctrl-D ends the input only at the start of a line."""
-
-EOF_AGAIN = 1.0
-"""Seconds after which Ctrl-D is typed again: a line editor that is just starting takes the first one as an ordinary
-character."""
-
-TYPED_AHEAD = 65536
-"""Bytes of input that may wait until the remote side accepts them. With more, the keyboard is not read."""
-
-STATUS_TIME = 5.0
-"""Seconds that the exit status may take to arrive after the end of the output."""
 
 
 def interact(
@@ -88,7 +76,7 @@ def interact(
     if left:
         return None
     try:
-        return channel.exit_status(Deadline.after(STATUS_TIME))
+        return channel.exit_status(Deadline.after(TERMINAL_STATUS_TIME))
     except DeadlineExpired:
         return None
 

@@ -21,16 +21,11 @@ from .._channel.base import Channel
 from .._channel.markers import BeginMarker, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ConnectionLost, OttoError
+from ..limits import KILL_TIME, START_TIME
 from .scripts import lease_check, warden_command
 
 TICKS = 100
 """The kernel's clock ticks in a second, in which a process's start is given in /proc."""
-
-START_TIME = 60.0
-"""Time limit, in seconds, for a shell that was asked for and says nothing, however long its caller would wait."""
-
-KILL_TIME = 2.0
-"""Time limit, in seconds, for ending what a lost connection left."""
 
 
 def never_started(host: str) -> ConnectError:

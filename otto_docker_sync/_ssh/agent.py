@@ -7,14 +7,13 @@ import struct
 from contextlib import suppress
 
 from ..deadline import Deadline, DeadlineExpired
+from ..limits import AGENT_MESSAGE
 from .keys import CERTIFICATE, PublicKey, string
 
 _REQUEST_IDENTITIES, _IDENTITIES = 11, 12
 _SIGN_REQUEST, _SIGN_RESPONSE = 13, 14
 _FLAGS = {"rsa-sha2-256": 2, "rsa-sha2-512": 4}
 """Without one of these flags an agent signs with SHA-1 where the key is an RSA key."""
-_MAX_MESSAGE = 256 << 10
-"""Bytes of an answer, as OpenSSH's own client limits it."""
 
 
 class AgentError(Exception):
@@ -67,7 +66,7 @@ class Agent:
                 self._socket.settimeout(_timeout(deadline))
                 self._socket.sendall(string(bytes([kind]) + body))
                 size = int.from_bytes(self._receive(4, deadline), "big")
-                if not 0 < size <= _MAX_MESSAGE:
+                if not 0 < size <= AGENT_MESSAGE:
                     raise AgentError(f"the ssh-agent at {self._path} gave an answer of {size} bytes")
                 answer = self._receive(size, deadline)
         except TimeoutError:

@@ -14,6 +14,7 @@ from paramiko.ssh_exception import PartialAuthentication
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import AuthenticationError, ConfigError, ConnectError
+from ..limits import MAX_LOGIN_CONNECTIONS
 from ..secret import Secret, reveal
 from .agent import Agent, AgentError, AgentKey
 from .auth_handler import AuthHandler
@@ -31,10 +32,6 @@ from .keys import (
 from .known_hosts import fingerprint
 from .options import Answers
 from .transport import Transport
-
-MAX_LOGIN_CONNECTIONS = 3
-"""Connections that one login may take, when the server ends each after a few keys (MaxAuthTries). Servers count failed
-logins, and lock an address out that has too many (PerSourcePenalties, fail2ban)."""
 
 _NOTHING = "nothing, as there is no key, no agent and no password"
 

@@ -14,10 +14,8 @@ from paramiko.common import cMSG_CHANNEL_WINDOW_ADJUST
 from .._channel.base import Channel, Chunk
 from ..deadline import Deadline
 from ..errors import ConnectError, ConnectionLost, ForkError
+from ..limits import SSH_READ_SIZE
 from .transport import RawChannel
-
-READ_LIMIT = 1 << 18
-"""The most bytes of a stream that one read returns: on their way to a result they are copied several times."""
 
 
 class SessionChannel(RawChannel):
@@ -70,7 +68,7 @@ class SSHChannel(Channel):
         if not self._ahead[stream]:
             self._ahead[stream] = memoryview(buffer.empty())
         ahead = self._ahead[stream]
-        piece, self._ahead[stream] = bytes(ahead[:READ_LIMIT]), ahead[READ_LIMIT:]
+        piece, self._ahead[stream] = bytes(ahead[:SSH_READ_SIZE]), ahead[SSH_READ_SIZE:]
         send_window_adjust(self._raw, len(piece))
         return piece
 

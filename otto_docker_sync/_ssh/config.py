@@ -15,12 +15,9 @@ from dataclasses import dataclass
 
 from ..deadline import Deadline
 from ..errors import ConfigError
+from ..limits import CONNECT_TIMEOUT, KEEPALIVE_COUNT, KEEPALIVE_INTERVAL
 from .options import HostKeyPolicy, SSHOptions
 from .ssh_config import Settings, read_settings
-
-CONNECT_TIMEOUT = 15.0
-KEEPALIVE_INTERVAL = 15.0
-KEEPALIVE_COUNT = 3
 
 _DEFAULT_KEYS = ("~/.ssh/id_ed25519", "~/.ssh/id_ecdsa", "~/.ssh/id_rsa")
 _DEFAULT_USER_HOSTS = ("~/.ssh/known_hosts", "~/.ssh/known_hosts2")

@@ -16,19 +16,17 @@ from .._channel.proxy_command import CommandStream
 from .._channel.tcp import Stream, dial_tcp
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
+from ..limits import CONNECT_TIMEOUT, MAX_COMMAND
 from ..secret import Secret
 from .auth import Credentials
 from .channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
-from .config import CONNECT_TIMEOUT, Target, resolve
+from .config import Target, resolve
 from .connect import Connection, connect
 from .keys import FileKey
 from .options import SSHOptions
 from .paramiko_errors import SFTP, SFTP_START, map_error, refused_tunnel
 from .pool import Pool
 from .transport import Raw, RawChannel, Transport
-
-MAX_COMMAND = 128 << 10
-"""The most bytes of a command: Linux takes no longer argument, and sshd ends the whole connection at 256 KiB."""
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 _NO_OPTIONS = SSHOptions()

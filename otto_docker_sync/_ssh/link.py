@@ -14,12 +14,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from .._channel.tcp import Stream
-
-SLICE = 0.2
-"""The most seconds that one read waits, before the reading thread does its other work."""
-_READ_SIZE = 64 << 10
-_SEND_WAIT = 0.1
-"""Seconds to wait for a server that does not take bytes now, before they are kept for later."""
+from ..limits import SSH_READ_WAIT, SSH_SEND_WAIT, SSH_SOCKET_READ
 
 
 class Link:
@@ -69,10 +64,10 @@ class Link:
         return self.ended
 
     def settimeout(self, seconds: float) -> None:
-        """Paramiko sets its own pace; ours is SLICE."""
+        """Paramiko sets its own pace; ours is SSH_READ_WAIT."""
 
     def recv(self, size: int) -> bytes:
-        """Return the next bytes. Raises `TimeoutError` after SLICE, so that Paramiko sees whether it should end."""
+        """Return the next bytes. Raises `TimeoutError` after SSH_READ_WAIT: Paramiko then sees whether to end."""
         if not self._ahead:
             self._ahead = memoryview(self._receive())
         taken, self._ahead = self._ahead[:size], self._ahead[size:]
@@ -85,14 +80,14 @@ class Link:
                 self._flush(0)
         started = monotonic()
         try:
-            data = b"" if self.ended else self.stream.receive(_READ_SIZE, SLICE)
+            data = b"" if self.ended else self.stream.receive(SSH_SOCKET_READ, SSH_READ_WAIT)
         except OSError as error:
             self.end(error.strerror or str(error))
             data = b""
         if data is None:
             # Not more than twice what the read may wait: if it took longer, this process was suspended, and the server
             # may have answered long ago.
-            self._nothing_arrived(min(monotonic() - started, 2 * SLICE))
+            self._nothing_arrived(min(monotonic() - started, 2 * SSH_READ_WAIT))
             raise TimeoutError
         if data:
             self._quiet, self._pings = 0.0, 0
@@ -121,7 +116,7 @@ class Link:
         with self._sending:
             if self.ended or self._broken:
                 raise EOFError
-            patience = 0 if self._unsent else _SEND_WAIT
+            patience = 0 if self._unsent else SSH_SEND_WAIT
             self._unsent += data
             self._flush(patience)
         return len(data)
@@ -137,7 +132,7 @@ class Link:
     def _flush(self, patience: float) -> None:
         try:
             while self._unsent and not self.ended:
-                sent = self.stream.send(bytes(self._unsent[:_READ_SIZE]), patience)
+                sent = self.stream.send(bytes(self._unsent[:SSH_SOCKET_READ]), patience)
                 if not sent:
                     return
                 del self._unsent[:sent]

@@ -15,9 +15,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from ..errors import ConfigError
-
-MAX_DEPTH = 16
-"""Include goes no deeper in OpenSSH either."""
+from ..limits import INCLUDE_DEPTH
 
 # Each further value is one more; of all other keywords the first value wins.
 _REPEATED = frozenset({"identityfile", "certificatefile", "localforward", "remoteforward", "sendenv", "setenv"})
@@ -124,8 +122,8 @@ class _Reader:
             self._read(path, 0)
 
     def _read(self, path: str, depth: int) -> None:
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"{path}: Include goes deeper than {MAX_DEPTH} files")
+        if depth > INCLUDE_DEPTH:
+            raise ConfigError(f"{path}: Include goes deeper than {INCLUDE_DEPTH} files")
         applies = True
         for number, keyword, rest, line in _lines(path):
             try:
@@ -191,8 +189,8 @@ class _HomeCopies:
         self.originals: dict[str, str] = {}
 
     def copy(self, path: str, depth: int) -> Path:
-        if depth > MAX_DEPTH:
-            raise ConfigError(f"{path}: Include goes deeper than {MAX_DEPTH} files")
+        if depth > INCLUDE_DEPTH:
+            raise ConfigError(f"{path}: Include goes deeper than {INCLUDE_DEPTH} files")
         lines: list[str] = []
         line_count = 0
         may_apply = True

@@ -16,20 +16,9 @@ from time import monotonic
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ForkError
+from ..limits import IDLE_LIMIT, MAX_SESSIONS, REFUSAL_TIME, SETTLING_TIME, SETTLING_TRIES
 from .connect import Connection
 from .transport import CLOSED, Transport
-
-MAX_SESSIONS = 10
-"""Sessions on one connection, as OpenSSH's MaxSessions has it. Fewer, once the server has refused one."""
-IDLE_LIMIT = 10.0
-"""Seconds after which an unused connection ends, if it is not the first."""
-
-_SETTLING_TIME = 1.0
-"""Seconds for which a session that we closed may still count on the server: it waits for the process to end."""
-_SETTLING_TRIES = 8
-"""Refusals in a row that are put down to such sessions. The pauses between them add up to about a second."""
-_FULL_FOR = 5.0
-"""Seconds for which a refusal is believed: a connection counts as full, or no further connection is tried."""
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 
@@ -175,14 +164,14 @@ class Pool(ABC):
         if code == 1:
             raise ConnectError(f"{self.where} refuses sessions: {text}")
         connection.full_at = connection.sessions
-        just_closed = connection.closed_at and now - connection.closed_at < _SETTLING_TIME
-        if just_closed and connection.settling < _SETTLING_TRIES:
+        just_closed = connection.closed_at and now - connection.closed_at < SETTLING_TIME
+        if just_closed and connection.settling < SETTLING_TRIES:
             # A session ends on the server a little after we have closed it: try again soon, and less and less often.
             connection.settling += 1
             connection.full_until = now + min(0.005 * 2**connection.settling, 0.2)
             return
         connection.settling = 0
-        connection.full_until = now + _FULL_FOR
+        connection.full_until = now + REFUSAL_TIME
         if connection.closed_at:
             return  # sessions whose processes have not ended may still count there: the limit is not known
         if not connection.sessions:
@@ -203,7 +192,7 @@ class Pool(ABC):
         except ConnectError as error:
             with self._changed:
                 self._failure = attempt, error
-                self._no_more_until = monotonic() + _FULL_FOR
+                self._no_more_until = monotonic() + REFUSAL_TIME
                 # Where others are alive, this thread can wait for a place on one of them; the failure is a warning.
                 if not any(other.alive for other in self._open):
                     raise
@@ -225,7 +214,7 @@ class Pool(ABC):
 
     def _retire(self, connection: Connection) -> bool:
         """Whether to close an idle connection: it is not the first, and unused for IDLE_LIMIT."""
-        # Asked every SLICE on the connection's own thread: the first look takes no lock.
+        # Asked every SSH_READ_WAIT on the connection's own thread: the first look takes no lock.
         if not connection.unused or monotonic() - connection.idle_since < IDLE_LIMIT:
             return False
         with self._changed:

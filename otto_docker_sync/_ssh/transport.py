@@ -24,12 +24,8 @@ from paramiko.common import (
 )
 
 from ..deadline import Deadline, DeadlineExpired
+from ..limits import PACKET_SIZE, WINDOW_SIZE
 from .link import Link
-
-WINDOW_SIZE = 2 << 20
-"""Bytes that the server may send on a channel before it must wait for us to read."""
-PACKET_SIZE = 32 << 10
-"""Bytes of one packet; every SSH server must take as many."""
 
 CLOSED = "it was closed by close()"
 """Why a connection ended that we closed."""

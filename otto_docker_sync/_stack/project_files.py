@@ -18,10 +18,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from ..errors import ConfigError
+from ..limits import MENTIONED_FILE
 from .tree import TREE, add_text, common_root
-
-TEXT_LIMIT = 256 * 1024
-"""Bytes. A mentioned file that is larger is not sent on suspicion: it is no compose or env file."""
 
 PARENTS_OWN = frozenset({"HOME", "LOGNAME", "OLDPWD", "PATH", "SHELL", "TMPDIR", "USER"})
 """Variables that mean something else on the parent, so it uses its own values."""
@@ -100,7 +98,7 @@ class ProjectFiles:
             if path.is_dir():
                 self.directories.add(path)
                 self._suspect(path / ".env")
-            elif path.is_file() and path.stat().st_size <= TEXT_LIMIT and b"\0" not in path.read_bytes():
+            elif path.is_file() and path.stat().st_size <= MENTIONED_FILE and b"\0" not in path.read_bytes():
                 self._read(path, str(path))
         except OSError:
             pass  # Compose will say so if it needs it

@@ -25,33 +25,19 @@ from .._transfer import transfer
 from ..deadline import Deadline, DeadlineExpired, cancellation
 from ..errors import ComposeError, ComposeFileError, ConfigError, ConnectionLost
 from ..host import Host
+from ..limits import LEAVE_TIME, MAX_MISSED, MAX_RESTARTS, ROLLBACK_TIME, RUNNING_TIME, SHOWN_COMPOSE
 from ..project import did_you_mean
 from ..result import CommandResult, Status
 from .compose_config import ComposeConfig, add_places
 from .containers import ROW, StackContainer, read_containers
 from .project_files import ProjectFiles
-from .report import SHOWN_LINES, ScriptReport, TaggedOutput
+from .report import ScriptReport, TaggedOutput
 from .tree import Tree
 
 T = TypeVar("T")
 Lines = Generator[str, None, None]
 
 logger = logging.getLogger("otto_docker_sync.compose")
-
-ROLLBACK_TIME = 60.0
-"""Time limit, in seconds, for taking down what a call that was cut off has started."""
-
-LEAVE_TIME = 10.0
-"""Time limit, in seconds, for giving up a lease."""
-
-MOMENT = 0.5
-"""Seconds that a service has to live before it counts as running: most that cannot start die earlier."""
-
-MAX_RESTARTS = 3
-"""How often Docker may restart a service before it is given up: one that waits for another may need a few attempts."""
-
-MAX_MISSED = 100
-"""How many times Compose is asked for its configuration, each time with the file that it missed before."""
 
 
 class Compose(NamedTuple):
@@ -137,9 +123,9 @@ class RemoteStack:
             "ensure": ensure,
             "keep": "keep" if keep else "",
             "update": scripts.script(__package__, "update"),
-            "moment": str(MOMENT),
+            "moment": str(RUNNING_TIME),
             "restarts": MAX_RESTARTS,
-            "tail": SHOWN_LINES,
+            "tail": SHOWN_COMPOSE,
         }
         with tempfile.TemporaryDirectory(prefix="otto-docker-") as scratch:
             archive = Path(scratch) / f"{digest}.tgz"

@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 
 from .._channel.base import Chunk
 from .._shell.matcher import TextStream
-
-SHOWN_LINES = 20
-"""How many lines of Compose's own, or of a container's, an error ends with."""
+from ..limits import SHOWN_COMPOSE
 
 
 @dataclass
@@ -60,7 +58,7 @@ class ScriptReport:
 
     def last_lines(self) -> str:
         """Return the end of what others printed, for an error's text."""
-        return "\n".join(self.other[-SHOWN_LINES:]) or "there was no output"
+        return "\n".join(self.other[-SHOWN_COMPOSE:]) or "there was no output"
 
 
 class TaggedOutput:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from ..deadline import Deadline, DeadlineExpired, Timeout
 from ..docker_host import DockerContainerHost
 from ..errors import ComposeError, ConfigError, OttoError
+from ..limits import DOWN_TIME
 from ..project import Project
 from .containers import StackContainer
 from .hosts import StackHosts
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 logger = logging.getLogger("otto_docker_sync.compose")
-
-DOWN_TIME = 300.0
-"""Time limit, in seconds, for taking a stack down when its block is left."""
 
 
 class Stack(Mapping[str, DockerContainerHost]):

@@ -16,12 +16,11 @@ from typing import BinaryIO
 
 from .._transfer.left_out import LeftOut, describe_type
 from ..errors import ConfigError
+from ..limits import STACK_TREE_READ
 from .dockerignore import DockerIgnore
 
 TREE = "tree"
 """The archive's directory that holds the project's files, laid out as they are here."""
-
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def _directory_state(status: os.stat_result) -> str:
 def _hash(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        for block in iter(lambda: file.read(BLOCK), b""):
+        for block in iter(lambda: file.read(STACK_TREE_READ), b""):
             digest.update(block)
     return digest.hexdigest()
 

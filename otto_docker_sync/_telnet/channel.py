@@ -15,28 +15,13 @@ from .._channel.markers import new_nonce
 from .._channel.tcp import TunnelOpener, dial_tcp
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import AuthenticationError, ConnectError, ConnectionLost
+from ..limits import LONG_QUIET_TIME, PROMPT_SCREEN, QUIET_TIME, SHORT_INPUT, TELNET_PIECE, TYPE_AGAIN_TIME
 from .link import TelnetLink
 from .options import TelnetOptions
 
 PORT = 23
-PIECE = 49152
-"""Bytes that are written at a time."""
 
-SHORT = 1024
-"""Bytes of input up to which base64 is not used: it means starting two programs on the host."""
 
-SCREEN = 4096
-"""Bytes of what the host shows that a prompt is searched in."""
-
-QUIET = 1.0
-"""Seconds without output after which a shell prompt is accepted even if the host asked for no login."""
-
-LONG_QUIET = 5.0
-"""Seconds without output, after the password was sent, after which a shell is assumed although its prompt is unknown.
-Longer than a login program waits before it reports a wrong password."""
-
-TYPE_AGAIN = 3.0
-"""Seconds after which the first command is typed again: a host may discard what was typed during the login."""
 CONTROLS = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\][^\x07]*\x07|[\r\0]")
 
 # Markers begin with a byte that nobody types. printf puts them together, so the echo of the line that prints a marker
@@ -201,7 +186,7 @@ class TelnetChannel(Channel):
                 return len(data)
             if not self._link.flush():
                 return 0
-            data = data[:PIECE]
+            data = data[:TELNET_PIECE]
             self._link.send(data if self._terminal else as_lines(data, self._base64))
             return len(data)
 
@@ -252,13 +237,14 @@ class Login:
         proof = f"\036{first}{second}\036".encode()
         heard = monotonic()
         while proof not in self.rest:
-            if self._receive(deadline, QUIET):
+            if self._receive(deadline, QUIET_TIME):
                 heard = monotonic()
                 ready = self._answer()
             else:
-                ready = self._at(self._options.shell_prompt) or (self._trusted and monotonic() - heard > LONG_QUIET)
+                is_quiet = self._trusted and monotonic() - heard > LONG_QUIET_TIME
+                ready = self._at(self._options.shell_prompt) or is_quiet
             if self._booted_at is not None:
-                ready = monotonic() - self._booted_at > TYPE_AGAIN
+                ready = monotonic() - self._booted_at > TYPE_AGAIN_TIME
             if ready:
                 self._booted_at = monotonic()
                 self.link.send(boot)
@@ -312,7 +298,7 @@ class Login:
         return re.search(prompt, self._screen()) is not None
 
     def _screen(self) -> str:
-        return CONTROLS.sub("", self.rest[-SCREEN:].decode(self._options.encoding, "replace"))
+        return CONTROLS.sub("", self.rest[-PROMPT_SCREEN:].decode(self._options.encoding, "replace"))
 
     def _reply(self, text: str) -> None:
         self.rest = b""
@@ -321,7 +307,7 @@ class Login:
 
 def as_lines(data: bytes, with_base64: bool) -> bytes:
     """Encode bytes as lines of text that no terminal cuts; the shell at the other end decodes them."""
-    if with_base64 and len(data) > SHORT:
+    if with_base64 and len(data) > SHORT_INPUT:
         pieces = [b64encode(data[at : at + 2400]).decode() for at in range(0, len(data), 2400)]
         return "\n".join([f"={len(pieces)}", *pieces, ""]).encode()
     texts = ("".join(PRINTABLE[byte] for byte in data[at : at + 225]) for at in range(0, len(data), 225))

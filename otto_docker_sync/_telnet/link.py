@@ -6,13 +6,11 @@ import struct
 import threading
 from contextlib import suppress
 
-from .._channel.base import WRITE_POLL
 from .._channel.descriptors import Descriptors
 from .._channel.tcp import Stream
 from ..deadline import Deadline
 from ..errors import ConfigError
-
-READ_SIZE = 65536
+from ..limits import TELNET_READ_SIZE, WRITE_POLL
 
 
 class TelnetLink:
@@ -69,7 +67,7 @@ class TelnetLink:
         while True:
             self.flush()
             try:
-                raw = self._stream.receive(READ_SIZE, 0)
+                raw = self._stream.receive(TELNET_READ_SIZE, 0)
             except OSError as error:
                 self._reason = str(error)
                 return b""
@@ -97,7 +95,7 @@ class TelnetLink:
         """Send what the server accepts now. Returns whether nothing is left to send."""
         with self._sending, suppress(OSError):  # `receive` will report that the connection is gone
             while self._unsent:
-                taken = self._stream.send(bytes(self._unsent[:READ_SIZE]), 0)
+                taken = self._stream.send(bytes(self._unsent[:TELNET_READ_SIZE]), 0)
                 if not taken:
                     break
                 del self._unsent[:taken]

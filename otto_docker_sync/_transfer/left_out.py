@@ -10,8 +10,7 @@ from __future__ import annotations
 import stat
 from dataclasses import dataclass, field
 
-NAMES_SHOWN = 5
-"""Names in a message, of those left out."""
+from ..limits import SHOWN_NAMES
 
 
 @dataclass
@@ -35,8 +34,8 @@ class LeftOut:
         parts = sorted(self.failed) + sorted(self.skipped)
         if not parts:
             return ""
-        more = len(parts) - NAMES_SHOWN
-        return f"left out: {', '.join(parts[:NAMES_SHOWN])}" + (f" and {more} more" if more > 0 else "")
+        more = len(parts) - SHOWN_NAMES
+        return f"left out: {', '.join(parts[:SHOWN_NAMES])}" + (f" and {more} more" if more > 0 else "")
 
 
 def describe_type(mode: int) -> str:

@@ -8,12 +8,10 @@ from time import monotonic
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectionLost, OttoError
+from ..limits import PROGRESS_EVERY
 from ..result import FileProgress, FileResult, Status, TransferResult
 
 Progress = Callable[[FileProgress], object]
-
-PROGRESS_EVERY = 0.1
-"""Seconds between two progress reports on one source."""
 
 
 @dataclass

@@ -11,23 +11,12 @@ from time import monotonic
 from typing import NamedTuple
 
 from .._channel.backend import Backend
-from .._channel.base import WRITE_POLL, Channel, Chunk
+from .._channel.base import Channel, Chunk
 from .._channel.markers import encode_command, new_nonce
 from .._shell.scripts import loader
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectionLost
-
-WRITE_SIZE = 64 * 1024
-LISTEN_EVERY = 1 << 20
-"""How many bytes are sent before looking for a message: a script that has failed takes no more of them."""
-LINE_LIMIT = 64 * 1024
-"""Bytes of a message that are kept. The script may be a hostile one."""
-BODY_LIMIT = 4 << 20
-"""Bytes of a `ScriptChannel.body` that are kept, for the same reason."""
-NOISE_LIMIT = 64 * 1024
-"""Bytes that are kept of everything that is not a message, to explain a failure with."""
-CLEAN_UP_TIME = 2.0
-"""Seconds that a script has to remove its stage and end."""
+from ..limits import BODY_LIMIT, CLEAN_UP_TIME, LISTEN_EVERY, MESSAGE_LIMIT, NOISE_LIMIT, WRITE_POLL, WRITE_SIZE
 
 
 class Message(NamedTuple):
@@ -122,7 +111,7 @@ class ScriptChannel:
             self._keep_noise(0, piece)
         start = len(self._mark)
         while (end := self._buffer.find(b"\n", start)) < 0:
-            del self._buffer[LINE_LIMIT:]
+            del self._buffer[MESSAGE_LIMIT:]
             self._await()
         line = self._buffer[start:end].decode("utf-8", "replace").strip()
         del self._buffer[: end + 1]

@@ -9,13 +9,10 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from .._channel.scripts import script
+from ..limits import SOURCES_PER_CALL
 
 STAGE_PREFIX = ".otto-docker."
 """How the name of a stage begins, beside the files that it is to replace."""
-
-
-SOURCES_PER_CALL = 100
-"""Sources in one line of the script: the remote shell reads it line by line, and adds each to those before it."""
 
 
 def receive_script(nonce: str, destination: str, tar_options: str, owner: str) -> str:

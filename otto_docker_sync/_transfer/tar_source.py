@@ -15,18 +15,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from ..limits import FILE_PIECE, NAMES_PER_CALL, PATH_LIMIT, TREE_DEPTH
 from .left_out import LeftOut, describe_type
 
 BLOCK = 512
-PIECE = 256 * 1024
-"""Bytes of a file that are in memory at a time."""
-PATH_LIMIT = 4000
-"""Bytes of a path inside a source: Linux takes 4,095, and a remote stage stands in front of it."""
-NAMES_PER_CALL = 200
-"""Names in one call of a function of ``receive.sh``: few enough for the arguments of one program."""
-MAX_DEPTH = 40
-"""Directories in each other in a stream. BusyBox's tar looks at each directory of a path for each member, so that the
-cost of a deep tree would grow with the third power of its depth."""
 SPECIAL_BITS = stat.S_ISUID | stat.S_ISGID
 
 Owner = tuple[int, int]
@@ -239,7 +231,7 @@ class TarSource:
             parent, _, last = entry.name.rpartition("/")
             name = f"{paths[parent]}/{last}" if entry.name else top
             if entry.is_directory:
-                if grafts is not None and name.count("/") >= MAX_DEPTH:
+                if grafts is not None and name.count("/") >= TREE_DEPTH:
                     place = f"deep/{len(grafts)}"
                     grafts.append(f"graft {place} {shlex.quote(name)}")
                     name = place
@@ -306,8 +298,8 @@ def content_of(entry: Entry) -> Iterator[bytes]:
     try:
         with open(entry.path, "rb") as file:
             while left:
-                piece = file.read(min(left, PIECE))
-                if len(piece) < min(left, PIECE):
+                piece = file.read(min(left, FILE_PIECE))
+                if len(piece) < min(left, FILE_PIECE):
                     raise SourceError(f"{entry.path} became shorter while it was read")
                 left -= len(piece)
                 yield piece

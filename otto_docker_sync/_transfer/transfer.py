@@ -20,6 +20,7 @@ from typing import Any, Protocol
 from .._channel.backend import Backend
 from ..deadline import Deadline
 from ..errors import ConfigError, ContainerNotRunning, LocalFileError, ShellNotFound
+from ..limits import BATCH_SIZE, EARLY_SIZE
 from ..result import Paths, Status, TransferResult
 from .outcomes import Outcomes, Progress
 from .placement import remove_tree
@@ -28,11 +29,6 @@ from .script_channel import ScriptChannel
 from .scripts import STAGE_PREFIX, receive_script, send_script
 from .tar_source import LocalTree, Owner, SourceError, TarSource
 
-BATCH_SIZE = 64 << 20
-"""Bytes of sources that go in one stream. If such a stream fails, its sources are sent once more, one by one."""
-EARLY_SIZE = 512 * 1024
-"""Bytes of a stream, more or less, that goes along with its script. This saves a round trip; it is for nothing if the
-answer is that there is no tar."""
 OWNER = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*\$?(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*)?\Z")
 
 

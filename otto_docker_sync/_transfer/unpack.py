@@ -16,18 +16,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
+from ..limits import FILE_PIECE, HEADER_LIMIT, LINK_LIMIT
 from .left_out import LeftOut, describe_type
-from .tar_source import BLOCK, PIECE, SourceError
+from .tar_source import BLOCK, SourceError
 
 PERMISSIONS = 0o777
 HEADERS = (
     *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
     *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
 )
-HEADER_LIMIT = 1 << 20
-"""Bytes of one of `HEADERS`, which `tarfile` reads into memory."""
-LINK_LIMIT = 40
-"""Links that the kernel follows on one path."""
 
 
 class Source(Protocol):
@@ -68,7 +65,7 @@ class Unpacker:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         size = 0
         with open(os.open(self.place(parts), flags, 0o666 if mode is None else 0o600), "wb", buffering=0) as file:
-            while piece := source.read(PIECE):
+            while piece := source.read(FILE_PIECE):
                 view = memoryview(piece)[: None if limit is None else limit - size]
                 size += len(view)
                 self.size += len(view)
@@ -205,7 +202,7 @@ def open_archive(stream: Source) -> Iterator[tarfile.TarFile]:
         with tarfile.open(
             fileobj=cast(Any, stream),
             mode="r|",
-            bufsize=PIECE,
+            bufsize=FILE_PIECE,
             encoding="utf-8",
             errors="surrogateescape",
             tarinfo=_Member,
@@ -229,7 +226,7 @@ class _Ending:
         return piece
 
     def was_complete(self) -> bool:
-        while self.read(PIECE):
+        while self.read(FILE_PIECE):
             pass
         return self._tail == bytes(BLOCK)
 

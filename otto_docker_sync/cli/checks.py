@@ -16,14 +16,9 @@ from ..deadline import Deadline, DeadlineExpired
 from ..docker_host import DockerContainerHost
 from ..errors import AuthenticationError, HostKeyError, OttoError
 from ..host import Host
+from ..limits import CLOCK_TOLERANCE, MAX_SESSIONS, SLOW_START
 from ..result import CommandResult, shorten
 from ..unix_host import UnixHost
-
-SLOW_START = 0.05
-"""Seconds of a shell's start-up file that are worth a note: each command pays them."""
-CLOCK_TOLERANCE = 2.0
-USUAL_SESSIONS = 10
-"""What sshd allows at once on one connection unless it is told otherwise."""
 
 
 class Verdict(Enum):
@@ -180,9 +175,9 @@ class _Machine(_Examination):
         """Open sessions until one connection takes no more; each is a program that ends with its channel."""
         deadline = Deadline.after(self.timeout)
         opened: list[Channel] = []
-        limit = USUAL_SESSIONS
+        limit = MAX_SESSIONS
         try:
-            for _ in range(USUAL_SESSIONS):
+            for _ in range(MAX_SESSIONS):
                 opened.append(connections.open_channel("cat", deadline=deadline))
                 if connections.describe()["connections"] != 1:
                     limit = len(opened) - 1
@@ -193,10 +188,10 @@ class _Machine(_Examination):
         finally:
             for channel in opened:
                 channel.close()
-        if limit >= USUAL_SESSIONS:
-            yield self.ok("sessions", f"{USUAL_SESSIONS} at once on one connection")
+        if limit >= MAX_SESSIONS:
+            yield self.ok("sessions", f"{MAX_SESSIONS} at once on one connection")
         else:
-            advice = f"further connections are opened where more are needed; MaxSessions {USUAL_SESSIONS} is usual"
+            advice = f"further connections are opened where more are needed; MaxSessions {MAX_SESSIONS} is usual"
             yield self.note("sessions", f"{limit} at once on one connection", advice)
 
     def _docker(self) -> Iterator[Finding]:

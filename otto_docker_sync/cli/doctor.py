@@ -8,11 +8,11 @@ from dataclasses import asdict
 
 from ..docker_host import DockerContainerHost
 from ..host import Host
+from ..limits import EXAMINED_AT_ONCE
 from . import INTERRUPTED
 from .checks import Finding, Verdict, examine
 from .state import State
 
-AT_ONCE = 8
 STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.WRONG: "bold red", Verdict.SKIPPED: "dim"}
 
 
@@ -40,7 +40,7 @@ def _findings(state: State, hosts: list[Host], timeout: float) -> list[Finding]:
         is_well = not any(finding.verdict is Verdict.WRONG for finding in parent)
         findings[host.id] = context.copy().run(lambda: list(examine(host, timeout, parent_is_well=is_well)))
 
-    with state.busy(f"examining {len(hosts)} hosts"), ThreadPoolExecutor(AT_ONCE) as pool:
+    with state.busy(f"examining {len(hosts)} hosts"), ThreadPoolExecutor(EXAMINED_AT_ONCE) as pool:
         for are_containers in (False, True):
             list(pool.map(one, [host for host in hosts if isinstance(host, DockerContainerHost) is are_containers]))
     return [finding for host in hosts for finding in findings[host.id]]

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, TypeVar
 
+from ..limits import MAX_PARALLEL
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -15,8 +17,6 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-MAX_PARALLEL = 16
-"""Hosts at a time, as in `Lab.run_all`."""
 
 _writing = threading.Lock()
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, ReservationTimedOut
+from ..limits import REFRESH_TIME
 from . import COULD_NOT_RUN, INTERRUPTED, TIMED_OUT
 from .hosts import complete_hosts
 from .registry import AFTER_DASHES
@@ -25,8 +26,6 @@ from .state import State
 if TYPE_CHECKING:
     from ..reservations import Entry, Reservation
 
-REFRESH = 1.0
-"""Seconds between two looks of ``who --watch``."""
 
 Wanted = Annotated[
     list[str],
@@ -173,7 +172,7 @@ def who(
                     state.tell("nobody holds or waits for anything")
         if not watch:
             return 0
-        stop.wait(REFRESH)
+        stop.wait(REFRESH_TIME)
 
 
 def _row(entry: Entry) -> list[str]:

@@ -28,23 +28,13 @@ from typing import ClassVar, TypeVar
 
 from ..deadline import Deadline
 from ..errors import ConfigError, ReservationError
+from ..limits import HEARING_TIME, HOLD_POLL, LONGEST_POLL, RELEASE_TIME, SHORTEST_POLL, TABLE_TIME
 from .backend import Backend, Finding, Lease, boot_time
 from .request import Request
 from .table import Table
 
 Result = TypeVar("Result")
 
-SHORTEST_POLL = 0.01
-LONGEST_POLL = 0.1
-"""Seconds between two looks of a request that waits; it begins with the shortest."""
-WATCH = 0.2
-"""Seconds between two looks of a holder, whether its hold was taken away by force."""
-HEARING_TIME = 1.0
-"""Seconds that the owner of a hold that was taken away by force gets to notice, unless it confirms sooner."""
-SHORTEST_PATIENCE = 1.0
-"""Seconds to wait for the table at least, which is locked for milliseconds at a time: so does ``wait=0``."""
-STATE_TIME = 10.0
-"""The same, for what has no time limit of its own, such as a release."""
 
 NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "gfs", "ocfs", "lustre", "gpfs", "beegfs", "fuse.")
 """File systems where ``flock`` is not the kernel's own, or lasts longer than its process."""
@@ -146,13 +136,13 @@ class FileBackend(Backend):
                 table.force(request_id, text)
 
         with self.translated("take a hold away"):
-            self._change(mark, Deadline.grace(STATE_TIME))
+            self._change(mark, Deadline.grace(RELEASE_TIME))
 
     def examine(self) -> list[Finding]:
         try:
             with self.translated("use the directory"):
                 self._prepare()
-                self._change(lambda _: None, Deadline.grace(STATE_TIME))
+                self._change(lambda _: None, Deadline.grace(RELEASE_TIME))
         except (ReservationError, ConfigError) as error:
             return [Finding("backend", is_well=False, found=str(error))]
         found = f"{self.name}: for the processes of this machine, in {self.directory}"
@@ -179,10 +169,10 @@ class FileBackend(Backend):
     def _change(self, change: Callable[[Table], Result], deadline: Deadline) -> Result:
         """Change the table, under its lock."""
         remaining = deadline.remaining()
-        in_a_hurry = remaining is not None and remaining < SHORTEST_PATIENCE
+        in_a_hurry = remaining is not None and remaining < TABLE_TIME
         lock = OwnedFile(self.directory / "state.lock", self._mode)
         try:
-            if not lock.lock(Deadline.grace(SHORTEST_PATIENCE) if in_a_hurry else deadline):
+            if not lock.lock(Deadline.grace(TABLE_TIME) if in_a_hurry else deadline):
                 raise ReservationError(
                     f"{self.name}: another process keeps the table in {self.directory} locked, which takes "
                     f"milliseconds unless it is stopped; find it with: fuser -v {lock.path}"
@@ -259,7 +249,7 @@ class FileBackend(Backend):
     def _remove_dead(self) -> None:
         dead = [request_id for request_id in self.read().requests if self.is_dead(request_id)]
         if dead:
-            self.remove(dead, Deadline.grace(STATE_TIME))
+            self.remove(dead, Deadline.grace(RELEASE_TIME))
 
     def _discard(self, owned: OwnedFile) -> None:
         owned.path.unlink(missing_ok=True)
@@ -278,7 +268,7 @@ class FileBackend(Backend):
 class FileLease(Lease):
     """A request whose lock file this process holds."""
 
-    interval = WATCH
+    interval = HOLD_POLL
 
     def __init__(self, backend: FileBackend, request: Request, owned: OwnedFile) -> None:
         self._backend = backend
@@ -344,7 +334,7 @@ class FileLease(Lease):
         try:
             if self._owned.descriptor >= 0:
                 with self._backend.translated("release"):
-                    self._backend.remove([self._request.id], Deadline.grace(STATE_TIME))
+                    self._backend.remove([self._request.id], Deadline.grace(RELEASE_TIME))
         finally:
             self._owned.close()
 

@@ -13,6 +13,7 @@ from .._shell.oneshot import run_oneshot
 from .._shell.scripts import kill_tree
 from ..deadline import Cancellation, Deadline
 from ..errors import ContainerNotRunning, NoSuchContainer, ReservationError, ShellNotFound
+from ..limits import SWEEP_TIME
 from .reservation import Reservation
 
 VARIABLE = "OTTO_LEASE"
@@ -20,9 +21,6 @@ VARIABLE = "OTTO_LEASE"
 
 The hash keeps the tags' names out of it, and any text a tag may have. MODE is ``x`` or ``s``.
 """
-
-SWEEP_TIME = 60.0
-"""Seconds that ending what an earlier holder left on a host may take."""
 
 
 class ReservationGuard(Guard):

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ..deadline import Deadline
 from ..errors import ReservationLost
+from ..limits import HOLD_POLL
 from .backend import Lease, boot_time
 from .file_backend import OwnedFile, is_unlocked
 from .request import Request
@@ -26,9 +27,6 @@ VARIABLE = "OTTO_RESERVATION"
 """Names the directories of the published holds that a process counts as a holder of."""
 HOSTS_VARIABLE = "OTTO_RESERVED"
 """Names the hosts that a published hold is for, for scripts."""
-
-LOOK = 0.2
-"""Seconds between two looks, in a process that inherited a hold, whether the publisher lost it."""
 
 
 class Publication:
@@ -81,7 +79,7 @@ class _Told:
 class InheritedLease(Lease):
     """A hold that another process of this machine publishes, and keeps."""
 
-    interval = LOOK
+    interval = HOLD_POLL
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory

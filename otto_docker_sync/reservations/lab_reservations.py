@@ -17,6 +17,7 @@ from urllib.parse import quote
 from ..deadline import Deadline, Timeout, timeout_seconds
 from ..errors import ConfigError, ReservationError, ReservationTimedOut
 from ..host import Host
+from ..limits import REPORT_TIME
 from ..secret import Secret, reveal
 from .backend import Backend, Lease
 from .file_backend import FileBackend
@@ -30,8 +31,6 @@ from .scheduler import blockers, describe
 
 logger = logging.getLogger("otto_docker_sync.reservations")
 
-REPORT_TIME = 30.0
-"""Seconds between two reports of who is before us."""
 
 Wanted = Union[str, Host, Iterable[Union[str, Host]]]
 """What to reserve: a tag, a host or its id, or many of these."""

@@ -31,6 +31,7 @@ import redis.retry
 
 from ..deadline import Deadline
 from ..errors import ReservationError
+from ..limits import LONGEST_BELL, LONGEST_CALL, REDIS_OBSERVED, REDIS_RECENT, REDIS_TRIES
 from ..logs import masked
 from .backend import Backend, Finding, Lease, boot_time
 from .request import Request
@@ -46,15 +47,6 @@ QUARANTINE = 0.5
 
 OLDEST_SERVER = (6, 2)
 NO_CLUSTER = "only a single server, or one with replicas, is supported"
-TRIES = 3
-"""How often a call is made before the server counts as away. All our calls are idempotent."""
-LONGEST_CALL = 2.0
-"""Seconds that one call may take; less where the ttl is short, so that a holder notices a silent server in time."""
-LONGEST_BELL = 1.0
-"""Seconds to listen for a bell before looking at the time again: a server that is paused rings none."""
-DENSE = 16
-MOST_OBSERVED = 32
-"""So many observations are remembered: the last ones all, of older ones every second, and again every second."""
 
 SCRIPTS = ("submit", "beat", "release", "force")
 
@@ -156,13 +148,13 @@ class Client:
         sources = {script: common + (folder / f"{script}.lua").read_text("utf-8") for script in SCRIPTS}
         self._scripts = {script: self._server.register_script(source) for script, source in sources.items()}
 
-    def run(self, script: str, *args: str | int, tries: int = TRIES) -> dict[str, Any]:
+    def run(self, script: str, *args: str | int, tries: int = REDIS_TRIES) -> dict[str, Any]:
         """Run one of our scripts. As `call`."""
         reply = self.call(lambda _: self._scripts[script](self._keys, list(args)), f"run {script}", tries=tries)
         told: dict[str, Any] = json.loads(reply)
         return told
 
-    def call(self, what: Callable[[redis.Redis], Any], doing: str, *, tries: int = TRIES) -> Any:
+    def call(self, what: Callable[[redis.Redis], Any], doing: str, *, tries: int = REDIS_TRIES) -> Any:
         """Call the server. Raises `ReservationError` for what it refuses, `ServerAway` when it does not answer."""
         while True:
             tries -= 1
@@ -251,7 +243,7 @@ class RedisLease(Lease):
         seconds = QUARANTINE * self._request.ttl
         return f"{self._client.name} was started, or emptied, not long ago: nothing is granted for {seconds:g} s"
 
-    def submit(self, tries: int = TRIES) -> None:
+    def submit(self, tries: int = REDIS_TRIES) -> None:
         sent = boot_time()
         self._learn(self._client.run("submit", self._request.to_json(), _nonce(), tries=tries), sent)
 
@@ -307,8 +299,8 @@ class RedisLease(Lease):
             self._life = life
             self._observed.clear()
         self._observed.append((time, boot_time()))
-        if len(self._observed) > MOST_OBSERVED:
-            self._observed = self._observed[:-DENSE:2] + self._observed[-DENSE:]
+        if len(self._observed) > REDIS_OBSERVED:
+            self._observed = self._observed[:-REDIS_RECENT:2] + self._observed[-REDIS_RECENT:]
 
     def loss(self) -> str:
         if not self._lost and boot_time() >= self._valid_until:

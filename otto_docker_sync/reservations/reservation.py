@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..deadline import Cancellation
 from ..errors import ReservationError, ReservationLost
+from ..limits import JOIN_TIME
 from .backend import Backend, Lease, boot_time
 from .request import Request
 from .scheduler import blockers
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from ..host import Host
 
 logger = logging.getLogger("otto_docker_sync.reservations")
-
-JOIN_TIME = 5.0
-"""Seconds that the thread of a hold may take to end: it may be in the middle of a call to the backend."""
 
 
 class Interruption(Cancellation):

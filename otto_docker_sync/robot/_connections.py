@@ -12,6 +12,7 @@ from typing import Any
 from .._ssh import Connections, HostKeyPolicy
 from ..deadline import Deadline
 from ..errors import AuthenticationError, ConfigError
+from ..limits import BANNER_TIME
 from ..logs import PACKAGE
 from ..unix_host import UnixHost
 from ._hosts import HostKeywords
@@ -19,9 +20,6 @@ from ._keyword import ssh_keyword
 from ._open_host import SSH_PORT, HostRef, OpenHost, SecretText, reveal
 from ._settings import seconds
 from ._terminal import NoMatch, Terminal, find_regexp
-
-BANNER_TIME = 45.0
-"""Time limit in seconds for asking a server for its banner: SSHLibrary's."""
 
 NO_PROXY_COMMAND = (
     "proxy_cmd is not available: write ProxyCommand into ~/.ssh/config, which is read, "

@@ -11,10 +11,8 @@ from contextvars import ContextVar
 
 from robot.api import logger
 
+from ..limits import MAX_RECORDS
 from ..logs import PACKAGE
-
-MAX_RECORDS = 10_000
-"""How many records are kept for one keyword; of more, the last."""
 
 _at_debug = ContextVar("_at_debug", default=False)
 

@@ -10,6 +10,7 @@ import time
 from datetime import timedelta
 
 from ..errors import ExpectTimeout, SessionClosed
+from ..limits import FIRST_WAIT
 from ..logs import masked
 from ..session import DEFAULT_SESSION
 from ._keyword import keyword, ssh_keyword
@@ -19,8 +20,6 @@ from ._settings import compile_regexp, seconds
 from ._terminal import Find, NoMatch, Terminal, find_regexp, find_text
 
 ANYTHING = re.compile(r"(?s).+")
-FIRST_WAIT = 0.1
-"""How long, in seconds, `Read` waits for the first bytes when it is told no ``delay``."""
 
 
 class ShellKeywords(ResultKeywords):

@@ -7,18 +7,13 @@ import re
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from .._channel.base import WRITE_POLL, Channel
+from .._channel.base import Channel
 from .._shell.terminal import open_terminal
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectionLost, SessionClosed
 from ..host import Host
+from ..limits import OPEN_TIME, ROBOT_QUIET_TIME, WRITE_POLL
 from ._settings import Settings
-
-OPEN_TIME = 30.0
-"""Time limit in seconds for opening the terminal, once the host is connected."""
-
-QUIET_TIME = 0.5
-"""A shell that has said something and then nothing for so many seconds waits for input, whatever its prompt is."""
 
 Find = Callable[[str, int], "int | None"]
 """Given a text, and how many characters at its start were looked at before, returns where the wanted part ends."""
@@ -127,7 +122,7 @@ class Terminal:
         deadline = Deadline.after(timeout)
         find = find_regexp(self._settings.prompt_regexp)
         while find(self._text, 0) is None:
-            if not self._receive(deadline.at_most(QUIET_TIME) if self._text else deadline):
+            if not self._receive(deadline.at_most(ROBOT_QUIET_TIME) if self._text else deadline):
                 break
             self._decode()
         self._text = ""

@@ -11,8 +11,8 @@ import pytest
 
 from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._channel.local import LocalChannel
-from otto_docker_sync._shell.warden import START_TIME
 from otto_docker_sync.errors import ConnectError, ExpectTimeout, OttoError
+from otto_docker_sync.limits import START_TIME
 from otto_docker_sync.result import CommandResult
 
 from .scripted import (

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otto_docker_sync import logs
+from otto_docker_sync.limits import LONG_LINE
 from otto_docker_sync.logs import HIDDEN, HostLog, Masker, configure, mask, masked
 
 
@@ -152,7 +153,7 @@ def test_a_line_without_end_does_not_fill_the_memory(records: Records) -> None:
     call.end()
     pieces = [text for kind, text in records.seen if kind == "output"]
     assert "".join(pieces) == "y" * 400_000
-    assert max(map(len, pieces)) < logs.LONG_LINE + 10_000
+    assert max(map(len, pieces)) < LONG_LINE + 10_000
 
 
 def test_secrets_are_hidden_in_commands_events_and_output_across_pieces(records: Records) -> None:

@@ -9,8 +9,6 @@ import pexpect
 import pytest
 
 from otto_docker_sync._shell.matcher import (
-    LIMIT,
-    WINDOW,
     CompiledPattern,
     Matcher,
     Responder,
@@ -18,6 +16,7 @@ from otto_docker_sync._shell.matcher import (
     compile_patterns,
 )
 from otto_docker_sync.errors import ConfigError
+from otto_docker_sync.limits import IDLE_TEXT, MATCH_WINDOW
 
 
 class CountingMatcher(Matcher):
@@ -91,7 +90,7 @@ def test_a_line_start_matches_at_the_start_of_what_was_not_consumed() -> None:
 def test_a_line_start_does_not_match_where_a_long_text_was_cut() -> None:
     matcher, patterns = Matcher(), compile_patterns(r"^x|\Ax|(?<!x)x")
     for _ in range(40):
-        matcher.feed(b"y" + b" " * WINDOW)
+        matcher.feed(b"y" + b" " * MATCH_WINDOW)
         assert matcher.search(patterns) is None
     for _ in range(3):
         matcher.add("x")
@@ -115,7 +114,7 @@ def test_a_long_match_is_found_across_many_pieces() -> None:
 
 
 def test_a_match_with_much_behind_it_in_the_same_piece_is_found() -> None:
-    assert matcher_with(b"MATCH" + b"x" * 10 * WINDOW).search(compile_patterns("MAT+CH")) == "MATCH"
+    assert matcher_with(b"MATCH" + b"x" * 10 * MATCH_WINDOW).search(compile_patterns("MAT+CH")) == "MATCH"
 
 
 def test_no_text_is_lost_by_a_timeout() -> None:
@@ -184,7 +183,7 @@ def test_the_cost_of_a_search_grows_with_the_stream_and_not_with_its_square(patt
 
     short, long = cost(500), cost(1000)
     assert long < 2.2 * short
-    assert long <= 1000 * (2048 + WINDOW)
+    assert long <= 1000 * (2048 + MATCH_WINDOW)
 
 
 @pytest.mark.parametrize("pattern", [".*ready", "(.*)ready", r".+\$ $", ".*?password:"])
@@ -230,15 +229,15 @@ def test_text_since_the_beginning_of_a_search_is_kept() -> None:
 
 
 def test_a_search_without_end_is_bounded_too() -> None:
-    matcher, patterns = CountingMatcher(waiting_limit=4 * WINDOW), compile_patterns("DO+NE")
+    matcher, patterns = CountingMatcher(waiting_limit=4 * MATCH_WINDOW), compile_patterns("DO+NE")
     for _ in range(1000):
         matcher.feed(b"x" * 5000)
         assert matcher.search(patterns) is None
-        assert len(matcher.text) <= 8 * WINDOW
+        assert len(matcher.text) <= 8 * MATCH_WINDOW
     matcher.feed(b"DONE")
     assert matcher.search(patterns) is not None
     assert len(matcher.text) == 0 and matcher.dropped > 0
-    assert matcher.scanned <= 1002 * (5000 + WINDOW)
+    assert matcher.scanned <= 1002 * (5000 + MATCH_WINDOW)
 
 
 def test_characters_and_line_ends_cut_by_a_border_are_still_one() -> None:
@@ -301,7 +300,7 @@ def test_a_pattern_that_matches_between_characters_is_answered_once() -> None:
 
 def test_a_flood_of_prompts_costs_no_more_than_the_flood() -> None:
     responder = Responder({"prompt: ": "y", "never": "n"})
-    counting = responder._matcher = CountingMatcher(waiting_limit=LIMIT)
+    counting = responder._matcher = CountingMatcher(waiting_limit=IDLE_TEXT)
     assert len(list(responder.feed("prompt: " * 50_000))) == 50_000
     assert counting.scanned < 400_000 * 2 * 300
 
@@ -310,4 +309,4 @@ def test_a_responder_keeps_no_more_than_it_may() -> None:
     responder = Responder({"never": "n"})
     for _ in range(200):
         assert list(responder.feed("x" * 65536)) == []
-    assert len(responder._matcher.text) <= 2 * LIMIT
+    assert len(responder._matcher.text) <= 2 * IDLE_TEXT

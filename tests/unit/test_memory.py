@@ -13,14 +13,14 @@ PROGRAM = f"""
 import socket, threading
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync._channel.local import LocalChannel
-from otto_docker_sync._ssh.link import _READ_SIZE
+from otto_docker_sync.limits import SSH_SOCKET_READ
 from otto_docker_sync._channel.tcp import SocketStream
 from tests.rig.memory import heap_size
 
 def connection():
     near, far = socket.socketpair()
     stream = SocketStream(near)
-    return far.sendall, lambda: stream.receive(_READ_SIZE, 5)
+    return far.sendall, lambda: stream.receive(SSH_SOCKET_READ, 5)
 
 def process():
     channel = LocalChannel(["cat"])

@@ -68,7 +68,7 @@ def test_a_send_that_fails_loses_nothing_that_arrived_before(pair: tuple[Link, s
 def test_silence_is_asked_about_three_times_and_then_is_death(
     pair: tuple[Link, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_link, "SLICE", 0.02)
+    monkeypatch.setattr(ssh_link, "SSH_READ_WAIT", 0.02)
     link, _ = pair
     asked: list[float] = []
     link.ping = lambda: asked.append(1)
@@ -79,7 +79,7 @@ def test_silence_is_asked_about_three_times_and_then_is_death(
 
 
 def test_any_answer_is_a_sign_of_life(pair: tuple[Link, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_link, "SLICE", 0.02)
+    monkeypatch.setattr(ssh_link, "SSH_READ_WAIT", 0.02)
     link, theirs = pair
     answers: list[int] = []
 
@@ -95,7 +95,7 @@ def test_any_answer_is_a_sign_of_life(pair: tuple[Link, socket.socket], monkeypa
 
 
 def test_before_a_login_silence_is_no_death(pair: tuple[Link, socket.socket], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ssh_link, "SLICE", 0.001)
+    monkeypatch.setattr(ssh_link, "SSH_READ_WAIT", 0.001)
     link, _ = pair
     for _ in range(20):
         with pytest.raises(TimeoutError):
@@ -106,7 +106,7 @@ def test_before_a_login_silence_is_no_death(pair: tuple[Link, socket.socket], mo
 def test_ending_from_another_thread_wakes_the_reader(
     pair: tuple[Link, socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ssh_link, "SLICE", 30)
+    monkeypatch.setattr(ssh_link, "SSH_READ_WAIT", 30)
     link, _ = pair
     reader = threading.Thread(target=receive, args=(link,))
     reader.start()

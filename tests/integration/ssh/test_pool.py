@@ -13,6 +13,7 @@ from otto_docker_sync._ssh import Connections
 from otto_docker_sync._ssh import pool as ssh_pool
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import AuthenticationError, ConnectError
+from otto_docker_sync.limits import MAX_SESSIONS
 from tests.integration.ssh.parts import InThread, drain, read_until, run
 from tests.rig.proxy import Proxy
 from tests.rig.sshd import Sshd
@@ -123,7 +124,7 @@ def test_sessions_whose_processes_live_on_do_not_use_up_the_host(connect: Connec
     started = time.monotonic()
     assert run(connections, "echo in").out == b"in\n"
     assert time.monotonic() - started < 3
-    assert connections.describe()["sessions_per_connection"] == ssh_pool.MAX_SESSIONS  # nothing wrong was learned
+    assert connections.describe()["sessions_per_connection"] == MAX_SESSIONS  # nothing wrong was learned
     assert run(connections, "sleep 2").status == 0
 
 
