@@ -99,15 +99,19 @@ class DockerContainerHost(Host):
         """Its parent."""
         return self.parent
 
-    def bring_up_with(self, bring_up: Callable[[Deadline], str]) -> None:
+    def bring_up_with(
+        self, bring_up: Callable[[Deadline], str], *, before_first_use: Callable[[Deadline], None] | None = None
+    ) -> None:
         """Have `bring_up` called when the container does not run, on first access and after a loss.
 
         It gets the deadline of the call, and returns the id of the container that runs now, ``""`` if there is none.
-        A lab does this for the services that its projects declare.
+        `before_first_use` is called before the container is looked for, whether it runs or not. A lab does this for the
+        services that its projects declare.
 
         >>> web.bring_up_with(lambda deadline: start_my_stack()["web"])
         """
         self._container.bring_up = bring_up
+        self._container.before_first_use = before_first_use
 
     def is_running(self) -> bool:
         """Return whether the container runs now. Starts nothing, brings no stack up.

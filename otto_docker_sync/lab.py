@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from contextvars import copy_context
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Union
@@ -337,6 +337,18 @@ class Lab:
         project = self.project(project)
         name = compose_project_name(project) if project_name is None else checked_compose_project(project_name)
         return Stack(project, RemoteStack(self.parent_of(project, on), name), self._stack_hosts)
+
+    def hold_stacks(self) -> AbstractContextManager[None]:
+        """Hold, inside the block, every stack that a declared container of this lab is used in.
+
+        A stack that comes up because a container of it was needed stays up after the program, so that the next one
+        finds it. A test run wants the reverse: what it brought up is taken down at the end of the block, by the last of
+        the runs that hold it. A stack that `compose_up` brought up stays.
+
+        >>> with Lab.load("lab.toml") as lab, lab.hold_stacks():
+        ...     lab.get("carrot.repo1.api").run("make test").check()
+        """
+        return self._stack_hosts.hold()
 
     def parent_of(self, project: Project, on: str | Host | None = None) -> Host:
         """The host that a project's stack runs on: `on`, the project's own, or the only one that may run containers.

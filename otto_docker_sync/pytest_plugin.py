@@ -173,7 +173,7 @@ def _failing_plainly() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def otto_lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
-    """The lab, loaded for the whole run and closed after the last test.
+    """The lab, loaded for the whole run and closed after the last test. Stacks that the run brought up are taken down.
 
     Its file is that of ``--otto-lab``, else of the ini key ``otto_lab``, else of the variable ``OTTO_LAB``, else the
     nearest ``lab.toml`` from the current directory upwards.
@@ -187,7 +187,7 @@ def otto_lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
         from .lab import Lab
 
         lab = Lab.load(_path(pytestconfig, "otto_lab") or find_lab_file())
-    with _transcribing(pytestconfig), lab:
+    with _transcribing(pytestconfig), lab, lab.hold_stacks():
         yield lab
 
 

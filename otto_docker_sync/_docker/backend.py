@@ -56,6 +56,8 @@ class ContainerBackend(Backend):
         self.workdir = workdir
         self.bring_up: Callable[[Deadline], str] | None = None
         """Brings the container's stack up and returns its id, '' if it does not; None where no lab knows how."""
+        self.before_first_use: Callable[[Deadline], None] | None = None
+        """Called before the container is looked for or brought up; None where nobody has to know."""
         self._given_id = container_id
         self._id = container_id
         self._compose_project = compose_project
@@ -166,6 +168,8 @@ class ContainerBackend(Backend):
 
     def _find(self, deadline: Deadline) -> bool:
         """Find the running container by its labels, or have the stack brought up. Returns whether there is one."""
+        if self.before_first_use is not None:
+            self.before_first_use(deadline)
         before, found = self._id, self._find_by_labels(deadline)
         if not found and self.bring_up is not None:
             found = self.bring_up(deadline)

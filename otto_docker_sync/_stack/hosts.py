@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from ..deadline import Deadline, DeadlineExpired
 from ..docker_host import DockerContainerHost
 from ..errors import ComposeError, SessionBusy
 from ..host import Host
+from ..limits import DOWN_TIME
 from ..locks import OwnedLock
 from ..project import Project, compose_project_name
 from .containers import StackContainer, by_address
@@ -30,6 +32,9 @@ class StackHosts:
         self._lock = lock
         self._guard = guard
         self._locks: dict[str, OwnedLock] = {}
+        self._held: set[str] = set()
+        self._leaving: ExitStack | None = None
+        """Inside `hold`: takes the stacks down that were used."""
 
     def declare(self, project: Project, parent: Host) -> list[DockerContainerHost]:
         """Make a host for each service that the project names. The first call that needs one brings the stack up."""
@@ -38,7 +43,7 @@ class StackHosts:
             container = DockerContainerHost(
                 parent, "", project.name, service, compose_project_name(project), resources=parent.resources
             )
-            container.bring_up_with(partial(self._bring_up, project, container))
+            self._connect(project, container)
             declared.append(container)
         return declared
 
@@ -62,7 +67,7 @@ class StackHosts:
                 host = known
             else:
                 if service in project.services:
-                    host.bring_up_with(partial(self._bring_up, project, host))
+                    self._connect(project, host)
                 with self._lock:
                     self.hosts[host.id] = host
                     self._guard(host)
@@ -70,6 +75,44 @@ class StackHosts:
                         self.replaced.append(known)
             hosts[service] = host
         return hosts
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Hold the stacks whose containers are used inside the block; see `Lab.hold_stacks`."""
+        with ExitStack() as leaving:
+            self._leaving = leaving
+            try:
+                yield
+            finally:
+                self._leaving = None
+                self._held.clear()
+
+    def _connect(self, project: Project, container: DockerContainerHost) -> None:
+        """Let a declared container bring its stack up when it is needed, and hold it inside `hold`."""
+        container.bring_up_with(
+            partial(self._bring_up, project, container), before_first_use=partial(self._hold, project, container)
+        )
+
+    def _hold(self, project: Project, container: DockerContainerHost, deadline: Deadline) -> None:
+        stack = RemoteStack(container.parent, container.compose_project)
+        with self._lock:
+            leaving = self._leaving
+            if leaving is None or str(stack) in self._held:
+                return
+            self._held.add(str(stack))
+        # Before it is known whether the stack is up: between that and a lease, another run may leave, and take it down.
+        try:
+            lease = stack.lease(deadline)
+        except BaseException:
+            self._held.discard(str(stack))
+            raise
+
+        def leave() -> None:
+            lease.release()
+            if stack.down(Deadline.grace(DOWN_TIME), if_last=True):
+                self.unregister(project, stack)
+
+        leaving.callback(leave)
 
     def unregister(self, project: Project, stack: RemoteStack) -> None:
         """After a stack went down: hosts of declared services stay, not resolved; the others go."""

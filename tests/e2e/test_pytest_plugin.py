@@ -182,6 +182,21 @@ def test_a_failure_shows_the_line_of_the_test(run, pytester):
     assert "return result.check() if check else result" in run("--full-trace", "-k", "test_check_in_run").stdout.str()
 
 
+def test_a_stack_that_came_up_by_a_first_access_is_taken_down_by_the_last_worker(run, pytester, docker):
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.parametrize("number", range(6))
+        def test_first_access(otto_lab, number):
+            assert otto_lab.get("carrot.repo1.api").oneshot("sleep 0.3")
+        """
+    )
+    run("-n", "2").assert_outcomes(passed=6)
+    project = f"label=com.docker.compose.project=otto-repo1-{os.environ['OTTO_COMPOSE_SUFFIX']}"
+    assert docker("ps", "--all", "--quiet", "--filter", project) == ""
+
+
 def test_a_stack_for_fixtures_of_any_scope(run, pytester, docker):
     pytester.makepyfile(
         """
