@@ -43,6 +43,12 @@ def docker_cp_out_script(nonce: str, docker: Sequence[str], sources: Iterable[tu
     return script(__package__, "docker_cp_out", nonce=nonce, docker=shlex.join(docker)) + _send_calls(sources)
 
 
+def docker_cp_look_script(nonce: str, docker: Sequence[str], targets: Iterable[str]) -> str:
+    """Send how the tar streams of `targets` (``container:path``) begin."""
+    text = script(__package__, "docker_cp_look", nonce=nonce, docker=shlex.join(docker))
+    return text + f"look {shlex.join(targets)}\nstop_watcher\nsay finished\n"
+
+
 def inspect_script(nonce: str, docker: Sequence[str], container: str) -> str:
     """Send what docker knows of a container, as JSON."""
     return script(__package__, "inspect", nonce=nonce, docker=shlex.join(docker), container=container)

@@ -90,6 +90,34 @@ def test_what_docker_cp_would_lie_about_is_refused(
     assert not list(inside(made, "/tm").glob("file"))
 
 
+@pytest.mark.parametrize("kind", ["dash", "noshell", "stopped"])
+def test_links_into_what_docker_cp_does_not_see(
+    kind: str, container: MakeContainer, container_host: MakeHost, local: Path
+) -> None:
+    made = container("busybox" if kind == "stopped" else kind, "--tmpfs", "/tm", "--volume", "/vol")
+    root = inside(made, "/")
+    (root / "tmp" / "direct").symlink_to("/tm")
+    (root / "tmp" / "nested").symlink_to("/vol/down")
+    (root / "vol" / "down").mkdir()
+    (root / "tmp" / "nested-file").symlink_to("../tmp/direct/file")
+    (root / "tm" / "file").write_text("the container's")
+    host = container_host(made)
+    if kind == "stopped":
+        made.docker("stop", "-t", "0", made.id)
+    (local / "file").write_text("content")
+    for directory in ("/tmp/direct", "/tmp/direct/."):
+        result = host.put(local / "file", directory)
+        assert result.status is Status.FAILED, result
+        assert "running container" in result[local / "file"].message
+    host.put(local / "file", "/tmp/nested").check()
+    (local / "back").mkdir()
+    sources = ["/tmp/direct/file", "/tmp/nested-file", "/tmp/nested/file", "/tmp/nested"]
+    result = host.get(sources, local / "back")
+    assert [each.ok for each in result.values()] == [False, False, False, True], result
+    assert (local / "back" / "nested" / "file").read_text() == "content"
+    host.get("/tmp/nested/file", local / "back").check()
+
+
 def test_a_container_without_tar_keeps_all_promises(
     container: MakeContainer, container_host: MakeHost, local: Path
 ) -> None:
