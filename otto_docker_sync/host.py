@@ -107,15 +107,19 @@ class Host(SessionVerbs):
         result = self.runner.oneshot(cmd, timeout, on_output=on_output, log=log)
         return result.check() if check else result
 
-    def open_session(self, name: str) -> HostSession:
+    def open_session(self, name: str, *, size: tuple[int, int] | None = None) -> HostSession:
         """Get the persistent shell called `name`, or make one. It is opened when first used.
 
-        Raises `ConfigError` for an empty name.
+        Args:
+            name: Any text; the same name is the same session.
+            size: Columns and rows of its terminal; None is what it has, at first 200 and 50.
+
+        Raises `ConfigError` for an empty name, and for a size below 1.
 
         >>> with host.open_session("log") as log:
         ...     log.sendline("tail -f /var/log/app.log"); log.expect("ready", timeout=60)
         """
-        return self._sessions.open(name)
+        return self._sessions.open(name, size)
 
     def interact(self, *, transcript: str | os.PathLike[str] | None = None) -> int | None:
         """Give the user's terminal to a shell on this host, on a channel of its own; Ctrl-] leaves.

@@ -102,26 +102,71 @@ class SessionVerbs(ABC):
         """
         self.send(text + "\n")
 
+    def sendcontrol(self, char: str) -> None:
+        """Type a control character: ``"c"`` for Ctrl-C, a letter or one of ``@[\\]^_?``. Raises as `send`.
+
+        >>> session.sendcontrol("z")
+        """
+        number = ord(char.upper()) ^ 0x40 if isinstance(char, str) and len(char) == 1 else -1
+        if not (0 <= number < 32 or number == 127):
+            raise ConfigError(f"sendcontrol({char!r}): pass one letter, or one of @[\\]^_?")
+        self.send(chr(number))
+
+    def sendeof(self) -> None:
+        """Type Ctrl-D, which ends the input of a program that reads it line by line, if the line is empty so far.
+
+        The shell itself stays. Raises as `send`.
+
+        >>> session.sendline("cat > notes"); session.sendline("remember"); session.sendeof()
+        """
+        self.sendcontrol("d")
+
     def expect(self, pattern: Patterns, timeout: Timeout = 10.0) -> ExpectMatch:
         """Wait for a pattern, and return all data up to and including the match; what follows stays.
 
         Args:
-            pattern: A regex (a string, compiled with ``re.DOTALL``), a compiled one, ``pexpect.EOF``,
-                ``pexpect.TIMEOUT``, or a list of these: the earliest match in the stream wins, ties go to the order
-                of the list. Line ends of the stream are ``\\n``.
+            pattern: A regex (a string, or bytes in UTF-8, compiled with ``re.DOTALL``), a compiled one,
+                ``pexpect.EOF``, ``pexpect.TIMEOUT``, or a list of these: the earliest match in the stream wins, ties
+                go to the order of the list. Line ends of the stream are ``\\n``; ``\\r\\n`` in a pattern matches them.
             timeout: Seconds; None waits forever.
 
         Raises `ExpectTimeout` (what arrived is in ``before``, and stays for the next call), `SessionClosed` when the
         shell ends, `SessionBusy` when another thread uses the session, `ConfigError` for a pattern that is not valid.
+
+        After the end of the shell, ``pexpect.EOF`` is found as often as it is expected, and everything else raises
+        `SessionClosed`, until `run`, `close` or ``open_session`` lets a new shell be opened.
 
         >>> session.sendline("passwd"); session.expect(["New password: ", "denied"]).index
         0
         """
         return self._conversation().expect(pattern, timeout)
 
+    def expect_exact(self, pattern: Patterns, timeout: Timeout = 10.0) -> ExpectMatch:
+        """Wait for a text in which no character has a special meaning; otherwise as `expect`.
+
+        Args:
+            pattern: A string, bytes in UTF-8, ``pexpect.EOF``, ``pexpect.TIMEOUT``, or a list of these.
+            timeout: Seconds; None waits forever.
+
+        >>> session.expect_exact("Continue? [y/n] ")
+        """
+        return self._conversation().expect_exact(pattern, timeout)
+
+    def read_available(self, timeout: Timeout = 0.0) -> str:
+        """Return, and consume, all that has arrived and that no `expect` has taken.
+
+        Args:
+            timeout: How long, in seconds, to wait for the first of it where there is nothing yet.
+
+        Raises `SessionClosed` when there is nothing and the shell has ended, `SessionBusy` as `expect`.
+
+        >>> session.sendline("date"); session.read_available(timeout=1)
+        """
+        return self._conversation().read_available(timeout)
+
 
 class HostSession(SessionVerbs):
-    """A shell of its own on a host, opened when first used, and again after it has ended.
+    """A shell of its own on a host, opened when first used. `run` opens it again after it has ended.
 
     It owns that shell. Any thread may call: `run` and `expect` take turns; `send` gets through while an `expect`
     waits. Made by ``host.open_session(name)``.
@@ -166,6 +211,15 @@ class HostSession(SessionVerbs):
 
         return AsyncSession(self)
 
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the session's terminal a size, also for shells that are opened later.
+
+        Raises `ConfigError` for numbers below 1.
+
+        >>> session.resize(132, 43)
+        """
+        self._own.resize(columns, rows)
+
     def interrupt(self) -> None:
         """Type Ctrl-C, from any thread: a command in flight gets it, and ends as it likes.
 
@@ -191,9 +245,15 @@ class Sessions:
         self._lock = threading.Lock()
         self._by_name: dict[str, tuple[HostSession, Conversation]] = {}
 
-    def open(self, name: str) -> HostSession:
+    def open(self, name: str, size: tuple[int, int] | None = None) -> HostSession:
         """Return the session called `name`, made when there is none."""
-        return self._get(name)[0]
+        session, conversation = self._get(name)
+        conversation.reopen()
+        if size is not None:
+            if not isinstance(size, tuple) or len(size) != 2:
+                raise ConfigError(f"open_session({name!r}): size={size!r}: pass (columns, rows)")
+            conversation.resize(*size)
+        return session
 
     def conversation(self, name: str) -> Conversation:
         """Return what the session called `name` talks through."""

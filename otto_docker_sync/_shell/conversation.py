@@ -11,14 +11,14 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Union
 
-from .._channel.base import KILL_STATUS
+from .._channel.base import KILL_STATUS, SIZE
 from ..deadline import Deadline, DeadlineExpired, Timeout, timeout_seconds
 from ..errors import ConfigError, ConnectionLost, ExpectTimeout, OttoError, SessionBusy, SessionClosed
 from ..limits import GIVE_UP_TIME, KILL_TIME, WRITE_POLL
 from ..locks import OwnedLock
 from ..result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, Status, shorten
 from .capture import Capture, Sink
-from .matcher import Matcher, Responder, compile_patterns
+from .matcher import Matcher, Patterns, Responder, compile_exact, compile_patterns
 from .oneshot import Outcome
 from .runner import CommandRecord, Runner
 from .shell import Shell, ShellEnded, encode_typed
@@ -42,6 +42,10 @@ class Conversation:
         self._matcher = Matcher(newlines=True)
         self._shell: Shell | None = None
         self._had_shell = False
+        self._size = SIZE
+        self._end: ShellEnded | None = None
+        """How the shell ended while its user talked to it. Nothing is typed into another one until the user opens it:
+        what was meant for a program would be run as a command."""
         self._marker_env: dict[str, str] = {}
         """What a guard's reservation gave the present shell: under another one, it is replaced."""
 
@@ -49,6 +53,20 @@ class Conversation:
     def alive(self) -> bool:
         """Whether its shell is open, as far as anybody noticed."""
         return self._shell is not None
+
+    def reopen(self) -> None:
+        """Let a new shell be opened where the last one has ended."""
+        self._end = None
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Give the terminal of the present shell, and of later ones, this size."""
+        for number in (columns, rows):
+            if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 65536:
+                raise ConfigError(f"{self._label}: size {columns!r} x {rows!r}: pass columns and rows, from 1 to 65535")
+        self._size = columns, rows
+        shell = self._shell
+        if shell is not None:
+            shell.resize(columns, rows)
 
     def run(
         self, cmd: str | CommandList, expects: Expects, timeout: Timeout, on_output: Sink | None, *, log: bool
@@ -134,6 +152,7 @@ class Conversation:
 
     def _ready_shell(self, deadline: Deadline) -> tuple[Shell, bool]:
         """Return a shell that waits for a line, and whether it is a later one than the first."""
+        self._end = None
         shell = self._shell
         if shell and (shell.poll_ended() or (shell.unfinished and not shell.recover())):
             self._backend.log.event(f"session {self.name!r}: its shell has ended")
@@ -150,7 +169,7 @@ class Conversation:
         is_new, self._had_shell = self._had_shell, True
         self._matcher.take()
         self._shell = shell = self._backend.retry_once_recovered(
-            lambda: Shell.open(self._backend, self._runner.wardens, self._matcher, deadline), deadline
+            lambda: Shell.open(self._backend, self._runner.wardens, self._matcher, deadline, self._size), deadline
         )
         if is_new:
             self._backend.log.event(f"session {self.name!r}: a new shell; the state of the one before is gone")
@@ -193,6 +212,7 @@ class Conversation:
         action = f"send({shorten(text, 60)!r})"
         with self._runner.use(self._runner.deadline(None)) as deadline:
             try:
+                self._require_not_ended(action)
                 if self._shell is None:
                     with self._lock.hold(action, deadline):
                         self._ready_shell(deadline)
@@ -227,6 +247,14 @@ class Conversation:
             else:
                 shell.pause()
 
+    def _require_not_ended(self, action: str) -> None:
+        if self._end is not None:
+            raise SessionClosed(
+                f"{self._label}: {action}: the shell has ended (status {self._end.status}); "
+                f"run() or open_session({self.name!r}) opens a new one",
+                retcode=self._end.status,
+            )
+
     @contextmanager
     def _map_shell_end(self, action: str) -> Iterator[None]:
         """Turn the end of the shell into `SessionClosed`, for verbs that return no result."""
@@ -239,6 +267,7 @@ class Conversation:
                 self._drop(shell)
             if isinstance(error, ConnectionLost):
                 raise
+            self._end = error
             text = self._matcher.take()
             raise SessionClosed(
                 f"{self._label}: the shell ended (status {error.status}) during {action}; "
@@ -249,14 +278,24 @@ class Conversation:
 
     def expect(self, pattern: Any, timeout: Timeout) -> ExpectMatch:
         """Wait for a pattern; see `SessionVerbs.expect`."""
-        patterns = compile_patterns(pattern)
-        action = f"expect({patterns})"
+        return self._expect(compile_patterns(pattern), "expect", timeout)
+
+    def expect_exact(self, pattern: Any, timeout: Timeout) -> ExpectMatch:
+        """Wait for a text; see `SessionVerbs.expect_exact`."""
+        return self._expect(compile_exact(pattern), "expect_exact", timeout)
+
+    def _expect(self, patterns: Patterns, verb: str, timeout: Timeout) -> ExpectMatch:
+        action = f"{verb}({patterns})"
         with (
             self._runner.use(Deadline.after(timeout)) as deadline,
             self._lock.hold(action, deadline),
             self._map_shell_end(action),
         ):
             match = self._matcher.search(patterns)
+            if match is None and self._end is not None:
+                match = self._matcher.at_end(patterns)
+                if match is None:
+                    self._require_not_ended(action)
             try:
                 while match is None:
                     shell = self._shell or self._ready_shell(deadline)[0]
@@ -267,14 +306,43 @@ class Conversation:
                 if match is None:
                     text = self._matcher.text
                     raise ExpectTimeout(
-                        f"{self._label}: {patterns} did not arrive in time; the last that did: {text[-200:]!r}", text
+                        f"{self._label}: {patterns} did not arrive in time{patterns.hint}; "
+                        f"the last that did: {text[-200:]!r}",
+                        text,
                     ) from None
-            except ShellEnded:
+            except ShellEnded as error:
                 match = self._matcher.at_end(patterns)
                 if match is None:
                     raise
                 self._drop(shell)
+                self._end = error
             return match
+
+    def read_available(self, timeout: Timeout) -> str:
+        """Take what has arrived; see `SessionVerbs.read_available`."""
+        action = "read_available()"
+        with (
+            self._runner.use(Deadline.after(timeout)) as deadline,
+            self._lock.hold(action, deadline),
+            self._map_shell_end(action),
+        ):
+            shell = self._shell
+            if shell is not None:
+                try:
+                    if not self._matcher.text:
+                        shell.pump(deadline)
+                    while True:
+                        shell.pump(Deadline.grace(0))
+                except DeadlineExpired:
+                    pass
+                except ShellEnded as error:
+                    if not self._matcher.text:
+                        raise
+                    self._drop(shell)
+                    self._end = error
+            elif not self._matcher.text:
+                self._require_not_ended(action)
+            return self._matcher.take()
 
     def interrupt(self) -> None:
         """Type Ctrl-C; see `HostSession.interrupt`."""
@@ -285,5 +353,6 @@ class Conversation:
     def close(self, deadline: Deadline) -> None:
         """End the shell and everything that was started from it."""
         shell, self._shell = self._shell, None
+        self._end = None
         if shell is not None:
             shell.end(deadline)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Union
 
@@ -33,11 +33,14 @@ from ..errors import ConfigError
 from ..limits import IDLE_TEXT, MATCH_WINDOW, RESPONDER_PIECE, WAITING_TEXT
 from ..result import Answer, ExpectMatch, Expects, shorten
 
-Pattern = Union[str, "re.Pattern[str]", type[BaseException]]
+Pattern = Union[str, bytes, "re.Pattern[str]", "re.Pattern[bytes]", type[BaseException]]
 """What can be expected: a regex, a compiled one, ``pexpect.EOF`` or ``pexpect.TIMEOUT``."""
 
 SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 ANYTHING = re.compile(r"\(*\.[*+]")
+RETURN = re.compile(r"(?<!\\)(?:\\\\)*\\r|\r")
+"""A carriage return in a regex, which is found only where a terminal shows one without a line feed."""
+BYTE_ESCAPE = re.compile(r"\\x[89a-fA-F]|\\[23][0-7][0-7]")
 LINE_END = re.compile(r"(\\r\\n|\r\n)(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 
 
@@ -77,6 +80,8 @@ class CompiledPattern(NamedTuple):
     """How many characters before the fresh text a match may begin."""
     from_start: bool
     """Whether it can only match at the place where the search starts."""
+    shown: str
+    """The pattern as messages have it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,21 +93,44 @@ class Patterns:
     timeout: int | None = None
 
     def __str__(self) -> str:
-        names = [(pattern.position, repr(pattern.regex.pattern)) for pattern in self.regexes]
+        names = [(pattern.position, repr(pattern.shown)) for pattern in self.regexes]
         names += [(i, name) for i, name in ((self.eof, "EOF"), (self.timeout, "TIMEOUT")) if i is not None]
         return shorten(" or ".join(name for _, name in sorted(names)))
+
+    @property
+    def hint(self) -> str:
+        """What may be wrong with patterns that were not found; empty when nothing is known."""
+        for pattern in self.regexes:
+            if RETURN.search(pattern.regex.pattern.replace(r"\r?\n", "")):
+                return f" (line ends are \\n in what is searched, so the \\r in {pattern.shown!r} may find nothing)"
+        return ""
 
 
 def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
     """Check and compile the argument of ``expect``.
 
-    A string is compiled with ``re.DOTALL``, as in pexpect. The text that is searched has ``\\n`` as its line end, so a
-    ``\\r\\n`` in the string (outside of brackets) matches either; a compiled regex is used as it is. Raises
-    `ConfigError` for a pattern that is not valid, and for one that matches the empty text.
+    A string is compiled with ``re.DOTALL``, as in pexpect; bytes are decoded as UTF-8. The text that is searched has
+    ``\\n`` as its line end, so a ``\\r\\n`` in a pattern (outside of brackets) matches either. Raises `ConfigError` for
+    a pattern that is not valid, and for one that matches the empty text.
 
-    >>> str(compile_patterns(["login:", "refused"]))
+    >>> str(compile_patterns(["login:", b"refused"]))
     "'login:' or 'refused'"
     """
+    return _compile_all(pattern, _compile)
+
+
+def compile_exact(pattern: Pattern | Sequence[Pattern]) -> Patterns:
+    """Check and compile the argument of ``expect_exact``: texts, in which no character has a special meaning.
+
+    >>> str(compile_exact("Sure? [y/n]"))
+    "'Sure? [y/n]'"
+    """
+    return _compile_all(pattern, _compile_text)
+
+
+def _compile_all(
+    pattern: Pattern | Sequence[Pattern], compile_one: Callable[[Any], tuple[re.Pattern[str], str]]
+) -> Patterns:
     listed = [pattern] if isinstance(pattern, (str, bytes, re.Pattern, type)) else pattern
     if not isinstance(listed, Sequence) or not listed:
         raise ConfigError(f"expect: {pattern!r}: pass a pattern, or a list of at least one")
@@ -111,13 +139,17 @@ def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
     for index, item in enumerate(listed):
         if isinstance(item, type):
             exceptions.setdefault(_exception_name(item), index)
-        else:
-            regex = _compile(item)
-            literal = not SPECIAL.search(regex.pattern)
-            lookback = min(MATCH_WINDOW, len(regex.pattern)) if literal else MATCH_WINDOW
-            # If ".*x" does not match at the start, it matches nowhere; trying each place would take quadratic time.
-            from_start = bool(regex.flags & re.DOTALL and ANYTHING.match(regex.pattern) and "|" not in regex.pattern)
-            regexes.append(CompiledPattern(index, regex, lookback, from_start))
+            continue
+        regex, shown = compile_one(item)
+        if regex.search(""):
+            raise ConfigError(
+                f"expect: {shorten(shown)!r} matches the empty text, so it would be found before anything arrives"
+            )
+        literal = not SPECIAL.search(regex.pattern)
+        lookback = min(MATCH_WINDOW, len(regex.pattern)) if literal else MATCH_WINDOW
+        # If ".*x" does not match at the start, it matches nowhere; trying each place would take quadratic time.
+        from_start = bool(regex.flags & re.DOTALL and ANYTHING.match(regex.pattern) and "|" not in regex.pattern)
+        regexes.append(CompiledPattern(index, regex, lookback, from_start, shown))
     return Patterns(tuple(regexes), exceptions.get("EOF"), exceptions.get("TIMEOUT"))
 
 
@@ -129,21 +161,42 @@ def _exception_name(item: type) -> str:
     return item.__name__
 
 
-def _compile(item: Any) -> re.Pattern[str]:
-    if isinstance(item, str):
-        try:
-            regex = re.compile(LINE_END.sub(lambda token: r"\r?\n" if token[1] else token[0], item), re.DOTALL)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ConfigError(f"expect: {shorten(item)!r} is not a valid regular expression: {error}") from None
-    elif isinstance(item, re.Pattern) and isinstance(item.pattern, str):
-        regex = item
+def _compile(item: Any) -> tuple[re.Pattern[str], str]:
+    """Compile one regex, and return it with the text that messages show."""
+    if isinstance(item, (str, bytes)):
+        text, flags = _decode(item, is_regex=True), re.DOTALL
+    elif isinstance(item, re.Pattern):
+        text, flags = _decode(item.pattern, is_regex=True), re.RegexFlag(item.flags)
+        if isinstance(item.pattern, bytes):  # \\w of a bytes pattern matches ASCII letters only
+            flags = flags & ~re.LOCALE | re.ASCII
     else:
-        raise ConfigError(f"expect: {shorten(repr(item))}: pass a str, or a regex compiled from one")
-    if regex.search(""):
+        raise ConfigError(f"expect: {shorten(repr(item))}: pass a str or bytes, or a regex compiled from one")
+    try:
+        return re.compile(LINE_END.sub(lambda token: r"\r?\n" if token[1] else token[0], text), flags), text
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ConfigError(f"expect: {shorten(text)!r} is not a valid regular expression: {error}") from None
+
+
+def _compile_text(item: Any) -> tuple[re.Pattern[str], str]:
+    if not isinstance(item, (str, bytes)):
+        raise ConfigError(f"expect_exact: {shorten(repr(item))}: pass a str or bytes; expect() takes a regex")
+    text = _decode(item, is_regex=False)
+    return re.compile(r"\r?\n".join(re.escape(line) for line in text.split("\r\n"))), text
+
+
+def _decode(pattern: str | bytes, *, is_regex: bool) -> str:
+    if isinstance(pattern, str):
+        return pattern
+    try:
+        text = pattern.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if (pattern and not text) or (is_regex and BYTE_ESCAPE.search(text)):
         raise ConfigError(
-            f"expect: {shorten(regex.pattern)!r} matches the empty text, so it would be found before anything arrives"
+            f"expect: {shorten(repr(pattern))}: what is searched was decoded as UTF-8, so bytes that are not valid "
+            "UTF-8 cannot be found; pass a str"
         )
-    return regex
+    return text
 
 
 class Matcher:

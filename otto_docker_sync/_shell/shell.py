@@ -78,12 +78,14 @@ class Shell:
         self._ended = False
 
     @classmethod
-    def open(cls, backend: Backend, wardens: WardenKeeper, matcher: Matcher, deadline: Deadline) -> Shell:
+    def open(
+        cls, backend: Backend, wardens: WardenKeeper, matcher: Matcher, deadline: Deadline, size: tuple[int, int] = SIZE
+    ) -> Shell:
         """Start a shell and wait until it answers. Raises the host's `startup_error` when it does not start."""
         for _ in range(MAX_STARTS):
             warden = wardens.current(deadline)
             try:
-                shell = cls._start(backend, wardens, warden, matcher, deadline)
+                shell = cls._start(backend, wardens, warden, matcher, deadline, size)
                 if warden.state is not State.CLOSED:
                     return shell
                 # Another thread closed the host meanwhile, and the lease with it.
@@ -99,14 +101,21 @@ class Shell:
 
     @classmethod
     def _start(
-        cls, backend: Backend, wardens: WardenKeeper, warden: Warden, matcher: Matcher, deadline: Deadline
+        cls,
+        backend: Backend,
+        wardens: WardenKeeper,
+        warden: Warden,
+        matcher: Matcher,
+        deadline: Deadline,
+        size: tuple[int, int],
     ) -> Shell:
         nonce, begin = new_nonce(), BeginMarker()
         channel = backend.open_shell(
-            ["-c", shell_command(warden.lease_check, SIZE, begin, backend.shell)],
+            ["-c", shell_command(warden.lease_check, size, begin, backend.shell)],
             marker_env={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce, **backend.guard.marker_env()},
             tty=True,
             deadline=deadline,
+            size=size,
         )
         shell = cls(backend, wardens, warden, channel, f"OTTO_SESSION={nonce}", matcher)
         try:
@@ -120,6 +129,7 @@ class Shell:
                     shell._await_start(begin, Deadline.grace(KILL_TIME))
                 raise
             shell._shake_hands(limit)
+            shell.resize(*size)  # until the process runs, its terminal may not take the size
         except BaseException as error:
             shell.abort_start(Deadline.grace(KILL_TIME))
             if isinstance(error, DeadlineExpired) and not deadline.expired:
@@ -145,8 +155,6 @@ class Shell:
                 self._pid = self._ask_pid("", deadline.at_most(HANDSHAKE_TIME))
             except DeadlineExpired:
                 deadline.check()
-        # Until the process runs, its terminal may not take the size.
-        self._channel.resize(*SIZE)
 
     def _ask_pid(self, preparation: str, deadline: Deadline) -> int | None:
         """Have the shell print its process id, which also shows that this shell answers, and no other program."""
@@ -305,6 +313,10 @@ class Shell:
             taken = self._channel.write_some(data[:65536])
         self._last_typed = data[:taken][-1:] or self._last_typed
         return taken
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell the terminal its size."""
+        self._channel.resize(columns, rows)
 
     def pause(self) -> None:
         """Give the remote side time to read what was typed."""

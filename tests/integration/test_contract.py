@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import pexpect
 import pytest
 
 from otto_docker_sync import (
@@ -205,6 +207,62 @@ def test_sessions_and_dialogue(host: Host) -> None:
             second.expect("nothing")
         assert closed.value.retcode == 5
     assert not second.alive
+
+
+@every(SOME_MACHINES, ["busybox on ssh", "bash on ssh"], NEW_KIND)
+def test_the_words_of_pexpect(host: Host) -> None:
+    session = host.open_session("words", size=(101, 31))
+    assert session.run("stty size", timeout=20).output == "31 101\n"
+    session.resize(133, 43)
+    session.run("x=1")
+    session.sendline("while [ \"$(stty size)\" != '43 133' ]; do sleep 0.1; done; echo $((40+2)) [$x]?")
+    assert session.expect_exact(["[x]", b"42 [1]?\r\n"], timeout=20).index == 1
+    assert session.read_available() == ""
+
+    session.sendline("echo typed$((40+2)); cat; echo over$((40+2))")
+    session.expect("typed42\n")
+    session.sendline("first")
+    session.sendeof()
+    assert session.expect(rb"over(\d+)\r\n").groups() == ("42",)
+    session.sendline("sh -c 'trap \"echo caught; exit\" INT; echo ready$((40+2)); while :; do sleep 0.1; done'")
+    session.expect("ready42\n")
+    session.sendcontrol("c")
+    session.expect_exact("caught")
+    session.sendline("echo one; echo two$((40+2)); sleep 0.1; echo three$((40+2))")
+    session.expect("one\n")
+    text = ""
+    while "three42\n" not in text:
+        text += session.read_available(timeout=10)
+    assert "two42\n" in text
+    for wrong in ("", "cc", "é", 3):
+        with pytest.raises(ConfigError, match="sendcontrol"):
+            session.sendcontrol(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ExpectTimeout, match=r"may find nothing"):
+        session.expect(re.compile("x\r"), timeout=0.1)
+
+
+@every(SOME_MACHINES, SOME_CONTAINERS)
+def test_nothing_is_typed_into_another_shell_after_the_end(host: Host) -> None:
+    session = host.open_session("ending")
+    session.sendline("echo last$((40+2)); exit 5")
+    assert "last42" in session.expect(pexpect.EOF).before
+    assert session.expect([pexpect.TIMEOUT, pexpect.EOF]).index == 1
+    for attempt in (lambda: session.sendline("rm -rf data"), lambda: session.expect("x"), session.read_available):
+        with pytest.raises(SessionClosed, match=r"the shell has ended \(status 5\); run\(\) or open_session") as closed:
+            attempt()
+        assert closed.value.retcode == 5
+    host.open_session("ending").sendline("echo again$((40+2))")
+    session.expect("again42\n")
+    session.sendline("exit 6")
+    with pytest.raises(SessionClosed):
+        session.expect("nothing")
+    result = session.run("echo anew")
+    assert (result.output, result.new_session) == ("anew\n", True)
+    session.sendline("echo text; exit")
+    while "text\n" not in session.read_available(timeout=10):
+        pass
+    with pytest.raises(SessionClosed):
+        session.read_available(timeout=10)
 
 
 @every(MACHINES, CONTAINERS, SESSIONLESS, NEW_KIND)

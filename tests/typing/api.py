@@ -158,6 +158,11 @@ with api.open_session("build") as session:
     assert_type(session.alive, bool)
     assert_type(session.name, str)
     session.close()
+assert_type(session.expect_exact(["[y/n]", b"$ ", pexpect.EOF], timeout=1), ExpectMatch)
+assert_type(session.read_available(timeout=1), str)
+session.sendcontrol("c")
+session.sendeof()
+session.resize(80, 24)
 session.expect(b"bytes")
 session.expect(3.5)  # type: ignore[arg-type]
 session.expect([3])  # type: ignore[list-item]

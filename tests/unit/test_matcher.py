@@ -13,6 +13,7 @@ from otto_docker_sync._shell.matcher import (
     Matcher,
     Responder,
     TextStream,
+    compile_exact,
     compile_patterns,
 )
 from otto_docker_sync.errors import ConfigError
@@ -151,8 +152,9 @@ def test_what_was_held_back_can_still_match_at_the_end() -> None:
         (5, "at least one"),
         ("a(", "'a\\(' is not a valid regular expression"),
         (["ok", "[z-a]"], "'\\[z-a\\]' is not a valid regular expression"),
-        (b"bytes", "pass a str"),
-        (re.compile(b"bytes"), "pass a str"),
+        (b"caf\xe9", "not valid UTF-8"),
+        (re.compile(rb"caf\xe9"), "not valid UTF-8"),
+        (re.compile(b"caf\\xe9"), "not valid UTF-8"),
         (["ok", 5], "5: pass a str"),
         ("", "matches the empty text"),
         ("a*", "matches the empty text"),
@@ -163,6 +165,40 @@ def test_what_was_held_back_can_still_match_at_the_end() -> None:
 def test_a_pattern_that_makes_no_sense_is_refused(pattern: Any, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         compile_patterns(pattern)
+
+
+def test_bytes_are_patterns_too() -> None:
+    matcher = matcher_with("café 12 x".encode())
+    match = matcher.search(compile_patterns(["never", "é (\\d+)".encode()]))
+    assert match is not None and (match.index, match.groups()) == (1, ("12",))
+    matcher = matcher_with("né x".encode())
+    match = matcher.search(compile_patterns(re.compile(rb"\w+", re.IGNORECASE)))
+    assert match == "n"  # as with bytes, letters are those of ASCII
+
+
+def test_an_exact_text_has_no_special_characters() -> None:
+    matcher = matcher_with(b"a.c [y/n]\r\nrest", newlines=True)
+    assert matcher.search(compile_exact(["abc", "a.c"])) == "a.c"
+    match = matcher.search(compile_exact(["z", b"[y/n]\r\n"]))
+    assert match is not None and (match, match.index) == (" [y/n]\n", 1)
+    assert str(compile_exact(["[", pexpect.EOF])) == "'[' or EOF"
+    with pytest.raises(ConfigError, match="expect\\(\\) takes a regex"):
+        compile_exact(re.compile("x"))
+    with pytest.raises(ConfigError, match="matches the empty text"):
+        compile_exact("")
+
+
+def test_a_line_end_of_a_terminal_is_found_by_a_compiled_pattern_too() -> None:
+    matcher = matcher_with(b"done\r\nrest", newlines=True)
+    assert matcher.search(compile_patterns(re.compile(r"done\r\n"))) == "done\n"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "has_hint"),
+    [(re.compile("done\r"), True), (r"done\r", True), (r"[\r]x", True), (r"a\\r", False), ("a\r\n", False)],
+)
+def test_a_carriage_return_that_may_find_nothing_is_named(pattern: Any, has_hint: bool) -> None:
+    assert ("may find nothing" in compile_patterns(pattern).hint) == has_hint
 
 
 def test_patterns_say_what_they_are() -> None:
