@@ -107,9 +107,9 @@ def composed(
 
 
 def compose_ps(parent: Host) -> list[StackContainer]:
-    """The containers of all stacks on `parent`, stopped ones too. Raises `DockerUnavailable`, `ComposeError`.
+    """Return the containers of all stacks on `parent`, stopped ones too. Raises `DockerUnavailable`, `ComposeError`.
 
-    >>> [(each.compose_project, each.service, each.status) for each in compose_ps(lab.get("carrot"))]
+    >>> [(container.service, container.status) for container in compose_ps(lab.get("carrot"))]
     """
     try:
         return RemoteStack(parent, "any").containers(Deadline.after(PS_TIME), everywhere=True)
@@ -164,7 +164,7 @@ def compose_logs(
     tail: int | None = None,
     timeout: Timeout = None,
 ) -> list[str] | Lines:
-    """The lines that the containers of a stack wrote, each with its container's name in front.
+    """Return the lines that the containers of a stack wrote, each with its container's name in front.
 
     `on` and `project_name` are as for `compose_up`. `service` shows one only, `tail` the last lines of each. With
     `follow`, an iterator gives lines as they come, until the containers end, `timeout` (in seconds, None has no limit)

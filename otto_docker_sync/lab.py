@@ -21,7 +21,7 @@ from .errors import ConfigError, UnknownHost
 from .host import Host
 from .limits import MAX_PARALLEL
 from .project import Project as Project
-from .project import checked_compose_project, compose_project_name, did_you_mean
+from .project import check_compose_project, compose_project_name, did_you_mean
 from .reservations import LabReservations, Reservation, ReservationOptions, Wanted, Who
 from .result import Command, CommandResult
 
@@ -108,7 +108,7 @@ class Lab:
         """
         with self._lock:
             if self.hosts.setdefault(host.id, host) is not host:
-                raise ConfigError(f"lab {self.name}: there is a host {host.id!r} already; give one of them another id=")
+                raise ConfigError(f"lab {self.name}: there is a host {host.id!r} already; pass another id=")
             self._guard(host)
         return host
 
@@ -143,9 +143,10 @@ class Lab:
         if hosts is None:
             return list(self.hosts.values())
         chosen: dict[str, Host] = {}
-        for each in [hosts] if isinstance(hosts, (str, Host)) else hosts:
-            fitting = self.select(each) if isinstance(each, str) and set(each) & set("*?[") else []
-            for host in fitting or [self.get(each)]:
+        for wanted in [hosts] if isinstance(hosts, (str, Host)) else hosts:
+            is_pattern = isinstance(wanted, str) and set(wanted) & set("*?[")
+            fitting = self.select(str(wanted)) if is_pattern else []
+            for host in fitting or [self.get(wanted)]:
                 chosen[host.id] = host
         return list(chosen.values())
 
@@ -165,7 +166,7 @@ class Lab:
         command = command_text(cmd)
         timeout_seconds(timeout)
         if isinstance(max_parallel, bool) or not isinstance(max_parallel, int) or max_parallel < 1:
-            raise ConfigError(f"max_parallel={max_parallel!r}: give a whole number, 1 or more")
+            raise ConfigError(f"max_parallel={max_parallel!r}: pass a whole number, 1 or more")
         chosen = self._chosen(hosts)
         if not chosen:
             return {}
@@ -335,7 +336,7 @@ class Lab:
         ...     stack["api"].run("make test").check()
         """
         project = self.project(project)
-        name = compose_project_name(project) if project_name is None else checked_compose_project(project_name)
+        name = compose_project_name(project) if project_name is None else check_compose_project(project_name)
         return Stack(project, RemoteStack(self.parent_of(project, on), name), self._stack_hosts)
 
     def hold_stacks(self) -> AbstractContextManager[None]:
@@ -365,7 +366,7 @@ class Lab:
             return capable[0]
         ids = ", ".join(host.id for host in capable)
         raise ConfigError(
-            f"project {project.name}: which host is it to run on? Give on= or default_host; "
+            f"project {project.name}: which host is it to run on? Pass on=, or set default_host; "
             + (f"there are {ids}" if ids else f"lab {self.name} has none that is docker_capable")
         )
 

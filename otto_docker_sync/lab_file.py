@@ -93,7 +93,7 @@ class _Hosts:
                 raise ConfigError(f'{where} {strange[0]}: term = "local" is this machine, which needs no such key')
             return LocalHost(id=name, **common)
         if table.host is None:
-            raise ConfigError(f'{where} host: missing; give the address of the machine, or term = "local" for this one')
+            raise ConfigError(f'{where} host: missing; write a machine\'s address, or term = "local" for this one')
         if hop is not None and not isinstance(hop, UnixHost):
             raise ConfigError(f"{where} hop = {table.hop!r}: that is this machine; leave hop out")
         options = {key: given[key] for key in SSHOptions.__dataclass_fields__ if key in given}
@@ -131,7 +131,7 @@ def _secret(where: str, kind: str, given: Mapping[str, Any]) -> Secret:
     """What asks for a password when it is first needed, and then remembers it."""
     variable, command = given.get(f"{kind}_env"), given.get(f"{kind}_command")
     if variable is not None and command is not None:
-        raise ConfigError(f"{where} {kind}_env and {kind}_command: give one of the two")
+        raise ConfigError(f"{where} {kind}_env and {kind}_command: use one of the two")
     if variable is not None:
         register_secret(os.environ.get(variable))
 

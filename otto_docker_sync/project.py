@@ -21,8 +21,13 @@ COMPOSE_PROJECT = re.compile(r"[a-z0-9][a-z0-9_-]*")
 class Project:
     """Compose files, the host they usually run on, and the services that are hosts before they run.
 
-    ``default_host`` is a host's id; without it, the only docker-capable host of the lab. A service is written as
-    ``api``, or ``api#2`` for its second replica.
+    Args:
+        name: Names the project in the lab; part of its containers' ids.
+        compose_files: Paths; relative ones start at the working directory.
+        default_host: The id of the host that it runs on; default: the only host of the lab that runs containers.
+        services: Those that are hosts before they run: ``api``, or ``api#2`` for replica number 2. Default: none.
+
+    Raises `ConfigError` for a name that is not valid, and without a compose file.
 
     >>> Project("repo1", ["docker/compose.yml"], default_host="carrot", services=["api", "db"])
     """
@@ -34,21 +39,21 @@ class Project:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
-            raise ConfigError(f"project name {self.name!r}: give letters, digits, _ and -, the first a letter or digit")
+            raise ConfigError(f"project name {self.name!r}: use letters, digits, _ and -, the first a letter or digit")
         for key in ("compose_files", "services"):
             if isinstance(getattr(self, key), (str, os.PathLike)):
-                raise ConfigError(f"project {self.name}: {key} is a list")
+                raise ConfigError(f"project {self.name}: {key}={getattr(self, key)!r}: pass a list")
         if not self.compose_files:
             raise ConfigError(f"project {self.name}: compose_files needs at least one file")
         for service in self.services:
-            if not SERVICE.fullmatch(service):
-                raise ConfigError(f'project {self.name}: {service!r} is no service; give a name, or "name#2"')
+            if not isinstance(service, str) or not SERVICE.fullmatch(service):
+                raise ConfigError(f'project {self.name}: {service!r} is not a valid service; pass a name, or "name#2"')
         object.__setattr__(self, "compose_files", tuple(Path(os.path.abspath(path)) for path in self.compose_files))
         object.__setattr__(self, "services", tuple(dict.fromkeys(self.services)))
 
 
 def compose_project_name(project: Project | str, suffix: str | None = None) -> str:
-    """The name of a project's stack, Compose's ``-p``: ``otto-<project>-<suffix>``.
+    """Return the name of a project's stack, Compose's ``-p``: ``otto-<project>-<suffix>``.
 
     The suffix keeps people apart who share a machine: the argument, else ``OTTO_COMPOSE_SUFFIX``, else the user's name.
 
@@ -60,7 +65,7 @@ def compose_project_name(project: Project | str, suffix: str | None = None) -> s
     return re.sub(r"[^a-z0-9_-]+", "-", f"otto-{name}-{suffix}".lower()).rstrip("-_")
 
 
-def checked_compose_project(name: str) -> str:
+def check_compose_project(name: str) -> str:
     """Return `name` if Compose takes it as a project's name, else raise `ConfigError`."""
     if not isinstance(name, str) or not COMPOSE_PROJECT.fullmatch(name):
         raise ConfigError(f"project_name={name!r}: Compose takes a-z, 0-9, _ and -, the first a letter or digit")

@@ -44,7 +44,7 @@ def _project_name(text: str) -> str:
 
 def _service(text: str) -> str:
     if not SERVICE.fullmatch(text):
-        raise ValueError(f'{text!r} is no service; give its name, or "name#2" for its second replica')
+        raise ValueError(f'{text!r} is not a valid service; write its name, or "name#2" for its second replica')
     return text
 
 
@@ -194,7 +194,7 @@ def _explain(kind: str, place: Sequence[int | str], message: str, content: Any) 
     where = f"[{table}] {key}" if table else str(key)
     if key in SECRETS and model in (HostTable, ReservationsTable):
         return (
-            f"{where}: a {key} does not stand in a lab file, which others read: give {key}_env, the name of an "
+            f"{where}: a {key} does not stand in a lab file, which others read: use {key}_env, the name of an "
             f"environment variable, or {key}_command, a command that prints it"
         )
     if kind == "extra_forbidden":

@@ -17,7 +17,7 @@ from .tree import TREE, Tree
 FREE_TEXT = frozenset(
     "annotations args command develop entrypoint environment healthcheck hostname labels logging sysctls".split()
 )
-"""Keys whose values are for the program in the container: a path in them is no file that Compose reads or binds."""
+"""Keys whose values are for the program in the container: Compose neither reads nor binds a path in them."""
 
 TOP_LEVEL = re.compile(r"(services|networks|volumes|secrets|configs|version|name|x-[^:]*):")
 

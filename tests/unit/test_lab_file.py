@@ -255,7 +255,7 @@ PROJECT = '[projects.repo1]\ncompose_files = ["compose.yml"]\n'
         pytest.param("[reservations]\nttl = 0", r"\[reservations\] ttl = 0: .*greater than 0", id="ttl"),
         pytest.param("[reservations]\nrequire = true", r"\[reservations\] require: .*'required'", id="reservations"),
         pytest.param("[reservations]\npassword = 'x'", r"\[reservations\] password: .*password_env", id="redis"),
-        pytest.param(PROJECT + 'services = ["a b"]', r"repo1\] services = .*'a b' is no service", id="service"),
+        pytest.param(PROJECT + 'services = ["a b"]', r"repo1\] services = .*'a b' is not a valid", id="service"),
         pytest.param(HOST + 'user: "x"', r"line 3: (?s:.*)user = \"x\"$", id="a colon"),
         pytest.param(HOST + "user = tester # me", r"user = \"tester\"$", id="no quotes"),
         pytest.param(HOST + "log = True", r"log = true, or false$", id="capital letters"),

@@ -94,11 +94,11 @@ class TestProjects:
         [
             ({"name": "a.b"}, "project name 'a.b'"),
             ({"name": "-x"}, "project name '-x'"),
-            ({"compose_files": "c.yml"}, "compose_files is a list"),
+            ({"compose_files": "c.yml"}, "compose_files='c.yml': pass a list"),
             ({"compose_files": []}, "at least one file"),
-            ({"services": "api"}, "services is a list"),
-            ({"services": ["a;b"]}, "'a;b' is no service"),
-            ({"services": ["api#0"]}, "'api#0' is no service"),
+            ({"services": "api"}, "services='api': pass a list"),
+            ({"services": ["a;b"]}, "'a;b' is not a valid service"),
+            ({"services": ["api#0"]}, "'api#0' is not a valid service"),
         ],
     )
     def test_a_project_that_cannot_be(self, arguments: dict[str, object], message: str) -> None:
