@@ -6,14 +6,15 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
-from otto_docker_sync import DockerContainerHost, UnixHost
+from otto_docker_sync import DockerContainerHost, Lab, Project, UnixHost
 from otto_docker_sync._shell import shell
-from tests.rig.transcript import Transcript
+from tests.rig.transcript import Transcript, script_words
 
 TRANSCRIPTS = Path(__file__).parents[2] / "docs" / "transcripts"
 WRITE = "OTTO_WRITE_TRANSCRIPTS"
@@ -45,7 +46,10 @@ def check(
 
     path = Path()
     yield start
-    text = transcript.text({ctr.container_id: "CONTAINER"})
+    compare(path, transcript.text({ctr.container_id: "CONTAINER"}))
+
+
+def compare(path: Path, text: str) -> None:
     if os.environ.get(WRITE):
         path.write_text(text)
     assert path.read_text() == text, f"{path.name} is stale; run: make transcripts"
@@ -99,3 +103,25 @@ def test_a_get(check, ctr, tmp_path):
     ctr.get(["/tmp/tree/app.conf", "/tmp/tree", "/nothing"], tmp_path)
     transcript.stop()
     ctr.oneshot("rm -r /tmp/tree", check=True)
+
+
+def test_a_stack(unix_host, rig, compose, tmp_path, monkeypatch):
+    """Only what the scripts are given and say: Compose's own output differs from run to run."""
+    monkeypatch.setenv("OTTO_COMPOSE_SUFFIX", f"transcript-{rig.worker}")
+    service = f"{{image: {rig.image('busybox')}, command: sleep 600, network_mode: none, stop_signal: SIGKILL}}"
+    (tmp_path / "compose.yml").write_text(f"services:\n  api: {service}\n")
+    project = Project("shop", [tmp_path / "compose.yml"], default_host="carrot", services=["api"])
+    transcript = Transcript()
+    transcript.record(unix_host, monkeypatch, lambda argv: "lease.sh" if "flock -s" in argv[-1] else "script")
+    with Lab("bench", [unix_host], [project]).stack("shop").shared(own=True) as stack:
+        assert list(stack) == ["api"]
+    words = script_words(transcript.entries, {"wanted", "expected", "options", "stop_timeout"})
+    words = re.sub(r"\S+/otto-shop-transcript-\w+(?=/| |$)", "DIRECTORY", words, flags=re.MULTILINE)
+    words = re.sub(r"DIRECTORY/config\.\w+", "DIRECTORY/config.XXXXXX", words)
+    words = re.sub(r"says config \S+", "says config ANSWER-OF-COMPOSE", words)
+    words = re.sub(r"[0-9a-f]{64}", "CONTAINER", words)
+    words = re.sub(
+        r"(CONTAINER\|)otto-shop-transcript-\w+(\|.*?\|)[^|]*T[^|]*\|.*", r"\1PROJECT\2STARTED-AT|NAME|IMAGE", words
+    )
+    words = re.sub(r"(status CONTAINER)\|.*", r"\1|STATUS", words)
+    compare(TRANSCRIPTS / "stack.txt", words)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -155,6 +155,23 @@ class Transcript:
         for pattern, name in STABLE:
             text = re.sub(pattern, name, text)
         return text
+
+
+def script_words(entries: list[Entry], values: Collection[str]) -> str:
+    """Only what long scripts are given and say; of what they are given, the `values` that are named."""
+    lines = []
+    for entry in entries:
+        text = _elide(entry.data.decode("utf-8", "replace"))
+        scripts = [name for name in re.findall(r"^\[(\w+\.sh)\]$", text, re.MULTILINE) if name != "oneshot.sh"]
+        if scripts:
+            given = re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)
+            shown = [f"{name}={value}" for name, value in given if name in values and value != "''"]
+            lines += ["", f"client sends {' '.join([scripts[-1], *shown])}"]
+        elif entry.speaker == "client" and entry.data == b"end\n":
+            lines += ["", f"client sends end to {entry.channel}"]
+        for word in re.findall(r"^<?[0-9a-f]{16}>? ([a-z].*)$", text, re.MULTILINE):
+            lines.append(f"    {entry.channel} says {word}".rstrip())
+    return "\n".join(lines).lstrip() + "\n"
 
 
 def _stdout_first(entries: list[Entry]) -> list[Entry]:
