@@ -56,7 +56,13 @@ class DockerCopy:
                 script.send(tar_source.stream(owner, staged=staged))
                 answer = script.next()
         if answer.word != "finished":
-            raise SourceError(answer.text)
+            text = answer.text
+            if "resource busy" in text:
+                text += (
+                    "; a file is mounted there, and docker cp cannot replace it: write it with a command, or use an "
+                    "image with sh, tar, mv and cat"
+                )
+            raise SourceError(text)
 
     def get_sources(self, sources: dict[int, str], receiver: Receiver) -> None:
         """Get sources by their paths in the container."""

@@ -327,4 +327,8 @@ def _path(given: Any) -> str:
     path = os.fspath(given) if isinstance(given, (str, os.PathLike)) else None
     if not isinstance(path, str) or not path or "\0" in path:
         raise ConfigError(f"{given!r} is not a valid path: pass a str or an os.PathLike")
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{given!r} is not a valid path: no file system has such a name: {error.reason}") from error
     return path

@@ -90,6 +90,18 @@ def test_what_docker_cp_would_lie_about_is_refused(
     assert not list(inside(made, "/tm").glob("file"))
 
 
+@pytest.mark.parametrize("kind", ["dash", "noshell"])
+def test_a_file_that_is_mounted_is_named_where_nothing_can_write_it(
+    kind: str, container: MakeContainer, container_host: MakeHost, local: Path
+) -> None:
+    made = container(kind)
+    before = inside(made, "/etc/hosts").read_text()
+    (local / "hosts").write_text("127.0.0.1 new\n")
+    result = container_host(made).put(local / "hosts", "/etc")
+    assert "/etc/hosts" in result[local / "hosts"].message and "is mounted there" in result[local / "hosts"].message
+    assert inside(made, "/etc/hosts").read_text() == before
+
+
 @pytest.mark.parametrize("kind", ["dash", "noshell", "stopped"])
 def test_links_into_what_docker_cp_does_not_see(
     kind: str, container: MakeContainer, container_host: MakeHost, local: Path

@@ -223,11 +223,13 @@ def test_bad_arguments_and_missing_files_are_raised(place: Place, local: Path) -
     for wrong in ("644", -1, True, 0o10000):
         with pytest.raises(ConfigError):
             place.host.put(local / "there", place.path, mode=cast(Any, wrong))
-    for path in cast(Any, ("", "a\0b", 7, None, b"bytes")):
+    for path in cast(Any, ("", "a\0b", 7, None, b"bytes", "lone \ud800")):
         with pytest.raises(ConfigError):
             place.host.put(path, place.path)
         with pytest.raises(ConfigError):
             place.host.get([path], local)
+        with pytest.raises(ConfigError):
+            place.host.put(local / "there", path)
     assert place.host.put("/", place.path).status is place.host.get("/", local).status is Status.FAILED
     assert os.listdir(place.root) == []
     assert place.host.put([], place.path).ok and place.host.get([], local).ok
