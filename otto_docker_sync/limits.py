@@ -46,6 +46,18 @@ LOSS_PATIENCE = 2.0
 KILLED_PATIENCE = 0.5
 """How long to ask whether a container died when a command was killed: most often the command alone was."""
 
+# What a call may take beyond its timeout, when every single step takes as long as it may. The documentation says so.
+
+RUN_OVERTIME = 2 * CTRL_C_TIME + 3 * KILL_TIME + 2 * GIVE_UP_TIME
+"""``run``: type Ctrl-C, wait for its effect; have the warden kill, wait for the end, ask the shell whether it is the
+same; end the shell, ask why."""
+
+ONESHOT_OVERTIME = KILL_TIME
+"""``oneshot``: its watcher kills the command's tree."""
+
+CLOSE_LIMIT = STOP_TIME + CLOSE_TIME + CALL_END_TIME
+"""``close``: stop a repeat, end the sessions, wait for the calls in flight."""
+
 # Waiting where nothing wakes the waiter. Short enough to go unnoticed, long enough to cost nothing.
 
 WRITE_POLL = 0.02

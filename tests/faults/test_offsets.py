@@ -12,7 +12,7 @@ import pytest
 from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._channel.local import LocalChannel
 from otto_docker_sync.errors import ConnectError, ExpectTimeout, OttoError
-from otto_docker_sync.limits import START_TIME
+from otto_docker_sync.limits import RUN_OVERTIME, START_TIME
 from otto_docker_sync.result import CommandResult
 
 from .scripted import (
@@ -32,9 +32,6 @@ KINDS = ["end", "lost", "stall", "garbage"]
 CALLS = 3
 """The last of them must find all well again."""
 TIMEOUT = 5.0
-CLEANING_UP = 12.0
-"""Seconds that a call may take beyond its time-out, when every single step of the cleaning up stalls, too."""
-
 
 def is_warden(argv: Sequence[str]) -> bool:
     return "otto-warden" in argv
@@ -79,7 +76,7 @@ class Stage:
         except OttoError as error:
             return error
         finally:
-            assert self.clock.now - began <= TIMEOUT + CLEANING_UP
+            assert self.clock.now - began <= TIMEOUT + RUN_OVERTIME
 
     def finish(self, context: str) -> None:
         self.host.close()
@@ -175,7 +172,7 @@ def test_expect_raises_at_a_fault_at_any_byte_and_the_session_opens_again(
         except OttoError:
             stage.host.open_session("default")  # nothing is typed into another shell unless its user opens it
             chat(stage.host)
-        assert clock.now - began <= 2 * TIMEOUT + CLEANING_UP
+        assert clock.now - began <= 2 * TIMEOUT + RUN_OVERTIME
         stage.finish(f"{kind} at byte {at}")
 
 
@@ -188,7 +185,7 @@ def test_a_shell_that_never_starts_is_given_up_though_its_caller_would_wait_for_
             began = clock.now
             with pytest.raises(ConnectError, match="did not start"):
                 getattr(stage.host, verb)(COMMAND)
-            assert clock.now - began <= START_TIME + CLEANING_UP
+            assert clock.now - began <= START_TIME + RUN_OVERTIME
             assert as_expected(stage.host.run(COMMAND, timeout=TIMEOUT))
             stage.finish(f"{verb} at byte {at}")
 
@@ -198,7 +195,7 @@ def test_a_oneshot_that_never_starts_is_given_up_too(shell: str, single: Recordi
     began = clock.now
     with pytest.raises(ConnectError, match="did not start"):
         stage.host.oneshot(ONESHOT)
-    assert clock.now - began <= START_TIME + CLEANING_UP
+    assert clock.now - began <= START_TIME + RUN_OVERTIME
     stage.finish("")
 
 
