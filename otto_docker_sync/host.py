@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._channel.backend import Backend
@@ -222,7 +223,7 @@ class Host(SessionVerbs):
 
     # Ports
 
-    def forward(self, port: int, *, to: int | None = None) -> Forward:
+    def forward(self, port: int, *, to: int | None = None, address: str | None = None) -> Forward:
         """Open a local port that leads to a port of this host, over the connection that there is.
 
         A port of a container need not be published: the connection goes from its parent to the container's address.
@@ -232,6 +233,7 @@ class Host(SessionVerbs):
         Args:
             port: The port of this host, 1 to 65535.
             to: The local port, on 127.0.0.1; None takes any that is free.
+            address: A host that a machine reaches, whose port is meant; None is the machine, or the container, itself.
 
         Raises `ConfigError` for a port that is not valid or in use, `ConnectError` and its kin when it is known at once
         that no connection can be made: forwarding is forbidden, the container has no network, the host is not
@@ -243,10 +245,12 @@ class Host(SessionVerbs):
         check_port(self.id, "port", port)
         if to is not None:
             check_port(self.id, "to", to)
-        backend = self.backend
+        connect, name = self.backend.connect_to_own, f"port {port}"
+        if address is not None:
+            connect, name = partial(self.backend.connect_to, address), f"{address}:{port}"
         with self.runner.call(self.runner.deadline(None)) as deadline:
-            check_route(backend.connect_to_own, port, deadline)
-        return self._forwards.open_port(f"port {port}", to, lambda deadline: backend.connect_to_own(port, deadline))
+            check_route(connect, port, deadline)
+        return self._forwards.open_port(name, to, partial(connect, port))
 
     # Repeats
 

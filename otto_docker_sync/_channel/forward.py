@@ -21,7 +21,7 @@ from ..errors import ConfigError, ConnectError, OttoError
 from ..limits import DIAL_TIME, FORWARD_CLOSE_TIME, FORWARD_PIECE, MAX_SOCKET_PATH, PROBE_TIME, WRITE_POLL
 from ..logs import HostLog
 from .descriptors import Descriptors
-from .tcp import ForwardingForbidden, Stream
+from .tcp import Stream
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -184,21 +184,22 @@ def check_port(host_id: str, name: str, port: object) -> None:
 def check_route(connect: Callable[[int, Deadline], Stream], port: int, deadline: Deadline) -> None:
     """Raise if it is known at once that nothing can be forwarded to `port`, without disturbing who listens there.
 
-    Port 0, on which nobody can listen, is tried: a refusal by the host's kernel shows that the way is open. Only where
-    the SSH server forbids that port, the true one is tried, as a PermitOpen may allow no other.
+    Port 0, on which nobody can listen, is tried: a refusal by the host's kernel shows that the way is open. Only after
+    any other answer the true port is tried: a PermitOpen may allow no other, and the error then names it.
     """
     limit = deadline.at_most(PROBE_TIME)
-    try:
+    for probe in (0, port):
         try:
-            connect(0, limit).close()
-        except ForwardingForbidden:
-            connect(port, limit).close()
-    except ConnectError as error:
-        if "refused" not in str(error):
-            raise
-    except DeadlineExpired as late:
-        deadline.check()
-        raise ConnectError(f"no answer to a connection within {PROBE_TIME:g} s ({late or 'no route'})") from None
+            connect(probe, limit).close()
+            return
+        except ConnectError as error:
+            if "refused" in str(error):
+                return
+            if probe == port:
+                raise
+        except DeadlineExpired as late:
+            deadline.check()
+            raise ConnectError(f"no answer to a connection within {PROBE_TIME:g} s ({late or 'no route'})") from None
 
 
 class Forwards:

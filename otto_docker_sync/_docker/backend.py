@@ -19,7 +19,7 @@ from .._channel.tcp import ForwardingForbidden, Stream
 from .._shell.capture import Capture
 from .._shell.oneshot import run_oneshot
 from ..deadline import Deadline, DeadlineExpired
-from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError
+from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
 from ..limits import DOCKER_POLL, DOCKER_TIME
 from ..logs import HostLog
 from .address import AddressLookup
@@ -90,6 +90,11 @@ class ContainerBackend(Backend):
         self._attempt.id = self.resolve(deadline)
         command = [*self.parent.docker_command(), "exec", *options, self._attempt.id, *argv]
         return self.parent.open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
+
+    def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:  # noqa: ARG002 (the base has it)
+        raise UnsupportedParentError(
+            f"{self.id}: only ports of the container itself can be forwarded; forward that of {address} from its parent"
+        )
 
     def connect_to_own(self, port: int, deadline: Deadline) -> Stream:
         return self.retry_once_recovered(lambda: self._connect_to_own(port, deadline), deadline)

@@ -149,29 +149,32 @@ def _load_openssh(path: str, data: bytes, passphrase: Callable[[], str | None]) 
     if kind == "ssh-dss":
         raise _wrong(path, "it is a DSA key, which servers take no more: make a new one (ssh-keygen -t ed25519)")
     encrypted = cipher != "none"
-    password = _ask(passphrase) if encrypted else None
     try:
-        return FileKey(load_ssh_private_key(data, password))
-    except UnsupportedAlgorithm as error:
+        return FileKey(load_ssh_private_key(data, _ask(passphrase) if encrypted else None))
+    except NeedsPassphrase:
+        raise
+    except UnsupportedAlgorithm:
         if encrypted:
             advice = f"ssh-keygen -p -Z aes256-ctr -f {path}"
             reason = f"its cipher {cipher} is not supported; write it anew with another: {advice}"
         else:
             reason = f"its kind of key ({kind}) is not supported"
-        raise _wrong(path, reason) from error
+        raise _wrong(path, reason) from None
     except Exception as error:  # cryptography has no common root for what it finds wrong with a file
-        raise _wrong(path, "the passphrase is wrong" if encrypted else f"it is damaged ({error})") from error
+        # Not chained: a report that shows the variables of each frame would show cryptography's, the passphrase too.
+        raise _wrong(path, "the passphrase is wrong" if encrypted else f"it is damaged ({error})") from None
 
 
 def _load_pem(path: str, data: bytes, passphrase: Callable[[], str | None]) -> FileKey:
     encrypted = b"ENCRYPTED" in data
-    password = _ask(passphrase) if encrypted else None
     try:
-        return FileKey(load_pem_private_key(data, password))
+        return FileKey(load_pem_private_key(data, _ask(passphrase) if encrypted else None))
+    except NeedsPassphrase:
+        raise
     except ConfigError as error:
-        raise _wrong(path, str(error)) from error
+        raise _wrong(path, str(error)) from None
     except UnsupportedAlgorithm as error:
-        raise _wrong(path, f"its format is not supported ({error}); write it anew: ssh-keygen -p -f {path}") from error
+        raise _wrong(path, f"its format is not supported ({error}); write it anew: ssh-keygen -p -f {path}") from None
     except Exception as error:  # as above
         if b"BEGIN DSA PRIVATE KEY" in data:
             reason = "it is a DSA key, which servers take no more: make a new one (ssh-keygen -t ed25519)"
@@ -179,7 +182,7 @@ def _load_pem(path: str, data: bytes, passphrase: Callable[[], str | None]) -> F
             reason = "the passphrase is wrong"
         else:
             reason = f"it is damaged ({error})"
-        raise _wrong(path, reason) from error
+        raise _wrong(path, reason) from None  # as above
 
 
 def _ask(passphrase: Callable[[], str | None]) -> bytes:

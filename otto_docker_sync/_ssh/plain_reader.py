@@ -204,12 +204,16 @@ class _HomeCopies:
                 copies = [self.copy(name, depth + 1) for name in included]
                 line = "Include " + " ".join(f'"{name}"' for name in copies) if copies else ""
             elif keyword in _PATHS:
-                line = re.sub(r"""(?<![^\s="'])~(?=/)""", lambda _: self._home.replace(" ", "\\ "), line)
+                line = re.sub(r"""(["']?)(?<![^\s="'])~(?=/)""", self._written_out, line)
             lines.append(line)
         copy = self._directory / str(len(self.originals) + 1)
         self.originals[str(copy)] = path
         copy.write_text("\n".join(lines) + "\n", encoding="utf-8", errors="surrogateescape")
         return copy
+
+    def _written_out(self, match: re.Match[str]) -> str:
+        """The home directory in place of ``~``: a backslash before a space counts outside of quotes only."""
+        return match[1] + (self._home if match[1] else self._home.replace(" ", "\\ "))
 
 
 def _matches_any(value: str, patterns: list[str]) -> bool:

@@ -21,6 +21,8 @@ from ._open_host import SSH_PORT, HostRef, OpenHost, SecretText, reveal
 from ._settings import seconds
 from ._terminal import NoMatch, Terminal, find_regexp
 
+LOOPBACK = ("127.0.0.1", "localhost")
+
 NO_PROXY_COMMAND = (
     "proxy_cmd is not available: write ProxyCommand into ~/.ssh/config, which is read, "
     "or go through another open connection with jumphost_index_or_alias"
@@ -413,6 +415,29 @@ class ConnectionKeywords(HostKeywords):
         finally:
             connections.close()
         return connections.banner
+
+    @ssh_keyword
+    def create_local_ssh_tunnel(
+        self,
+        local_port: int,
+        remote_host: str,
+        remote_port: int = SSH_PORT,
+        bind_address: str | None = None,
+        *,
+        host: HostRef = None,
+    ) -> None:
+        """Open a local port that leads to ``remote_port`` of ``remote_host``, as the current connection reaches it.
+
+        The tunnel stays until the connection is closed. Unlike SSHLibrary's, it listens on the loopback address only,
+        so that nobody else can use the login; another ``bind_address`` is refused. On a container, ``remote_host``
+        is ``localhost``: a port of the container, published or not.
+
+        | Create Local SSH Tunnel | 9191 | secure.example.net | 80 |
+        """
+        if bind_address not in (None, *LOOPBACK):
+            raise ConfigError(f"bind_address={bind_address}: a tunnel listens on 127.0.0.1 only")
+        address = None if remote_host in LOOPBACK else remote_host
+        self._host(host).forward(remote_port, to=local_port, address=address)
 
     @ssh_keyword
     def enable_ssh_logging(self, logfile: str) -> None:

@@ -183,6 +183,12 @@ class TestMachine:
         with server() as port, carrot.forward(port) as forward:
             assert ask(forward.port, b"x") == hashlib.sha256(b"x").hexdigest().encode()
 
+    def test_a_port_of_another_host_that_the_machine_reaches(self, unix_host: UnixHost) -> None:
+        with server() as port, unix_host.forward(port, address="127.0.0.1") as forward:
+            assert ask(forward.port, b"x") == hashlib.sha256(b"x").hexdigest().encode()
+        with pytest.raises(ConnectError, match=r"cannot connect on to no-such-host.invalid:80"):
+            unix_host.forward(80, address="no-such-host.invalid")
+
     def test_this_machine(self) -> None:
         with LocalHost() as here, server() as port, here.forward(port) as forward:
             assert ask(forward.port, b"x") == hashlib.sha256(b"x").hexdigest().encode()
@@ -254,6 +260,10 @@ class TestContainer:
         beside = container_host(container("busybox", f"--network=container:{web.id}"))
         with beside.forward(8080) as forward:
             assert fetch(forward.url) == b"hello\n"
+
+    def test_another_host_is_a_matter_of_the_parent(self, ctr: DockerContainerHost) -> None:
+        with pytest.raises(UnsupportedParentError, match=r"forward that of db from its parent"):
+            ctr.forward(5432, address="db")
 
     def test_where_there_is_no_way(self, container: MakeContainer, container_host: ContainerHost) -> None:
         with pytest.raises(ConnectError, match=r"carrot.repo1.api: the container has no address .*network is none"):

@@ -12,6 +12,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from traceback import TracebackException
 
 import pytest
 
@@ -105,6 +106,17 @@ class TestFormats:
         file.write_text(text)
         with pytest.raises(ConfigError, match=reason):
             login(connect(identity_file=file, passphrase="secret"))
+
+    @pytest.mark.parametrize("kind", ["rsa in PKCS#8", "AES-GCM"])
+    def test_a_report_with_local_variables_shows_no_passphrase(
+        self, connect: Connect, tmp_path: Path, kind: str
+    ) -> None:
+        key = make_key(tmp_path / "key", *FORMATS[kind], "-N", "secret phrase")
+        with pytest.raises(ConfigError, match="the passphrase is wrong") as caught:
+            login(connect(identity_file=key, passphrase="wr0ng phrase"))
+        report = "".join(TracebackException.from_exception(caught.value, capture_locals=True).format())
+        assert "load_private_key" in report
+        assert "wr0ng" not in report.replace('passphrase="wr0ng phrase"', "")
 
     def test_a_dsa_key_is_named(self, connect: Connect, tmp_path: Path) -> None:
         parameters, key = tmp_path / "parameters", tmp_path / "key"

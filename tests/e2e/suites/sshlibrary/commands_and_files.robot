@@ -114,3 +114,9 @@ What Happens In The Protocol Is Written To A File
     Login With Public Key    %{LAB_USER}    %{LAB_IDENTITY_FILE}
     File Should Not Be Empty    ${OUTPUT DIR}/protocol.log
     [Teardown]    Run Keywords    Close Connection    AND    Switch Connection    1
+
+A Local Port Leads To A Port That The Machine Reaches
+    ${port} =    Evaluate    socket.create_server(('127.0.0.1', 0)).getsockname()[1]    modules=socket
+    Create Local SSH Tunnel    ${port}    localhost    %{LAB_PORT}    bind_address=127.0.0.1
+    ${banner} =    Evaluate    socket.create_connection(('127.0.0.1', ${port})).recv(8)    modules=socket
+    Should Be Equal    ${banner}    ${{b'SSH-2.0-'}}
