@@ -352,6 +352,8 @@ REDIS_TRIES = 3
 LONGEST_CALL = 2.0
 """For one call to Redis; less where the ttl is short, so that a holder notices a silent server in time."""
 
+REDIS_CONNECTIONS = 10_000
+"""To Redis, at once: each thread that waits has one. redis-py's own limit is lower than some programs' threads."""
 REDIS_RECENT = 16
 REDIS_OBSERVED = 32
 """So many observations are remembered: the last ones all, of older ones every second, and again every second."""

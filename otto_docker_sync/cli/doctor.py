@@ -13,6 +13,8 @@ from . import INTERRUPTED
 from .checks import Finding, Verdict, examine
 from .state import State
 
+RESERVATIONS = "(reservations)"
+"""Where a finding has its host: what is examined is the lab's table of reservations."""
 STYLES = {Verdict.OK: "green", Verdict.NOTE: "yellow", Verdict.WRONG: "bold red", Verdict.SKIPPED: "dim"}
 
 
@@ -40,10 +42,14 @@ def _findings(state: State, hosts: list[Host], timeout: float) -> list[Finding]:
         is_well = not any(finding.verdict is Verdict.WRONG for finding in parent)
         findings[host.id] = context.copy().run(lambda: list(examine(host, timeout, parent_is_well=is_well)))
 
+    findings[RESERVATIONS] = [
+        Finding(RESERVATIONS, found.check, Verdict(found.verdict), found.found, found.advice)
+        for found in state.lab.reservations.examine()
+    ]
     with state.busy(f"examining {len(hosts)} hosts"), ThreadPoolExecutor(EXAMINED_AT_ONCE) as pool:
         for are_containers in (False, True):
             list(pool.map(one, [host for host in hosts if isinstance(host, DockerContainerHost) is are_containers]))
-    return [finding for host in hosts for finding in findings[host.id]]
+    return [finding for name in [*(host.id for host in hosts), RESERVATIONS] for finding in findings[name]]
 
 
 def _show(state: State, findings: list[Finding]) -> None:

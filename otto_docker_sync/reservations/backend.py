@@ -72,7 +72,8 @@ class Finding:
     """What a backend reports of itself to ``otto-docker doctor``."""
 
     check: str
-    is_well: bool
+    verdict: str
+    """``"ok"``, ``"note"`` or ``"wrong"``."""
     found: str
     advice: str = ""
 

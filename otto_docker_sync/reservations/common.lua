@@ -129,7 +129,7 @@ local function schedule()
     local fence = math.max(counter('fence') + 1, now[1] * 1000 + math.floor(now[2] / 1000))
     redis.call('HSET', state_key, 'fence', string.format('%.0f', fence))
     request.fence = fence
-    request.since = tonumber(now[1])
+    request.since = now[1] + now[2] / 1000000
     save(request)
     ring(request)
   end

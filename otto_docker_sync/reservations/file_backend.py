@@ -144,9 +144,9 @@ class FileBackend(Backend):
                 self._prepare()
                 self._change(lambda _: None, Deadline.grace(RELEASE_TIME))
         except (ReservationError, ConfigError) as error:
-            return [Finding("backend", is_well=False, found=str(error))]
+            return [Finding("backend", "wrong", str(error))]
         found = f"{self.name}: for the processes of this machine, in {self.directory}"
-        return [Finding("backend", is_well=True, found=found)]
+        return [Finding("backend", "ok", found)]
 
     def close(self) -> None:
         pass

@@ -19,7 +19,7 @@ from ..errors import ConfigError, ReservationError, ReservationTimedOut
 from ..host import Host
 from ..limits import REPORT_TIME
 from ..secret import Secret, reveal
-from .backend import Backend, Lease
+from .backend import Backend, Finding, Lease
 from .file_backend import FileBackend
 from .guard import ReservationGuard
 from .inherited import has_inherited, inherited_leases
@@ -166,6 +166,15 @@ class LabReservations:
         self.backend.force([request.id for request in found], text)
         logger.warning("%s: %s", "; ".join(str(entry) for entry in describe(found).holds), text)
         return found
+
+    def examine(self) -> list[Finding]:
+        """What ``otto-docker doctor`` says of the backend; nothing where no host has tags. Does not raise."""
+        if not any(self.tags_of(host) for host in self._lab.hosts.values()):
+            return []
+        try:
+            return self.backend.examine()
+        except ConfigError as error:
+            return [Finding("backend", "wrong", str(error))]
 
     def close(self) -> None:
         """Release what this lab has reserved. Idempotent; use after it connects again."""

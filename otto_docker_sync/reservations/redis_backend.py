@@ -31,7 +31,7 @@ import redis.retry
 
 from ..deadline import Deadline
 from ..errors import ReservationError
-from ..limits import LONGEST_BELL, LONGEST_CALL, REDIS_OBSERVED, REDIS_RECENT, REDIS_TRIES
+from ..limits import LONGEST_BELL, LONGEST_CALL, REDIS_CONNECTIONS, REDIS_OBSERVED, REDIS_RECENT, REDIS_TRIES
 from ..logs import masked
 from .backend import Backend, Finding, Lease, boot_time
 from .request import Request
@@ -99,12 +99,12 @@ class RedisBackend(Backend):
             version = client.check_server()
             info = client.call(lambda server: server.info("replication"), "look at its replication")
         except ReservationError as error:
-            return [Finding("backend", is_well=False, found=str(error))]
-        found = [Finding("backend", is_well=True, found=f"{self.name}: Redis {version}")]
+            return [Finding("backend", "wrong", str(error))]
+        found = [Finding("backend", "ok", f"{self.name}: Redis {version}")]
         if info.get("connected_slaves") and not _number(client.setting("min-replicas-to-write")):
             advice = "set min-replicas-to-write 1 on the server, or a network split can leave two servers that grant"
             replicas = f"{info['connected_slaves']} of them, none has to answer"
-            found.append(Finding("replicas", is_well=False, found=replicas, advice=advice))
+            found.append(Finding("replicas", "note", replicas, advice))
         return found
 
     def close(self) -> None:
@@ -138,6 +138,7 @@ class Client:
                 url,
                 socket_timeout=seconds,
                 socket_connect_timeout=seconds,
+                max_connections=REDIS_CONNECTIONS,
                 retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),  # whoever calls knows until when to try again
                 **options,
             )

@@ -237,7 +237,7 @@ def test_a_server_that_forgets_leases_when_it_is_full(make_redis, opened):
     server = make_redis(maxmemory="50mb", **{"maxmemory-policy": "allkeys-lru"})
     assert "maxmemory-policy is allkeys-lru" in refused(opened, server.url)
     (finding,) = opened(server.url).examine()
-    assert not finding.is_well and "allkeys-lru" in finding.found
+    assert finding.verdict == "wrong" and "allkeys-lru" in finding.found
 
 
 def test_a_full_server(make_redis, opened):
@@ -271,7 +271,7 @@ def test_a_replica_is_refused_and_serves_once_it_is_promoted(make_redis, opened)
 def test_what_the_doctor_is_told(make_redis, opened):
     server = make_redis()
     (finding,) = opened(server.url).examine()
-    assert finding.is_well and f"{server.url}: Redis" in finding.found
+    assert finding.verdict == "ok" and f"{server.url}: Redis" in finding.found
     replica = make_redis(replicaof=f"127.0.0.1 {server.port}")
     with server.client as client:
         client.set("x", "y")
