@@ -26,6 +26,7 @@ from ..deadline import Deadline, DeadlineExpired, cancellation
 from ..errors import ComposeError, ComposeFileError, ConfigError, ConnectionLost
 from ..host import Host
 from ..limits import LEAVE_TIME, MAX_MISSED, MAX_RESTARTS, ROLLBACK_TIME, RUNNING_TIME, SHOWN_COMPOSE
+from ..logs import masked
 from ..project import did_you_mean
 from ..result import CommandResult, Status
 from .compose_config import ComposeConfig, add_places
@@ -142,9 +143,15 @@ class RemoteStack:
             raise ComposeError(f"{self}: after docker compose up, {_describe_losses(report)}")
         return read_containers(report)
 
+    def check(self, files: ProjectFiles, declared: Iterable[str], deadline: Deadline) -> None:
+        """Raise `ConfigError` for what `up` would refuse before it starts anything. Starts nothing."""
+        compose = self._compose(deadline)
+        config, _ = self._read_config(files, compose, deadline)
+        check_services(config.services, declared, files.compose_files)
+
     def _run_up(self, values: dict[str, str | int], deadline: Deadline, *, is_first_access: bool) -> ScriptReport:
         try:
-            return self._call("up", deadline, "docker compose up", **values)
+            return self._call("up", deadline, "docker compose up", LoggedLines(f"{self}: "), **values)
         except ScriptTimedOut as late:
             report = late.report
             if "was-up" not in report or is_first_access:
@@ -311,14 +318,27 @@ class RemoteStack:
             **values,
         )
 
-    def _call(self, name: str, deadline: Deadline, what: str, **values: str | int) -> ScriptReport:
-        """Run a script there. Raises `ComposeError` with its last lines, `ScriptTimedOut` when the time is spent."""
+    def _call(
+        self, name: str, deadline: Deadline, what: str, lines: LoggedLines | None = None, /, **values: str | int
+    ) -> ScriptReport:
+        """Run a script there. Raises `ComposeError` with its last lines, `ScriptTimedOut` when the time is spent.
+
+        `lines` gets the output as it comes.
+        """
         nonce = new_nonce()
+        on_output = None
+        if lines is not None:
+            lines.nonce = nonce
+            on_output = lines.add
         remaining = deadline.remaining()
         # Not None for "no end", which stands for the parent's own default.
         seconds = math.inf if remaining is None else remaining
-        result = self.parent.oneshot(self._script(name, nonce, values), timeout=seconds, log=False)
-        report = ScriptReport.parse(result.output.replace("\r\n", "\n"), nonce)
+        result = self.parent.oneshot(
+            self._script(name, nonce, values), timeout=seconds, log=False, on_output=on_output
+        )
+        # A result whose output went to a callback holds only the end of it.
+        output = result.output if lines is None else lines.text
+        report = ScriptReport.parse(output.replace("\r\n", "\n"), nonce)
         if result.ok:
             return report
         if result.timed_out or deadline.cancelled:
@@ -335,6 +355,33 @@ class RemoteStack:
         self._compose(deadline)
         script = self._script(name, nonce, values)
         return self.parent.backend.open_shell(["-c", script], deadline=deadline), nonce
+
+
+class LoggedLines:
+    """Logs the lines of a script's output that are not its own words, and keeps all of it.
+
+    `nonce` is that of the script, by which its own words are known.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.nonce = ""
+        self._prefix = prefix
+        self._pieces: list[str] = []
+        self._rest = ""
+
+    @property
+    def text(self) -> str:
+        """All output so far."""
+        return "".join(self._pieces)
+
+    def add(self, piece: str) -> None:
+        """Take the next piece of the output."""
+        self._pieces.append(piece)
+        *lines, self._rest = (self._rest + piece).split("\n")
+        for line in lines:
+            if line.strip() and not line.startswith(f"<{self.nonce}>"):
+                text = masked(line.strip())
+                logger.info("%s%s", self._prefix, text, extra={"otto_compose_line": text})
 
 
 class Lease:

@@ -92,6 +92,16 @@ class Stack(Mapping[str, DockerContainerHost]):
         with self._in_time("docker ps", deadline := Deadline.after(timeout)):
             return self._remote.containers(deadline)
 
+    def check(self, *, timeout: Timeout = None) -> None:
+        """Raise `ConfigError` when compose files are missing, wrong, or lack a declared service. Starts nothing.
+
+        `timeout` in seconds; None has no limit. Raises `ComposeError` when Compose cannot be asked.
+
+        >>> lab.stack("repo1").check()
+        """
+        with self._in_time("docker compose config", deadline := Deadline.after(timeout)):
+            self._remote.check(self._files(), self.project.services, deadline)
+
     @overload
     def logs(
         self,

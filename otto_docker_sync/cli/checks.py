@@ -1,4 +1,4 @@
-"""What the doctor looks at. Each check is a `Finding`; a check that fails ends those that need it."""
+"""What the doctor checks. Each check is a `Finding`; when one fails, those that need it are left out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from .._ssh import Connections
 from ..compose import compose_ps
 from ..deadline import Deadline, DeadlineExpired
 from ..docker_host import DockerContainerHost
-from ..errors import AuthenticationError, HostKeyError, OttoError
+from ..errors import AuthenticationError, ConfigError, HostKeyError, OttoError
 from ..host import Host
+from ..lab import Lab
 from ..limits import CLOCK_TOLERANCE, MAX_SESSIONS, SLOW_START
 from ..result import CommandResult, shorten
 from ..unix_host import UnixHost
@@ -32,7 +33,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at on one host, and what to do where it is not well."""
+    """What one check found on one host, and what to do about it."""
 
     host: str
     check: str
@@ -41,16 +42,17 @@ class Finding:
     advice: str = ""
 
 
-def examine(host: Host, timeout: float, parent_is_well: bool = True) -> Iterator[Finding]:
-    """Look at one host; each single check takes at most `timeout` seconds. No error is raised: it is a finding."""
+def examine(lab: Lab, host: Host, timeout: float, parent_is_well: bool = True) -> Iterator[Finding]:
+    """Check one host; each single check takes at most `timeout` seconds. An error is a finding, and is not raised."""
     kind = _Container if isinstance(host, DockerContainerHost) else _Machine
-    yield from kind(host, timeout).checks(parent_is_well)
+    yield from kind(lab, host, timeout).checks(parent_is_well)
 
 
 class _Examination:
     """What both kinds of examination need."""
 
-    def __init__(self, host: Host, timeout: float) -> None:
+    def __init__(self, lab: Lab, host: Host, timeout: float) -> None:
+        self.lab = lab
         self.host = host
         self.timeout = timeout
 
@@ -78,7 +80,7 @@ class _Machine(_Examination):
 
     def checks(self, _: bool) -> Iterator[Finding]:
         facts: dict[str, str] = {}
-        for finding in self._way_there(facts):
+        for finding in self._connection(facts):
             yield finding
             if finding.verdict is Verdict.WRONG:
                 return
@@ -93,7 +95,7 @@ class _Machine(_Examination):
         else:
             yield self.skipped("docker", "docker_capable is false for this host")
 
-    def _way_there(self, facts: dict[str, str]) -> Iterator[Finding]:
+    def _connection(self, facts: dict[str, str]) -> Iterator[Finding]:
         host = self.host
         hops: list[UnixHost] = []
         hop = host.hop if isinstance(host, UnixHost) else None
@@ -123,9 +125,11 @@ class _Machine(_Examination):
             yield self.wrong("reach", str(error))
             return
         end = time.time()
-        told = [line.partition("=") for line in result.output.splitlines()]
-        facts.update((name, value) for name, _, value in told)
-        facts["mine"], facts["doubt"] = str((begin + end) / 2), str((end - begin) / 2)
+        for line in result.output.splitlines():
+            name, _, value = line.partition("=")
+            facts[name] = value
+        # The remote clock was read at some moment of the question.
+        facts["asked_at"], facts["uncertainty"] = str((begin + end) / 2), str((end - begin) / 2)
         if isinstance(host, UnixHost) and host.connections is not None:
             about = host.connections.describe()
             yield self.ok("reach", f"{facts.get('system', 'answers')}, {about.get('server', 'SSH')}")
@@ -140,12 +144,13 @@ class _Machine(_Examination):
 
     def _clock(self, facts: dict[str, str]) -> Iterator[Finding]:
         if not facts.get("time", "").isdigit():
-            yield self.skipped("clock", "the host does not tell the time")
+            yield self.skipped("clock", "the host does not say what time it is")
             return
-        skew = int(facts["time"]) + 0.5 - float(facts["mine"])
-        doubt = float(facts["doubt"]) + 0.5
-        if abs(skew) <= max(CLOCK_TOLERANCE, doubt):
-            yield self.ok("clock", f"within {max(1, round(doubt + abs(skew)))} s of this machine's")
+        # The remote time comes in whole seconds: half of one is the best guess, and the largest error.
+        skew = int(facts["time"]) + 0.5 - float(facts["asked_at"])
+        uncertainty = float(facts["uncertainty"]) + 0.5
+        if abs(skew) <= max(CLOCK_TOLERANCE, uncertainty):
+            yield self.ok("clock", f"within {max(1, round(uncertainty + abs(skew)))} s of this machine's")
         else:
             where = "ahead of" if skew > 0 else "behind"
             advice = "start a time service there, such as systemd-timesyncd; files and certificates look wrong in time"
@@ -172,7 +177,7 @@ class _Machine(_Examination):
             yield self.ok("sftp", "works")
 
     def _sessions(self, connections: Connections) -> Iterator[Finding]:
-        """Open sessions until one connection takes no more; each is a program that ends with its channel."""
+        """Open sessions until one connection takes no more. Each runs a program that ends with its channel."""
         deadline = Deadline.after(self.timeout)
         opened: list[Channel] = []
         limit = MAX_SESSIONS
@@ -261,10 +266,11 @@ class _Container(_Examination):
     def _state(self) -> Finding:
         """Say whether commands can run in the container, and what it needs otherwise."""
         host = self.host
-        is_declared = bool(host.compose_project)
-        bring_up = f"otto-docker up {host.project}" if is_declared else ""
+        bring_up = f"otto-docker up {host.project}" if host.compose_project else ""
         container = host.container_id or self._find()
         if not container:
+            if refusal := self._compose_refusal():
+                return self.wrong("container", f"does not exist yet, and its stack would not come up: {refusal}")
             return self.note("container", "does not exist yet", bring_up or "start it on its parent: docker run")
         docker = " ".join(host.parent.backend.docker_command())
         row = "{{.State.Status}} {{.State.ExitCode}} {{.Name}}"
@@ -290,6 +296,16 @@ class _Container(_Examination):
             return self.note("container", f"exited with {status}", f"see why: {logs}; then: {advice}")
         return self.note("container", f"does not run (it is {state})", bring_up or f"{docker} start {name}")
 
+    def _compose_refusal(self) -> str:
+        """Return why the stack of a declared container would not come up; "" when nothing is known against it."""
+        if self.host.project not in self.lab.projects:
+            return ""
+        try:
+            self.lab.stack(self.host.project, on=self.host.parent).check(timeout=self.timeout)
+        except ConfigError as error:
+            return str(error)
+        return ""
+
     def _find(self) -> str:
         """Return the id of the container of a declared service, running or not; "" when there is none.
 
@@ -307,9 +323,10 @@ class _Container(_Examination):
 
 
 def _versions(text: str) -> tuple[str, str]:
-    """The client's and the server's version in what ``docker version`` says; "" for what is not there."""
+    """Return the client's and the server's version from the output of ``docker version``; "" for what is missing."""
     try:
-        told = json.loads(next((line for line in text.splitlines() if line.startswith("{")), ""))
-        return str((told.get("Client") or {}).get("Version", "")), str((told.get("Server") or {}).get("Version", ""))
+        versions = json.loads(next((line for line in text.splitlines() if line.startswith("{")), ""))
+        client, server = versions.get("Client") or {}, versions.get("Server") or {}
+        return str(client.get("Version", "")), str(server.get("Version", ""))
     except (ValueError, AttributeError):
         return "", ""

@@ -239,8 +239,7 @@ def _refuse_stdin(ctx: typer.Context, host: str) -> None:
     readable, _, _ = select.select([stdin], [], [], 0)
     if readable and stdin.peek(1):  # type: ignore[attr-defined]  # at the end of a file, peek returns nothing
         raise ConfigError(
-            f"{ctx.info_name} does not pass stdin on; use otto-docker oneshot {host} CMD... for a command that reads "
-            "it, put for files, or interact to type"
+            f"{ctx.info_name} does not pass stdin on; use otto-docker put {host} for files, and interact to type"
         )
 
 

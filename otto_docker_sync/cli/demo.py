@@ -1,4 +1,4 @@
-"""``otto-docker demo``: the main job on this machine, with all its own set-up, which is taken away again."""
+"""``otto-docker demo``: the most common tasks, on this machine alone. It removes everything that it started."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _run(workspace: Workspace, show: Show) -> None:
 
 
 class Show:
-    """What the reader sees."""
+    """Writes what the reader sees."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -82,7 +82,7 @@ class Show:
 
     @contextlib.contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """Say what is being set up, and that it is."""
+        """Say what is being set up, and how long it took."""
         begin = time.monotonic()
         status = self._console.status(what) if self._console.is_terminal else contextlib.nullcontext()
         with status:
@@ -116,7 +116,10 @@ def _body(function: Callable[..., Any]) -> str:
 
 @contextlib.contextmanager
 def _workspace(show: Show) -> Iterator[Workspace]:
-    """Owns everything that the demo starts. Ctrl-C during the removal does not leave half of it."""
+    """Yield the workspace that owns everything the demo starts, and remove it at the end.
+
+    Ctrl-C is ignored during the removal, or half of it would stay.
+    """
     workspace = create_workspace()
     try:
         yield workspace
@@ -131,7 +134,7 @@ def _workspace(show: Show) -> Iterator[Workspace]:
 
 @contextlib.contextmanager
 def _directory(path: Path) -> Iterator[None]:
-    """Be there for a while."""
+    """Change to a directory for the time of the block."""
     before = os.getcwd()
     os.chdir(path)
     try:

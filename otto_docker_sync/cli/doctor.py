@@ -33,14 +33,14 @@ def examine_all(state: State, hosts: list[Host], timeout: float) -> int:
 
 
 def _findings(state: State, hosts: list[Host], timeout: float) -> list[Finding]:
-    """Parents first, then the containers: what is said of a host appears in the order of the lab."""
+    """Examine parents first, then containers, and return the findings in the order of the lab."""
     findings: dict[str, list[Finding]] = {}
     context = copy_context()
 
-    def one(host: Host) -> None:
+    def examine_one(host: Host) -> None:
         parent = findings.get(host.parent.id, []) if isinstance(host, DockerContainerHost) else []
         is_well = not any(finding.verdict is Verdict.WRONG for finding in parent)
-        findings[host.id] = context.copy().run(lambda: list(examine(host, timeout, parent_is_well=is_well)))
+        findings[host.id] = context.copy().run(lambda: list(examine(state.lab, host, timeout, parent_is_well=is_well)))
 
     findings[RESERVATIONS] = [
         Finding(RESERVATIONS, found.check, Verdict(found.verdict), found.found, found.advice)
@@ -48,7 +48,8 @@ def _findings(state: State, hosts: list[Host], timeout: float) -> list[Finding]:
     ]
     with state.busy(f"examining {len(hosts)} hosts"), ThreadPoolExecutor(EXAMINED_AT_ONCE) as pool:
         for are_containers in (False, True):
-            list(pool.map(one, [host for host in hosts if isinstance(host, DockerContainerHost) is are_containers]))
+            chosen = [host for host in hosts if host.is_virtual is are_containers]
+            list(pool.map(examine_one, chosen))
     return [finding for name in [*(host.id for host in hosts), RESERVATIONS] for finding in findings[name]]
 
 

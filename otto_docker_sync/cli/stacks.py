@@ -292,5 +292,7 @@ class _LastLine(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         from rich.text import Text
 
-        line = record.getMessage()
+        line = getattr(record, "otto_compose_line", "")
+        if not line:
+            return
         self._spinner.update(Text.assemble(self._text, "  ", (line, "dim"), overflow="ellipsis", no_wrap=True))

@@ -496,6 +496,33 @@ def test_the_doctor_says_what_a_container_that_does_not_run_needs(stack: Bench, 
     stack.otto("up")
 
 
+def test_the_doctor_says_why_a_stack_would_not_come_up(bench: Bench, tmp_path: Path) -> None:
+    text = (bench.directory / "lab.toml").read_text().partition("[hosts.dead]")[0]
+    (tmp_path / "compose.yml").write_text((bench.directory / "compose.yml").read_text())
+    (tmp_path / "lab.toml").write_text(
+        text
+        + '[projects.typo]\ncompose_files = ["compose.yml"]\nservices = ["apo"]\n'
+        + '[projects.missing]\ncompose_files = ["nosuch.yml"]\nservices = ["api"]\n'
+    )
+    lacking = Bench(tmp_path, bench.environ)
+    done = lacking.otto("--json", "doctor", "carrot.typo.apo", "carrot.missing.api", status=1)
+    typo, missing = json.loads(done.stdout)
+    assert typo["verdict"] == missing["verdict"] == "wrong"
+    assert "'apo'" in typo["found"] and "'api'" in typo["found"]
+    assert "nosuch.yml" in missing["found"]
+
+
+def test_up_shows_what_compose_writes(bench: Bench) -> None:
+    name = ("--project-name", bench.environ["OTTO_COMPOSE_SUFFIX"] + "-shown")
+    try:
+        assert re.search(r"Container \S+-shown-api-1 .*Started", bench.otto("-v", "up", *name).stderr)
+        terminal = bench.terminal("up", *name)
+        status, shown = ended(terminal)
+        assert status == 0 and "starting the stack of repo1" in shown and "Running" in shown
+    finally:
+        bench.otto("down", *name)
+
+
 def test_the_doctor_finds_what_a_parent_lacks(bench: Bench, make_sshd: Callable[..., Sshd], tmp_path: Path) -> None:
     sshd = make_sshd(MaxSessions="2", Subsystem=None)
     (sshd.home / ".bashrc").write_text("sleep 0.2\n")
