@@ -9,6 +9,7 @@ import socket
 import socketserver
 import stat
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -31,8 +32,10 @@ from otto_docker_sync import (
     UnsupportedParentError,
 )
 from otto_docker_sync._sandbox import Docker, Sshd
+from tests.rig.compose import Compose
 from tests.rig.containers import Container
 from tests.rig.proxy import Proxy
+from tests.rig.rig import Rig
 
 MakeHost = Callable[..., UnixHost]
 MakeSshd = Callable[..., Sshd]
@@ -307,6 +310,42 @@ class TestSocket:
             assert client("exec", "-i", made.id, "cat", stdin=data) == data
             assert client("logs", made.id) == b"from inside\n"
         assert not os.path.exists(os.path.dirname(forward.path))
+
+    def test_docker_compose_and_testcontainers_on_the_forwarded_socket(
+        self, unix_host: UnixHost, docker: Docker, rig: Rig, compose: Compose, tmp_path: Path
+    ) -> None:
+        assert compose.v1
+        (tmp_path / "compose.yml").write_text(
+            f"services:\n  web:\n    image: {rig.image('busybox')}\n    command: sleep 1000\n"
+            "    network_mode: none\n    stop_signal: KILL\n"
+        )
+        (tmp_path / "program.py").write_text(
+            "import sys\n"
+            "from testcontainers.core.container import DockerContainer\n"
+            "with DockerContainer(sys.argv[1], network_mode='none').with_command('sleep 1000') as container:\n"
+            "    print(container.exec('echo from inside').output.decode())\n"
+        )
+        remote = docker.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+        with unix_host.forward_socket(remote) as forward:
+            environ = {
+                **os.environ,
+                "DOCKER_HOST": forward.docker_host,
+                "DOCKER_CONFIG": str(rig.docker_config),
+                "TESTCONTAINERS_RYUK_DISABLED": "true",  # it is an image to be pulled
+            }
+
+            def client(*words: str) -> str:
+                return subprocess.run(
+                    words, cwd=tmp_path, env=environ, check=True, capture_output=True, text=True, timeout=50
+                ).stdout
+
+            stack = ("docker", "compose", "-p", rig.unique("forwarded"))
+            client(*stack, "up", "-d")
+            try:
+                assert client(*stack, "exec", "-T", "web", "echo", "from inside") == "from inside\n"
+            finally:
+                client(*stack, "down")
+            assert "from inside" in client(sys.executable, "program.py", rig.image("busybox"))
 
     def test_half_close_on_a_socket(self, make_unix_host: MakeHost, make_sshd: MakeSshd, tmp_path: Path) -> None:
         path = str(tmp_path / "s")
