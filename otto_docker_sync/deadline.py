@@ -113,11 +113,6 @@ class Deadline:
             return 0.0
         return None if self._at is None else max(0.0, self._at - monotonic())
 
-    def acquire(self, lock: threading.Lock | threading.RLock) -> bool:
-        """Wait for a lock, and return whether it was free in time. A cancellation does not end the wait."""
-        remaining = self.remaining()
-        return lock.acquire(timeout=-1 if remaining is None else remaining)
-
     def check(self) -> None:
         """Raise `DeadlineExpired` when no time is left."""
         if self.expired:

@@ -60,6 +60,9 @@ CLOSE_LIMIT = STOP_TIME + CLOSE_TIME + CALL_END_TIME
 
 # Waiting where nothing wakes the waiter. Short enough to go unnoticed, long enough to cost nothing.
 
+LOCK_POLL = 0.5
+"""Between two looks whether the holder of a lock is gone. A release wakes who waits at once."""
+
 WRITE_POLL = 0.02
 """Between two attempts to write to a remote program that takes no more bytes for now."""
 

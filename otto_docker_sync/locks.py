@@ -1,14 +1,116 @@
-"""A lock that is waited for under a deadline."""
+"""Locks that are waited for under a deadline, and that no interrupt leaves taken.
+
+The plan. KeyboardInterrupt, or a signal handler that raises, can come between any two steps of Python code: after a
+lock was taken and before the block that gives it back, or in the middle of giving it back. So a lock here does not
+trust its holder to release it. It remembers the frame that took it; who finds the lock taken looks whether that frame
+still runs in its thread, and if it does not, the lock was abandoned and is free.
+
+All state changes inside ``with`` on a lock of the interpreter's own, which takes and gives back in one step each.
+"""
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from time import monotonic
+from types import FrameType, TracebackType
+from typing import NamedTuple
 
 from .deadline import Deadline
 from .errors import SessionBusy
+from .limits import LOCK_POLL
+
+
+class Holder(NamedTuple):
+    """Who has a lock: the frame that took it, its thread, what it does, and since when."""
+
+    frame: FrameType
+    thread_id: int
+    thread_name: str
+    action: str
+    since: float
+
+    def is_gone(self) -> bool:
+        """Return whether the frame runs no more. Under gevent a thread's number is a greenlet's: nobody knows then."""
+        frame = sys._current_frames().get(self.thread_id)
+        if frame is None:
+            return self.thread_id not in {thread.ident for thread in threading.enumerate()}
+        while frame is not None:
+            if frame is self.frame:
+                return False
+            frame = frame.f_back
+        return True
+
+
+class AbandonableLock:
+    """A lock that is free again when whoever took it is gone. A thread that has it can take it once more."""
+
+    def __init__(self) -> None:
+        self._state = threading.Lock()
+        self._holders: list[Holder] = []
+        """Empty when it is free; several when one thread took it several times."""
+        self._waiting: list[threading.Lock] = []
+
+    @property
+    def holder(self) -> Holder | None:
+        """Who has the lock at the moment."""
+        holders = self._holders
+        return holders[-1] if holders else None
+
+    def acquire(self, deadline: Deadline, action: str = "", frame: FrameType | None = None) -> bool:
+        """Take the lock for the calling frame, or the one given. Returns False if it is not free in time."""
+        frame = frame or sys._getframe(1)
+        thread = threading.current_thread()
+        mine = Holder(frame, threading.get_ident(), thread.name, action, monotonic())
+        while not self._try(mine):
+            if deadline.expired:
+                return False
+            self._wait(deadline)
+        return True
+
+    def _try(self, mine: Holder) -> bool:
+        with self._state:
+            self._holders = [holder for holder in self._holders if not holder.is_gone()]
+            if not self._holders or self._holders[-1].thread_id == mine.thread_id:
+                self._holders.append(mine)
+                return True
+            return False
+
+    def _wait(self, deadline: Deadline) -> None:
+        """Wait for a release, a cancellation, or LOCK_POLL."""
+        signal = threading.Lock()
+        signal.acquire()
+        with self._state:
+            if not self._holders:
+                return
+            self._waiting.append(signal)
+        remaining = deadline.remaining()
+        seconds = LOCK_POLL if remaining is None else min(LOCK_POLL, remaining)
+        with deadline.waking(lambda: _set(signal)):
+            signal.acquire(timeout=seconds)
+        with self._state:
+            if signal in self._waiting:
+                self._waiting.remove(signal)
+
+    def release(self, frame: FrameType | None = None) -> None:
+        """Give the lock back, if the calling frame, or the one given, has it, and wake a thread that waits."""
+        frame = frame or sys._getframe(1)
+        with self._state:
+            for index in range(len(self._holders) - 1, -1, -1):
+                if self._holders[index].frame is frame:
+                    del self._holders[index]
+                    break
+            woken = self._waiting.pop(0) if self._waiting and not self._holders else None
+            if woken is not None:
+                _set(woken)
+
+
+def _set(signal: threading.Lock) -> None:
+    """Wake whoever waits for `signal`, as often as one likes."""
+    try:
+        signal.release()
+    except RuntimeError:
+        pass  # it was woken before
 
 
 class OwnedLock:
@@ -19,59 +121,69 @@ class OwnedLock:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._free = threading.Condition()
-        self._holder: tuple[str, str, float] | None = None
-        self._holder_thread: int | None = None
+        self._lock = AbandonableLock()
 
-    @contextmanager
-    def hold(self, action: str, deadline: Deadline) -> Iterator[None]:
-        """Hold the lock for the block; `action` is what a waiting thread's error says about it.
+    def hold(self, action: str, deadline: Deadline) -> Hold:
+        """Return a context manager that holds the lock; `action` is what the error of a waiting thread says about it.
 
-        Raises `SessionBusy`, which names the holder, when the lock is not free in time.
+        Entering it raises `SessionBusy`, which names the holder, when the lock is not free in time.
         """
-        self._acquire(action, deadline)
-        try:
-            yield
-        finally:
-            self.release()
+        return Hold(self, action, deadline)
 
-    def _acquire(self, action: str, deadline: Deadline) -> None:
+    def acquire(self, action: str, deadline: Deadline, frame: FrameType) -> None:
+        """Take the lock for `frame`. Raises as `hold`."""
         # Waiting for itself would last forever: a callback of a command that calls the same session again.
-        if self._holder_thread == threading.get_ident():
+        holder = self._lock.holder
+        if holder is not None and holder.thread_id == threading.get_ident() and not holder.is_gone():
             raise SessionBusy(
                 f"{self._what}: this thread is inside {self._describe_holder()} already; "
                 "use another session: open_session()"
             )
-        # A cancelled call must look at its deadline again, so its cancellation wakes the wait.
-        with deadline.waking(self._wake), self._free:
-            while self._holder is not None:
-                if deadline.expired:
-                    raise SessionBusy(
-                        f"{self._what} is busy: {self._describe_holder()}; "
-                        "wait longer (timeout=), or use a session of your own: open_session()"
-                    )
-                self._free.wait(deadline.remaining())
-            self._holder = threading.current_thread().name, action, monotonic()
-            self._holder_thread = threading.get_ident()
+        if not self._lock.acquire(deadline, action, frame):
+            raise SessionBusy(
+                f"{self._what} is busy: {self._describe_holder()}; "
+                "wait longer (timeout=), or use a session of your own: open_session()"
+            )
 
     def try_acquire(self, action: str) -> bool:
-        """Take the lock if it is free now, and return whether it was. `release` gives it back."""
+        """Take the lock for the calling frame if it is free now, and return whether it was."""
         try:
-            self._acquire(action, Deadline.grace(0))
+            self.acquire(action, Deadline.grace(0), sys._getframe(1))
         except SessionBusy:
             return False
         return True
 
-    def release(self) -> None:
+    def release(self, frame: FrameType | None = None) -> None:
         """Give the lock back, and wake one thread that waits for it."""
-        with self._free:
-            self._holder = self._holder_thread = None
-            self._free.notify()
+        self._lock.release(frame or sys._getframe(1))
+
+    @property
+    def is_held(self) -> bool:
+        """Whether somebody has it at the moment."""
+        return self._lock.holder is not None
 
     def _describe_holder(self) -> str:
-        thread, action, since = self._holder or ("", "another call", monotonic())
-        return f"{action} of thread {thread!r}, for {monotonic() - since:.1f} s now"
+        holder = self._lock.holder
+        if holder is None:
+            return "another call"
+        return f"{holder.action} of thread {holder.thread_name!r}, for {monotonic() - holder.since:.1f} s now"
 
-    def _wake(self) -> None:
-        with self._free:
-            self._free.notify_all()
+
+class Hold:
+    """Holds an `OwnedLock` for a block."""
+
+    def __init__(self, lock: OwnedLock, action: str, deadline: Deadline) -> None:
+        self._lock = lock
+        self._action = action
+        self._deadline = deadline
+        self._frame: FrameType | None = None
+
+    def __enter__(self) -> None:
+        self._frame = sys._getframe(1)
+        self._lock.acquire(self._action, self._deadline, self._frame)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        frame, self._frame = self._frame, None
+        self._lock.release(frame)

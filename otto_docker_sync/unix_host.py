@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -57,7 +58,7 @@ class SSHBackend(MachineBackend):
         term: str = "dumb",
         size: tuple[int, int] = SIZE,
     ) -> Channel:
-        command = shlex.join(_with_environment(argv, marker_env))
+        command = _for_login_shell(_with_environment(argv, marker_env))
         return self._connections.open_channel(command, tty=tty, term=term, size=size, deadline=deadline)
 
     def open_login(self, *, term: str, size: tuple[int, int], deadline: Deadline) -> Channel:
@@ -137,6 +138,18 @@ class TelnetBackend(MachineBackend):
 
     def container_sessions_refusal(self) -> str:
         return f"a shell in a container needs a parent reached over SSH; its parent {self.id!r} is reached over telnet"
+
+def _for_login_shell(argv: Sequence[str]) -> str:
+    """Return the command line that starts `argv`, whatever shell the login has.
+
+    csh takes neither a line end nor ``!`` in quotes, fish reads two backslashes in quotes as one. So a command line
+    with such bytes goes as one word of octal numbers, which a ``sh`` decodes.
+    """
+    command = shlex.join(argv)
+    if not set("\n!\\") & set(command):
+        return command
+    encoded = re.sub(r"[\\'!\n\r]", lambda special: f"\\0{ord(special[0]):03o}", f"exec {command}")
+    return f"exec sh -c 'eval \"$(printf %b \"$1\")\"' sh '{encoded}'"
 
 
 def _with_environment(argv: Sequence[str], marker_env: Mapping[str, str] | None) -> Sequence[str]:

@@ -42,7 +42,7 @@ class Guard:
 class Backend(ABC):
     """One host, as everything below the faces sees it. Any thread may call any method.
 
-    ``id`` names the host in errors and logs, ``shell`` is the program that commands run in, ``log`` is the host's log,
+    ``id`` names the host in errors and logs, ``shell`` is the user's, in which commands run, ``log`` is the host's log,
     and ``guard`` is asked before each verb.
 
     >>> class Chroot(Backend):
@@ -87,8 +87,11 @@ class Backend(ABC):
         deadline: Deadline,
         size: tuple[int, int] = SIZE,
     ) -> Channel:
-        """Start the host's shell with `args`; otherwise as `open_channel`."""
-        return self.open_channel([self.shell, *args], marker_env=marker_env, tty=tty, deadline=deadline, size=size)
+        """Start ``sh`` with `args`, for a script of ours; otherwise as `open_channel`.
+
+        Not the user's shell: that may be one which reads our scripts differently.
+        """
+        return self.open_channel(["sh", *args], marker_env=marker_env, tty=tty, deadline=deadline, size=size)
 
     def login_argv(self) -> list[str]:
         """What a person gets on a terminal."""

@@ -21,6 +21,7 @@ from .._shell.oneshot import run_oneshot
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
 from ..limits import DOCKER_POLL, DOCKER_TIME
+from ..locks import AbandonableLock
 from ..logs import HostLog
 from .address import AddressLookup
 from .errors import docker_error
@@ -63,7 +64,7 @@ class ContainerBackend(Backend):
         self._compose_project = compose_project
         self._service = service
         self._environment = dict(environment)
-        self._resolving = threading.RLock()
+        self._resolving = AbandonableLock()
         self._attempt = threading.local()
         self._addresses = AddressLookup(id, self._ask_address)
 
@@ -148,9 +149,9 @@ class ContainerBackend(Backend):
         Raises `NoSuchContainer`, `DeadlineExpired`.
         """
         if not self._id:
-            if not deadline.acquire(self._resolving):
-                raise DeadlineExpired
             try:
+                if not self._resolving.acquire(deadline):
+                    raise DeadlineExpired
                 # Another thread may have found it while this one waited.
                 if not self._id and not self._find(deadline):
                     raise NoSuchContainer(
@@ -164,12 +165,16 @@ class ContainerBackend(Backend):
     def recover(self, error: OttoError, deadline: Deadline) -> bool:
         if not isinstance(error, (NoSuchContainer, ContainerNotRunning)) or not self._compose_project:
             return False
-        with self._resolving:
+        try:
+            if not self._resolving.acquire(deadline):
+                raise DeadlineExpired
             tried = getattr(self._attempt, "id", self._id)
             if self._id != tried:
                 return True  # another thread has found the new one
             # Bringing a stack up starts a stopped container again, under the same id.
             return self._find(deadline) and (self._id != tried or isinstance(error, ContainerNotRunning))
+        finally:
+            self._resolving.release()
 
     def _find(self, deadline: Deadline) -> bool:
         """Find the running container by its labels, or have the stack brought up. Returns whether there is one."""

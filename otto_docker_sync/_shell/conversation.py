@@ -147,14 +147,16 @@ class Conversation:
             return outcome
         except BaseException:
             # KeyboardInterrupt, or an error of a callback: the next call recovers the rest.
-            shell.interrupt()
+            if shell.unfinished:
+                shell.interrupt()
             raise
 
     def _ready_shell(self, deadline: Deadline) -> tuple[Shell, bool]:
         """Return a shell that waits for a line, and whether it is a later one than the first."""
         self._end = None
         shell = self._shell
-        if shell and (shell.poll_ended() or (shell.unfinished and not shell.recover())):
+        # An interrupted close() may have ended the lease and left the shell.
+        if shell and (shell.ended_by_us or shell.poll_ended() or (shell.unfinished and not shell.recover())):
             self._backend.log.event(f"session {self.name!r}: its shell has ended")
             self._drop(shell)
             shell = None
@@ -237,15 +239,15 @@ class Conversation:
             deadline.check()
             # A program that prints while we type stops reading when nobody takes its output. Unless another thread
             # reads, that is up to us, or neither side could go on.
-            if self._lock.try_acquire(action):
-                try:
+            try:
+                if self._lock.try_acquire(action):
                     shell.pump(deadline.at_most(WRITE_POLL))
-                except DeadlineExpired:
-                    pass
-                finally:
-                    self._lock.release()
-            else:
-                shell.pause()
+                else:
+                    shell.pause()
+            except DeadlineExpired:
+                pass
+            finally:
+                self._lock.release()
 
     def _require_not_ended(self, action: str) -> None:
         if self._end is not None:

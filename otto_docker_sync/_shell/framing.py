@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from .._channel.markers import DIGITS, BeginMarker, EndMarker, encode_command, new_nonce
 from ..limits import MIN_MARKER, TTY_QUEUE, UPLOAD_LINE
-from .scripts import export_text, handshake_text
+from .scripts import handshake_text
 
 
 class Section:
@@ -224,18 +224,23 @@ class Prompt:
         return IdleOutput(text, b"", prompts, at_prompt)
 
 
-def handshake(prompt: Prompt, environment: dict[str, str]) -> bytes:
+def handshake(prompt: Prompt) -> bytes:
     """Return what is typed first into a new shell. Each setting has a line of its own, so that one can fail alone."""
-    text = f"{handshake_text()}{prompt.assignment}\n{export_text(environment)}"
-    return text.encode("utf-8", "surrogateescape")
+    return f"{handshake_text()}{prompt.assignment}\n".encode()
 
 
 def quoted_lines(data: bytes) -> Iterator[bytes]:
     """Yield shell lines that collect `data` in the variable ``__otto_o``, short enough for any tty.
 
-    Control bytes are typed after a ^V, so that the tty does not act on them. A line end inside the quotes also ends the
-    line for the tty.
+    No control byte is typed but the line end: what a tty or a line editor does with the others depends on settings that
+    the user's commands may have changed. The shell makes them by ``printf``, once for each value that there is, and
+    the data refers to variables. A line end inside the quotes also ends the line for the tty.
     """
+    controls = sorted({value for value in data if _is_control(value)})
+    for value in controls:
+        # $(…) drops line ends at the end, hence the dot.
+        name = _control_variable(value)
+        yield f"{name}=$(\\command printf '\\{value:03o}.'); {name}=${{{name}%.}}\n".encode()
     line = bytearray()
     for value in data:
         # Never inside a UTF-8 character: some shells decode characters while they parse.
@@ -244,9 +249,17 @@ def quoted_lines(data: bytes) -> Iterator[bytes]:
             line.clear()
         if value == 0x27:
             line += b"'\\''"
-        elif value == 0x0A or 0x20 <= value != 0x7F:
-            line.append(value)
+        elif _is_control(value):
+            line += f"'\"${_control_variable(value)}\"'".encode()
         else:
-            line += bytes((0x16, value))
+            line.append(value)
     if line:
         yield b"__otto_o=$__otto_o'" + bytes(line) + b"'\n"
+
+
+def _is_control(value: int) -> bool:
+    return value == 0x7F or (value < 0x20 and value != 0x0A)
+
+
+def _control_variable(value: int) -> str:
+    return f"__otto_c{value:02x}"

@@ -5,6 +5,8 @@ stty -echo 2>/dev/null
 # Line editors echo, complete and cut what is typed. Not every shell has these two.
 # shellcheck disable=SC3040
 set +o emacs +o vi 2>/dev/null
+# shellcheck disable=SC3040
+set +o zle 2>/dev/null
 # Without it, busybox takes the end of a background job for the end of its input, and leaves.
 set -o ignoreeof 2>/dev/null
 PS2=

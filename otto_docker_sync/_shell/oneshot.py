@@ -65,7 +65,7 @@ def run_oneshot(backend: Backend, command: Command, deadline: Deadline, capture:
     capture.separate_streams = not channel.tty
     sections = [Section(begin, (EndMarker(f"<{end}:".encode()),)) for _ in range(1 if channel.tty else 2)]
     try:
-        request = oneshot_script(nonce, begin, end, script, backend.environment(), merged=channel.tty)
+        request = oneshot_script(nonce, begin, end, script, backend.environment(), backend.shell, merged=channel.tty)
         channel.write(request, deadline)
         ended = _collect(channel, sections, deadline, capture)
     except DeadlineExpired:

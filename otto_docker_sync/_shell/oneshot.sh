@@ -5,9 +5,11 @@
 #
 # otto_streams  the descriptors on which the client looks for the markers: "4 5", or "4" where stdout and stderr are one
 # otto_stderr   the descriptor of the command's stderr: 2, or 1
+# otto_shell    the shell of the command, which may be another than the one that reads this
+# otto_command  command.sh, for that shell
 . ./kill_tree.sh
 : "${otto_nonce?}" "${otto_begin_first?}" "${otto_begin_second?}" "${otto_end?}"
-: "${otto_streams?}" "${otto_stderr?}" "${otto_exports?}"
+: "${otto_streams?}" "${otto_stderr?}" "${otto_exports?}" "${otto_shell?}" "${otto_command?}"
 
 # Adding line after line to one long text would be quadratic, so they are collected in blocks first.
 otto_script=
@@ -54,17 +56,12 @@ exec 3<&-
 for otto_stream in $otto_streams; do
     command printf '<%s%s>\n' "$otto_begin_first" "$otto_begin_second" >&"$otto_stream"
 done
-(
-    exec 2>&5 4>&- 5>&-
-    # The positional parameters hold both texts, so that neither the environment nor the command meets a variable of
-    # ours, and no variable of theirs can replace the texts.
-    set -- "$otto_exports" "$otto_script"
-    unset -f kill_tree
-    unset otto_nonce otto_begin_first otto_begin_second otto_end otto_streams otto_stderr otto_exports
-    unset otto_script otto_block otto_count otto_line otto_watcher otto_stream
-    eval "$1"
-    eval "shift 2; $2"
-)
+# A shell of its own, so that $$ is the command's, and `kill -9 $$` does not hit this one. The text goes through a pipe:
+# as an argument everybody could read it.
+{
+    read -r otto_writer otto_line </proc/self/stat
+    command printf '%s\n%s%s\n%s' "$otto_writer" "$otto_exports" "$otto_nonce" "$otto_script"
+} | "$otto_shell" -c "$otto_command" "$otto_shell" "$otto_nonce" 3<&0 </dev/null 2>&5 4>&- 5>&-
 otto_status=$?
 kill -9 "$otto_watcher"
 wait "$otto_watcher"

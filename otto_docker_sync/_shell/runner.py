@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from time import monotonic
+from typing import NamedTuple
 
 from .._channel.backend import Backend
 from .._channel.base import KILL_STATUS
@@ -16,6 +17,13 @@ from ..result import Command, CommandResult, Status
 from .capture import Capture, Sink
 from .oneshot import Outcome, command_text, run_oneshot
 from .warden import WardenKeeper
+
+
+class Call(NamedTuple):
+    """A call in flight: the thread that makes it, and the event of its end."""
+
+    thread_id: int
+    ended: threading.Event
 
 
 class Runner:
@@ -29,9 +37,9 @@ class Runner:
         self.backend = backend
         self.wardens = WardenKeeper(backend)
         self._default_timeout = default_timeout
-        self._changed = threading.Condition()
-        self._calls: dict[Cancellation, int] = {}
-        """The calls in flight, and the thread of each."""
+        self._lock = threading.Lock()
+        self._calls: dict[Cancellation, Call] = {}
+        """The calls in flight."""
 
     def deadline(self, timeout: Timeout) -> Deadline:
         """Start the clock of a public call; None stands for the host's default."""
@@ -45,14 +53,15 @@ class Runner:
         """
         deadline = deadline.also(*self.backend.guard.enter())
         cancellation = Cancellation()
+        call = Call(threading.get_ident(), threading.Event())
         try:
-            with self._changed:
-                self._calls[cancellation] = threading.get_ident()
+            with self._lock:
+                self._calls[cancellation] = call
             yield deadline.also(cancellation)
         finally:
-            with self._changed:
+            with self._lock:
                 self._calls.pop(cancellation, None)
-                self._changed.notify_all()
+            call.ended.set()
 
     @contextmanager
     def use(self, deadline: Deadline) -> Iterator[Deadline]:
@@ -69,16 +78,17 @@ class Runner:
     @contextmanager
     def cancel_calls(self, reason: str) -> Iterator[None]:
         """Cancel all calls in flight, then run the block, then wait until they have ended, CALL_END_TIME at most."""
-        with self._changed:
-            calls = dict(self._calls)
-        for call in calls:
-            call.reason = reason
-            call.cancel()
+        with self._lock:
+            calls, self._calls = self._calls, {}
+        for cancellation in calls:
+            cancellation.reason = reason
+            cancellation.cancel()
         yield
-        # A call of this thread is around us, when an output callback closes its own host: it cannot end before us.
-        others = {call for call, thread in calls.items() if thread != threading.get_ident()}
-        with self._changed:
-            self._changed.wait_for(lambda: others.isdisjoint(self._calls), CALL_END_TIME)
+        limit = Deadline.grace(CALL_END_TIME)
+        for call in calls.values():
+            # A call of this thread is around us, when an output callback closes its own host: it cannot end before us.
+            if call.thread_id != threading.get_ident():
+                call.ended.wait(limit.remaining())
 
     def oneshot(
         self, cmd: Command, timeout: Timeout = None, *, on_output: Sink | None = None, log: bool = True

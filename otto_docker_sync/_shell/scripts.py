@@ -59,7 +59,14 @@ def export_text(environment: Mapping[str, str]) -> str:
 
 
 def oneshot_script(
-    nonce: str, begin: BeginMarker, end: str, command: bytes, environment: Mapping[str, str], *, merged: bool
+    nonce: str,
+    begin: BeginMarker,
+    end: str,
+    command: bytes,
+    environment: Mapping[str, str],
+    shell: str,
+    *,
+    merged: bool,
 ) -> bytes:
     """What goes to the `loader` of a oneshot: the wrapper, then the command, each closed by the nonce's line.
 
@@ -75,6 +82,8 @@ def oneshot_script(
         otto_streams="4" if merged else "4 5",
         otto_stderr="1" if merged else "2",
         otto_exports=export_text(environment),
+        otto_shell=shell,
+        otto_command=load(__package__, "command").text,
     )
     mark = f"{nonce}\n".encode()
     return wrapper.encode("utf-8", "surrogateescape") + mark + command + b"\n" + mark

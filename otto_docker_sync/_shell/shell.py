@@ -21,14 +21,27 @@ from ..limits import ANSWER_TIME, CTRL_C_TIME, HANDSHAKE_TIME, KILL_TIME, MAX_ST
 from .capture import Capture
 from .framing import Prompt, SessionFrame, handshake
 from .matcher import Matcher, Responder
-from .scripts import shell_command
+from .scripts import export_text, shell_command
 from .warden import State, Warden, WardenKeeper, never_started
 
 CTRL_C, CTRL_U = b"\x03", b"\x15"
 
 
-ENVIRONMENT = {"TERM": "dumb", "ENV": "", "BASH_ENV": "", "HISTFILE": ""}
-"""No escape sequences, no start-up file, no history: the shell is for programs."""
+ENVIRONMENT = {
+    # No escape sequences, no start-up file, no history.
+    "TERM": "dumb",
+    "ENV": "",
+    "BASH_ENV": "",
+    "HISTFILE": "",
+    # A shell that is idle for long must not leave.
+    "TMOUT": "0",
+    # Pagers wait for a key that nobody presses.
+    "PAGER": "cat",
+    "GIT_PAGER": "cat",
+    "MANPAGER": "cat",
+    "SYSTEMD_PAGER": "cat",
+}
+"""The environment of a shell that is for programs. The user's own `env` comes later, and wins."""
 
 
 class ShellEnded(Exception):
@@ -75,6 +88,7 @@ class Shell:
         self._write_lock = threading.Lock()
         self.awaiting_prompt = False
         """Whether text was sent to it, and its prompt has not been seen since."""
+        self._typing_broken = False
         self._ended = False
 
     @classmethod
@@ -150,20 +164,27 @@ class Shell:
 
     def _shake_hands(self, deadline: Deadline) -> None:
         while self._pid is None:
-            self._channel.write(handshake(self._prompt, self._backend.environment()), deadline)
+            self._channel.write(handshake(self._prompt), deadline)
             try:
                 self._pid = self._ask_pid("", deadline.at_most(HANDSHAKE_TIME))
             except DeadlineExpired:
                 deadline.check()
+        if environment := self._backend.environment():
+            # As a command, since that reaches the shell unchanged, whatever bytes it has.
+            self._run_unseen(export_text(environment), deadline)
 
     def _ask_pid(self, preparation: str, deadline: Deadline) -> int | None:
         """Have the shell print its process id, which also shows that this shell answers, and no other program."""
+        digits = self._run_unseen(f"{preparation}\\command printf %s $$", deadline)
+        return int(digits) if digits.isdigit() else None
+
+    def _run_unseen(self, command: str, deadline: Deadline) -> bytes:
+        """Run a command of ours, which leaves ``$?`` as it was, and return its output."""
         capture = Capture(None, lambda _: None)
         last = self._last
-        self.run(f"{preparation}\\command printf %s $$", deadline, capture, Responder(None))
+        self.run(command, deadline, capture, Responder(None))
         self._last = last
-        digits = bytes(capture.output)
-        return int(digits) if digits.isdigit() else None
+        return bytes(capture.output)
 
     def poll_ended(self) -> bool:
         """Take what has arrived between commands, and return whether the shell has ended."""
@@ -177,28 +198,28 @@ class Shell:
 
     @property
     def unfinished(self) -> bool:
-        """Whether a command was abandoned half-way, so that `recover` must come first."""
-        return self._unfinished is not None
+        """Whether a command, or typing, was abandoned half-way, so that `recover` must come first."""
+        return self._unfinished is not None or self._typing_broken
 
     def run(self, command: str | bytes, deadline: Deadline, capture: Capture, responder: Responder) -> int:
         """Run `command` and return its exit status.
 
         Raises `ShellEnded` when the shell ends with it. After `DeadlineExpired` or any other error, call `recover`.
         """
-        self._serial += 1
-        frame = SessionFrame(command, self._prompt, self._serial, self._last)
+        frame = SessionFrame(command, self._prompt, self._serial + 1, self._last)
         self._started_at = monotonic()
         self._start_sent = False
         self._unfinished = frame
+        self._serial += 1
         self._exchange(frame, deadline, capture, responder)
         return self._finish(frame)
 
     def _finish(self, frame: SessionFrame) -> int:
         assert frame.retcode is not None
-        self._unfinished = None
         self._last = frame.retcode
         self._prompts_due = int(frame.prompt_follows)
         self._show(frame.rest)
+        self._unfinished = None
         return frame.retcode
 
     def _exchange(self, frame: SessionFrame, deadline: Deadline, capture: Capture, responder: Responder) -> None:
@@ -256,13 +277,14 @@ class Shell:
         Ctrl-C comes first, because on that the shell keeps its state. Then the warden kills what is left.
         """
         frame = self._unfinished
-        if frame is None:
+        if frame is None and not self._typing_broken:
             return True
         try:
             self.interrupt()
             pid = self._pid
-            if not self._start_sent:
+            if frame is None or not self._start_sent:
                 # The command never ran, so no end of it will come; what was uploaded is dropped by the next frame.
+                self._typing_broken = self.awaiting_prompt = False
                 return self._ask_pid("", Deadline.grace(KILL_TIME)) == pid
             self._drain(frame, CTRL_C_TIME)
             deadline = Deadline.grace(KILL_TIME)
@@ -308,11 +330,16 @@ class Shell:
     def send_some(self, data: bytes) -> int:
         """Type as much of `data` as is taken now, and return how many bytes that were."""
         with self._write_lock:
-            # Set before the bytes leave: the prompt that answers them may arrive at once, in another thread.
-            self.awaiting_prompt = self.awaiting_prompt or bool(data)
-            taken = self._channel.write_some(data[:65536])
-        self._last_typed = data[:taken][-1:] or self._last_typed
-        return taken
+            try:
+                # Set before the bytes leave: the prompt that answers them may arrive at once, in another thread.
+                self.awaiting_prompt = self.awaiting_prompt or bool(data)
+                taken = self._channel.write_some(data[:65536])
+                self._last_typed = data[:taken][-1:] or self._last_typed
+                return taken
+            except KeyboardInterrupt:
+                # Nobody knows what was typed, so nobody knows what to wait for.
+                self._typing_broken = True
+                raise
 
     def resize(self, columns: int, rows: int) -> None:
         """Tell the terminal its size."""

@@ -22,6 +22,7 @@ from .._channel.markers import BeginMarker, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ConnectionLost, OttoError
 from ..limits import KILL_TIME, START_TIME
+from ..locks import AbandonableLock
 from .scripts import lease_check, warden_command
 
 TICKS = 100
@@ -59,7 +60,7 @@ class Warden:
         self.lease_check = lease_check(pid)
         self.state = State.ALIVE
         self._channel = channel
-        self._order_lock = threading.Lock()
+        self._order_lock = AbandonableLock()
         self._received = b""
 
     @classmethod
@@ -87,9 +88,11 @@ class Warden:
     def poll(self) -> None:
         """Notice the warden's end, if news of it has arrived: a shell with a dead warden's tag would have no lease."""
         # Whoever has the lock is talking to it, and will notice.
-        if self.state is not State.ALIVE or not self._order_lock.acquire(blocking=False):
+        if self.state is not State.ALIVE:
             return
         try:
+            if not self._order_lock.acquire(Deadline.grace(0)):
+                return
             if not self._receive(Deadline.grace(0)):
                 self._set_state(State.KILLED)
         except DeadlineExpired:
@@ -129,10 +132,8 @@ class Warden:
 
     def _order(self, order: str, deadline: Deadline) -> int | None:
         """Send an order, and return the answer; None when there is none. Does not raise."""
-        if not deadline.acquire(self._order_lock):
-            return None
         try:
-            if self.state is not State.ALIVE:
+            if not self._order_lock.acquire(deadline) or self.state is not State.ALIVE:
                 return None
             answer = self._exchange(order, deadline)
             if answer is None:
@@ -160,14 +161,13 @@ class Warden:
         self.poll()
         if self.state not in (State.KILLED, State.CLOSED):
             self.state = State.CLOSED
-            if deadline.acquire(self._order_lock):
-                try:
-                    if self._exchange("end", deadline) is None:
-                        self.state = State.KILLED
-                except (DeadlineExpired, OttoError):
-                    pass  # the lease ends with the channel, when the remote side notices
-                finally:
-                    self._order_lock.release()
+            try:
+                if self._order_lock.acquire(deadline) and self._exchange("end", deadline) is None:
+                    self.state = State.KILLED
+            except (DeadlineExpired, OttoError):
+                pass  # the lease ends with the channel, when the remote side notices
+            finally:
+                self._order_lock.release()
         self.detach()
 
     def detach(self) -> None:
@@ -185,7 +185,7 @@ class WardenKeeper:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         # One thread starts a warden, the others wait for that one.
-        self._starting = threading.Lock()
+        self._starting = AbandonableLock()
         # Protects `_held`. Nobody waits for the network while holding it.
         self._changing = threading.Lock()
         self._held: list[Warden] = []
@@ -200,9 +200,9 @@ class WardenKeeper:
         return self._current(deadline, for_shell=True)
 
     def _current(self, deadline: Deadline, *, for_shell: bool) -> Warden:
-        if not deadline.acquire(self._starting):
-            raise DeadlineExpired
         try:
+            if not self._starting.acquire(deadline):
+                raise DeadlineExpired
             warden = self._last
             if warden is not None and for_shell:
                 warden.poll()

@@ -14,11 +14,15 @@ from otto_docker_sync._channel.backend import Backend
 from otto_docker_sync._channel.base import SIZE, Channel, Chunk
 from otto_docker_sync._channel.local import LocalChannel
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
-from otto_docker_sync.errors import ConnectionLost
+from otto_docker_sync.errors import ConnectionLost, OttoError
 from otto_docker_sync.host import Host
+from otto_docker_sync.limits import RUN_OVERTIME
 from otto_docker_sync.logs import HostLog
+from otto_docker_sync.result import CommandResult
 
 NONCE = re.compile(rb"[0-9a-f]{16}")
+TIMEOUT = 5.0
+
 WARDEN_PROCESS = re.compile(rb"(otto_warden=)\d+")
 
 
@@ -216,3 +220,53 @@ class ScriptedHost(Host):
         self.resources: set[str] = set()
         self.default_timeout = None
         self._init(ScriptedBackend(opener, shell))
+
+
+def is_warden(argv: Sequence[str]) -> bool:
+    return "otto-warden" in argv
+
+
+def record(shell: str, talk: Callable[[ScriptedHost, Recording], object]) -> Recording:
+    """What a real shell of this machine shows when `talk` uses it."""
+    recording = Recording()
+
+    def opener(argv: Sequence[str], tags: Mapping[str, str], tty: bool) -> Channel:
+        if is_warden(argv):
+            return LocalChannel(argv, tty=tty, env=tags)
+        return RecordingChannel(argv, recording, tty, tags)
+
+    with ScriptedHost(opener, shell) as host:
+        talk(host, recording)
+    return recording
+
+
+class Stage:
+    """A host whose first channel plays a recording with a fault; later ones play it without."""
+
+    def __init__(self, shell: str, recording: Recording, fault: Fault | None, clock: Clock) -> None:
+        self.clock = clock
+        self.opened: list[ScriptedChannel] = []
+        self._faults = iter([fault] if fault else [])
+
+        def opener(argv: Sequence[str], tags: Mapping[str, str], tty: bool) -> Channel:
+            warden = is_warden(argv)
+            script = ObedientWarden() if warden else recording
+            fault = None if warden else next(self._faults, None)
+            self.opened.append(ScriptedChannel(script, asked_by(argv, tags), tty, clock, fault))
+            return self.opened[-1]
+
+        self.host = ScriptedHost(opener, shell)
+
+    def attempt(self, verb: Callable[..., CommandResult], command: str) -> CommandResult | OttoError:
+        """What came of a call, which must be back in time and may raise what the contract names, nothing else."""
+        began = self.clock.now
+        try:
+            return verb(command, timeout=TIMEOUT)
+        except OttoError as error:
+            return error
+        finally:
+            assert self.clock.now - began <= TIMEOUT + RUN_OVERTIME
+
+    def finish(self, context: str) -> None:
+        self.host.close()
+        assert all(channel.closed for channel in self.opened), context

@@ -137,7 +137,7 @@ def test_closing_a_session_ends_a_send_that_waits(ctr: DockerContainerHost) -> N
     session = ctr.open_session("deaf")
     session.sendline("sleep 1010")
     call = Call(lambda: session.send("x\n" * 5_000_000))
-    until(lambda: session._own._input_lock._holder, 10, "it is being sent")
+    until(lambda: session._own._input_lock.is_held, 10, "it is being sent")
     session.close()
     with pytest.raises(SessionClosed):
         call.result(10)

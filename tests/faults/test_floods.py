@@ -208,7 +208,7 @@ def test_many_threads_on_one_shell_and_on_many_never_mix(ctr: DockerContainerHos
 
 def test_a_session_that_another_thread_holds_is_told_with_its_holder(ctr: DockerContainerHost) -> None:
     busy = Call(lambda: ctr.run("sleep 1.5", timeout=10))
-    until(lambda: ctr.open_session("default")._own._lock._holder, 5, "the session is taken")
+    until(lambda: ctr.open_session("default")._own._lock.is_held, 5, "the session is taken")
     with pytest.raises(OttoError, match=r"sleep 1\.5"):
         ctr.run("echo ok", timeout=0.2)
     assert busy.result(10).ok

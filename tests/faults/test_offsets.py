@@ -4,83 +4,22 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from otto_docker_sync._channel.base import Channel
-from otto_docker_sync._channel.local import LocalChannel
 from otto_docker_sync.errors import ConnectError, ExpectTimeout, OttoError
 from otto_docker_sync.limits import RUN_OVERTIME, START_TIME
 from otto_docker_sync.result import CommandResult
 
-from .scripted import (
-    Clock,
-    Fault,
-    ObedientWarden,
-    Recording,
-    RecordingChannel,
-    ScriptedChannel,
-    ScriptedHost,
-    asked_by,
-)
+from .scripted import TIMEOUT, Clock, Fault, Recording, ScriptedHost, Stage, record
 
 COMMAND = "echo one; echo two; (exit 3)"
 ONESHOT = "echo one; echo two >&2; (exit 3)"
 KINDS = ["end", "lost", "stall", "garbage"]
 CALLS = 3
 """The last of them must find all well again."""
-TIMEOUT = 5.0
-
-def is_warden(argv: Sequence[str]) -> bool:
-    return "otto-warden" in argv
-
-
-def record(shell: str, talk: Callable[[ScriptedHost, Recording], object]) -> Recording:
-    """What a real shell of this machine shows when `talk` uses it."""
-    recording = Recording()
-
-    def opener(argv: Sequence[str], tags: Mapping[str, str], tty: bool) -> Channel:
-        if is_warden(argv):
-            return LocalChannel(argv, tty=tty, env=tags)
-        return RecordingChannel(argv, recording, tty, tags)
-
-    with ScriptedHost(opener, shell) as host:
-        talk(host, recording)
-    return recording
-
-
-class Stage:
-    """A host whose first channel plays a recording with a fault; later ones play it without."""
-
-    def __init__(self, shell: str, recording: Recording, fault: Fault, clock: Clock) -> None:
-        self.clock = clock
-        self.opened: list[ScriptedChannel] = []
-        self._faults = iter([fault])
-
-        def opener(argv: Sequence[str], tags: Mapping[str, str], tty: bool) -> Channel:
-            warden = is_warden(argv)
-            script = ObedientWarden() if warden else recording
-            fault = None if warden else next(self._faults, None)
-            self.opened.append(ScriptedChannel(script, asked_by(argv, tags), tty, clock, fault))
-            return self.opened[-1]
-
-        self.host = ScriptedHost(opener, shell)
-
-    def attempt(self, verb: Callable[..., CommandResult], command: str) -> CommandResult | OttoError:
-        """What came of a call, which must be back in time and may raise what the contract names, nothing else."""
-        began = self.clock.now
-        try:
-            return verb(command, timeout=TIMEOUT)
-        except OttoError as error:
-            return error
-        finally:
-            assert self.clock.now - began <= TIMEOUT + RUN_OVERTIME
-
-    def finish(self, context: str) -> None:
-        self.host.close()
-        assert all(channel.closed for channel in self.opened), context
 
 
 @pytest.fixture
