@@ -22,7 +22,7 @@ html_theme_options = {
     "page_width": "70rem",
 }
 html_sidebars = {"**": ["about.html", "searchfield.html", "navigation.html", "relations.html"]}
-default_role = "py:obj"  # what is no public name, such as an argument, is just shown as code
+default_role = "py:obj"  # other names, such as those of arguments, are just shown as code
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"

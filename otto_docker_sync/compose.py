@@ -65,7 +65,7 @@ def compose_down(
     volumes: bool = False,
     timeout: Timeout = None,
 ) -> None:
-    """Take a project's stack down, whoever uses it, with its directory on the parent. One that is not up is no error.
+    """Take a project's stack down, even if others use it, and remove its directory on the parent. Idempotent.
 
     `on` and `project_name` are as for `compose_up`. `stop_timeout` is what containers get to stop, in whole seconds.
     `volumes` removes the stack's volumes as well. `timeout` in seconds is for all of it; None has no limit. Raises

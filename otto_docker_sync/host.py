@@ -67,7 +67,7 @@ class Host(SessionVerbs):
 
     @property
     def reached_through(self) -> Host | None:
-        """The host that this one is reached through: a container's parent, a machine's hop; None if it is none.
+        """The host that this one is reached through: a container's parent, a machine's hop; None if there is none.
 
         >>> web.reached_through.id
         'lab1'
@@ -101,7 +101,7 @@ class Host(SessionVerbs):
             log: False keeps the command and its output out of every log.
 
         Raises what kept the command from being started: `ConnectError`, `ContainerNotRunning`, `ShellNotFound`,
-        `ConfigError` and their kin.
+        `ConfigError` and their subclasses.
 
         >>> host.oneshot(["ls", "-l", "name with spaces"], timeout=10).stdout
         """
@@ -169,7 +169,7 @@ class Host(SessionVerbs):
 
         The result tells for each source what became of it: success means that a process on the host sees exactly
         these bytes, failure leaves what was there before. Raises when nothing can be tried: `LocalFileError` for a
-        source that is not there, `ConnectError` and its kin for a host that cannot be reached.
+        source that is not there, `ConnectError` and its subclasses for a host that cannot be reached.
 
         >>> host.put(["app.conf", "data"], "/etc/app").check()
         """
@@ -235,9 +235,9 @@ class Host(SessionVerbs):
             to: The local port, on 127.0.0.1; None takes any that is free.
             address: A host that a machine reaches, whose port is meant; None is the machine, or the container, itself.
 
-        Raises `ConfigError` for a port that is not valid or in use, `ConnectError` and its kin when it is known at once
-        that no connection can be made: forwarding is forbidden, the container has no network, the host is not
-        reached. That nobody listens on the port yet is no error. Raises `UnsupportedParentError` over telnet.
+        Raises `ConfigError` for a port that is not valid or in use, and `ConnectError` or a subclass when it is known
+        at once that no connection can be made: forwarding is forbidden, the container has no network, the host is not
+        reached. It is not an error if nothing listens on the port yet. Raises `UnsupportedParentError` over telnet.
 
         >>> with web.forward(8080) as forward:
         ...     urllib.request.urlopen(forward.url).read()

@@ -133,7 +133,7 @@ class Lab:
         return [host for host in self.hosts.values() if isinstance(host, DockerContainerHost)]
 
     def select(self, pattern: str) -> list[Host]:
-        """The hosts whose id fits a shell pattern; none is no error.
+        """Return the hosts whose id matches a shell pattern. No match is not an error.
 
         >>> lab.select("*.api")
         """

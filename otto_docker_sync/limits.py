@@ -257,7 +257,7 @@ MAX_MISSED = 100
 """How many times Compose is asked for its configuration, each time with the file that it missed before."""
 
 MENTIONED_FILE = 256 * 1024
-"""A mentioned file that is larger is not sent on suspicion: it is no compose or env file."""
+"""A mentioned file that is larger is not sent: it cannot be a compose or env file."""
 
 STACK_TREE_READ = 1 << 20
 """What is read of a file at once when the files of a stack are compared."""

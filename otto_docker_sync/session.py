@@ -78,7 +78,7 @@ class SessionVerbs(ABC):
             log: False keeps the command and its output out of every log.
 
         Raises what kept the command from being started: `ConnectError`, `ContainerNotRunning`, `ShellNotFound`,
-        `SessionBusy`, `ConfigError` and their kin. What happens later is in the result.
+        `SessionBusy`, `ConfigError` and their subclasses. What happens later is in the result.
 
         >>> host.run("sudo -k id", expects={"password": "secret\\n"}, timeout=10).check()
         """

@@ -290,7 +290,7 @@ class UnixHost(Host):
         on_the_way = hop
         while on_the_way is not None:
             if not isinstance(on_the_way, UnixHost):
-                raise ConfigError(f"{self.id}: hop={on_the_way!r}: give a UnixHost")
+                raise ConfigError(f"{self.id}: hop={on_the_way!r}: pass a UnixHost")
             if on_the_way.term != "ssh":
                 raise ConfigError(f"{self.id}: hop={on_the_way.id}: a hop must be reached over SSH")
             chain.append(on_the_way.id)
@@ -308,8 +308,8 @@ class UnixHost(Host):
         Args:
             path: The socket on this machine, an absolute path.
 
-        Raises `ConfigError` for a path that is not valid, `ConnectError` and its kin when no connection can be made,
-        `UnsupportedParentError` over telnet.
+        Raises `ConfigError` for a path that is not valid, `ConnectError` and its subclasses when no connection can be
+        made, `UnsupportedParentError` over telnet.
 
         >>> with lab1.forward_socket("/var/run/docker.sock") as forward:
         ...     subprocess.run(["docker", "-H", forward.docker_host, "ps"])

@@ -2,7 +2,7 @@
 
 python tools/sshlibrary.py ATEST [--library NAME] [--suite NAME]... [--output DIR]
 
-ATEST is the folder ``atest`` of SSHLibrary's repository, which is no part of this project; tag v3.8.0 is the measure.
+ATEST is the folder ``atest`` of SSHLibrary's repository, which is not part of this project; tag v3.8.0 is the measure.
 With our library, nothing of a suite is changed but its import line. Needs root, on Linux.
 
 The suites want an sshd on port 22, the users ``test`` and ``testkey``, sudo, an SSH agent and a host google.com. So

@@ -52,7 +52,7 @@ class Backend(ABC):
 
     def __init__(self, id: str, shell: str, log: HostLog) -> None:
         if not shell or "\0" in shell:
-            raise ConfigError(f"{id}: shell={shell!r}: give the name or path of a POSIX shell, such as 'sh'")
+            raise ConfigError(f"{id}: shell={shell!r}: pass the name or path of a POSIX shell, such as 'sh'")
         self.id = id
         self.shell = shell
         self.log = log
@@ -149,7 +149,7 @@ class Backend(ABC):
         )
 
     def file_fallback(self, deadline: Deadline) -> Any:
-        """What carries files where the host's shell lacks the tools: a `FallbackTransport`, None when there is none.
+        """Return a `FallbackTransport`, which carries files if the host's shell lacks the tools; None if there is none.
 
         The type stands with the transfers, which are above this module.
         """

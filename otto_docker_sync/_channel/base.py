@@ -46,7 +46,7 @@ class Channel(ABC):
 
     @abstractmethod
     def write_some(self, data: bytes) -> int:
-        """Write as much as the far end takes now, without waiting for it to read, and return how much (0 or more)."""
+        """Write as many bytes as the process accepts now, without waiting, and return how many (0 or more)."""
 
     @abstractmethod
     def write_eof(self) -> None:
@@ -65,10 +65,10 @@ class Channel(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the process and wake whoever reads. Does not wait, does not raise; twice is once."""
+        """Let go of the process, and wake the thread that reads. Does not wait, does not raise. Idempotent."""
 
     def write(self, data: bytes, deadline: Deadline) -> None:
-        """Write all of `data`. Only for a far end that reads without waiting for us to read."""
+        """Write all of `data`. Only for a process that reads its input even if nobody reads its output."""
         if deadline.cancelled:
             # A process that was stopped, and lost its reservation meanwhile, may go on exactly here.
             raise DeadlineExpired

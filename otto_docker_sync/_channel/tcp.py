@@ -52,7 +52,7 @@ class Stream(Protocol):
         """Return why the stream ended, if that is known."""
 
     def complaint(self) -> str:
-        """What the program below the stream wrote to stderr last; "" where there is no program."""
+        """Return what the program below the stream wrote last to stderr; "" if there is no program."""
 
     def fileno(self) -> int:
         """Return a descriptor that is readable when `receive` would return something."""

@@ -195,7 +195,7 @@ class ContainerBackend(Backend):
         service, _, number = self._service.partition("#")
         answers = self._ask_docker("find_container", deadline, project=self._compose_project, service=service)
         rows = [answer.split("|") for answer in answers]
-        # podman-compose does not say of any container that it is no one-off.
+        # podman-compose gives no container the label that marks one-off ones.
         numbered = sorted((int(row[0] or 1), row[2]) for row in rows if row[1] != "True")
         return next((found for replica, found in numbered if not number or replica == int(number)), "")
 

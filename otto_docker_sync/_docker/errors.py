@@ -35,7 +35,7 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
     (
         r"unable to find user|no matching entries in passwd|no such user",
         ConfigError,
-        "the container has no user {user!r}; give one that it has, or a number, as user=",
+        "the container has no user {user!r}; pass one that it has, or a number, as user=",
     ),
     (
         r"chdir to cwd|Cwd must be an absolute path|workdir .*(invalid|does not exist)|working directory .* is invalid",
@@ -47,7 +47,7 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
         r"|executable file .* not found|OCI runtime exec failed.*(no such file|not found)",
         ShellNotFound,
         "the image has no shell {shell!r}, and nothing can be run in it without; "
-        "give one that it has as shell=, or use put() and get(), which need none",
+        "pass one that it has as shell=, or use put() and get(), which need none",
     ),
     (
         r"(command )?not found|No such file or directory",

@@ -46,7 +46,9 @@ def command_text(command: Command) -> str:
         return command
     if isinstance(command, Sequence) and command and all(isinstance(word, str) for word in command):
         return shlex.join(command)
-    raise ConfigError(f"{command!r} is no command: give a text for the shell, or a list of at least one str as argv")
+    raise ConfigError(
+        f"{command!r} is not a valid command: pass a string for the shell, or a list of at least one str as argv"
+    )
 
 
 def run_oneshot(backend: Backend, command: Command, deadline: Deadline, capture: Capture) -> Outcome:
@@ -102,7 +104,7 @@ def _collect(channel: Channel, sections: list[Section], deadline: Deadline, capt
 
 
 def _end_tree(channel: Channel) -> None:
-    """Give up the lease, and wait for the far end to have done its work."""
+    """End the stdin lease, and wait until the remote watcher has done its work."""
     deadline = Deadline.grace(KILL_TIME)
     try:
         channel.write_eof()

@@ -303,7 +303,7 @@ def _belongs(key: PublicKey, named: PublicKey) -> bool:
 
 
 def _find_answer(answers: Answers | None, prompt: str) -> str | None:
-    """The caller's answer to a prompt; None where there is none."""
+    """Return the caller's answer to a prompt; None if there is none."""
     if answers is None:
         return None
     if not isinstance(answers, Mapping):

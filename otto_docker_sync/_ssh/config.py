@@ -43,7 +43,7 @@ _ALGORITHMS = {
 # Keywords that change where or how one connects, and that nothing here can do: going on without them would lead to the
 # wrong place, or past a check that the user wants.
 _REFUSED = {
-    "bindinterface": "give the interface's address as BindAddress",
+    "bindinterface": "set the interface's address as BindAddress",
     "proxyusefdpass": "use a ProxyCommand that carries the connection itself",
     "revokedhostkeys": "write the keys as @revoked lines into a known_hosts file",
 }

@@ -60,8 +60,8 @@ def connect(
 ) -> Connection:
     """Connect and log in. `started` gets each transport, so that another thread can end it.
 
-    The time limit is `target.connect_timeout`, or `deadline` if that is earlier. Raises `ConnectError` and its kin, or
-    `DeadlineExpired` with what was waited for when `deadline` was the earlier one.
+    The time limit is `target.connect_timeout`, or `deadline` if that is earlier. Raises `ConnectError` and its
+    subclasses, or `DeadlineExpired` with what was waited for when `deadline` was the earlier one.
     """
     limit = deadline.at_most(target.connect_timeout)
     attempts = 0

@@ -86,8 +86,8 @@ class Connections(Pool):
     ) -> Channel:
         """Start a command, or the user's login shell for "", and return when its channel is open.
 
-        Raises `ConnectError` and its kin if there is no connection, or no free session, `DeadlineExpired` if the server
-        does not answer in time on a connection that is open.
+        Raises `ConnectError` and its subclasses if there is no connection, or no free session, `DeadlineExpired` if the
+        server does not answer in time on a connection that is open.
         """
         text = os.fsencode(command)
         if b"\0" in text:
@@ -116,7 +116,7 @@ class Connections(Pool):
     def open_socket_tunnel(self, path: str, deadline: Deadline) -> Stream:
         """Connect from this host to a unix socket of its own, and return the stream to it.
 
-        Raises `ConnectError` and its kin, as `open_tunnel` does.
+        Raises `ConnectError` and its subclasses, as `open_tunnel` does.
         """
         with self._in_time(deadline):
             return self._open_tunnel(path, deadline, "direct-streamlocal@openssh.com", path, "", 0)

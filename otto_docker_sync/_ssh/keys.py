@@ -128,7 +128,7 @@ def read_public_key(path: str) -> PublicKey | None:
 
 
 def read_certificate(path: str) -> PublicKey | None:
-    """The certificate in a file such as ``id_ed25519-cert.pub``; None where there is none."""
+    """Return the certificate in a file such as ``id_ed25519-cert.pub``; None if there is none."""
     try:
         public = _parse_public(_read(path))
     except ConfigError:
@@ -212,7 +212,7 @@ def _describe(path: str, opening: bytes) -> str:
     if opening.startswith(b"PuTTY-User-Key-File-"):
         return f"it is a PuTTY key; convert it: puttygen {path} -O private-openssh -o {path}.openssh"
     if opening.startswith((b"---- BEGIN SSH2 PUBLIC KEY", b"-----BEGIN PUBLIC KEY")):
-        return "it is a public key: give the file of the private one"
+        return "it is a public key: pass the file of the private one"
     if opening.startswith(tuple(kind.encode() for kind in _PUBLIC_KINDS)):
         return "it is a public key, and the ssh-agent does not hold its private key"
     if opening.startswith(b"-----BEGIN CERTIFICATE"):

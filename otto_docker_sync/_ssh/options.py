@@ -51,7 +51,7 @@ class SSHOptions:
     answers: Answers | None = field(default=None, repr=False, hash=False)
     """Answers to what the server asks besides the password, say a one-time code. A mapping has a part of the prompt, or
     a regular expression, and the answer or a function that returns it; a function gets the prompt and returns the
-    answer. Where there is none, a hidden prompt gets the password and a visible one an empty answer."""
+    answer. If there is none, a hidden prompt gets the password and a visible one an empty answer."""
     legacy: bool = False
     """Whether algorithms that OpenSSH has given up are allowed: signatures and key exchanges with SHA-1, CBC ciphers,
     MD5. For old devices only. Paramiko 5 has no SHA-1 any more; they need ``pip install "paramiko<5"``."""

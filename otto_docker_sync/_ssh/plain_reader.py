@@ -98,7 +98,7 @@ def _lines(path: str) -> Iterator[tuple[int, str, str, str]]:
 
 
 def _included(words: list[str], home: str) -> list[str]:
-    """The files that an Include means. What is no file, or cannot be read, is passed over, as ssh does."""
+    """Return the files that an Include names. What is not a file, or cannot be read, is ignored, as ssh does."""
     found = []
     for word in words:
         path = home + word[1:] if word.startswith("~/") else word

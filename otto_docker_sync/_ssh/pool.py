@@ -159,7 +159,7 @@ class Pool(ABC):
         A refusal has several causes, which the server does not tell apart. In this order: it forbids sessions (code 1);
         sessions that we closed a moment ago still count there; their processes have not ended yet, or it is busy; the
         connection carries as many as MaxSessions allows. Only the last one says what MaxSessions is, so only it may
-        change `sessions_per_connection`: a limit learnt from a closed session would be too low for ever.
+        change `sessions_per_connection`: a limit learnt from a closed session would be too low forever.
         """
         if code == 1:
             raise ConnectError(f"{self.where} refuses sessions: {text}")

@@ -2,7 +2,7 @@
 
 OpenSSH is the reader of its own files: where ``ssh`` is installed, ``ssh -G`` is asked, once per connected host. It
 gets what the caller gave (host, user, port), and knows every criterion of Match and the files of the system. Only
-where there is no usable ``ssh``, a small reader takes its place: see `plain_reader`.
+if there is no usable ``ssh``, a small reader takes its place: see `plain_reader`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class Settings:
         return self._lines.get(keyword, [])
 
     def text(self, keyword: str) -> str:
-        """The value; "" where there is none."""
+        """Return the value; "" if there is none."""
         return self._lines.get(keyword, [""])[0]
 
     def changed(self, keyword: str) -> bool:
@@ -59,7 +59,7 @@ class Settings:
         return self.text(keyword).lower() in ("no", "false")
 
     def seconds(self, keyword: str) -> float | None:
-        """A time such as ``90``, ``1m`` or ``1h30m``; None where there is none, or 0."""
+        """Return the seconds of a time such as ``90``, ``1m`` or ``1h30m``; None if there is none, or 0."""
         value = self.text(keyword).lower()
         if not re.fullmatch(r"(\d+[smhdw]?)+", value):
             return None

@@ -75,7 +75,7 @@ class Stack(Mapping[str, DockerContainerHost]):
         return self
 
     def down(self, *, stop_timeout: int = 1, volumes: bool = False, timeout: Timeout = None) -> None:
-        """Take the stack down, whoever uses it, with its directory on the parent. One that is not up is no error.
+        """Take the stack down, even if others use it, and remove its directory on the parent. Idempotent.
 
         `stop_timeout` is what containers get to stop, in whole seconds; `volumes` removes the stack's volumes as well;
         `timeout` in seconds is for all of it, None has no limit. Raises `ComposeError`.

@@ -45,9 +45,9 @@ def put(
 ) -> TransferResult:
     """Copy local files and directories into a directory of a host; see ``Host.put``."""
     if mode is not None and (isinstance(mode, bool) or not isinstance(mode, int) or not 0 <= mode <= 0o7777):
-        raise ConfigError(f"put: mode={mode!r}: give permissions such as 0o644, or None to keep each file's own")
+        raise ConfigError(f"put: mode={mode!r}: pass permissions such as 0o644, or None to keep each file's own")
     if owner is not None and not (isinstance(owner, str) and OWNER.match(owner)):
-        raise ConfigError(f"put: owner={owner!r}: give a user, or a user and a group as 'user:group'")
+        raise ConfigError(f"put: owner={owner!r}: pass a user, or a user and a group as 'user:group'")
     destination = _path(dest_dir)
     outcomes = Outcomes(backend.id, progress, deadline)
     sources = []
@@ -90,7 +90,7 @@ def get(
         name = posixpath.basename(source.rstrip("/"))
         state = outcomes.add(source, os.path.join(destination, name))
         if name in ("", ".", ".."):
-            message = "this path does not end in a name: give the directory's own"
+            message = "this path does not end in a name: write the directory's own name"
             outcomes.finish(state.number, Status.FAILED, message)
         else:
             names[state.number] = name

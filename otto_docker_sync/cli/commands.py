@@ -231,7 +231,7 @@ def piped_stdin() -> BinaryIO | None:
 def _refuse_stdin(ctx: typer.Context, host: str) -> None:
     """Raise `ConfigError` when there is data on stdin, which nobody would read.
 
-    An open pipe without data is no mistake: many programs that start others give them one.
+    An open pipe without data is not a mistake: many programs start others with one.
     """
     stdin = piped_stdin()
     if stdin is None:

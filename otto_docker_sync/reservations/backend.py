@@ -41,7 +41,7 @@ class Lease(ABC):
 
     @property
     def obstacle(self) -> str:
-        """What keeps the request waiting, other than another request; empty when there is no such thing."""
+        """Return what keeps the request waiting, besides other requests; '' if there is nothing."""
         return ""
 
     @abstractmethod

@@ -1,4 +1,4 @@
-"""The reservations of one lab: what `Lab.reserve` and its kin do, and what a verb on a host has to ask first."""
+"""The reservations of one lab: what `Lab.reserve`, `Lab.reserve_any` and `Lab.who` do, and what a verb asks first."""
 
 from __future__ import annotations
 

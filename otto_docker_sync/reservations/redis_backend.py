@@ -341,5 +341,5 @@ def _advice(text: str) -> str:
     if text.startswith(("MOVED", "CROSSSLOT", "ASK")):
         return NO_CLUSTER
     if "read only replica" in text.lower():
-        return "it is a replica: give the address of the primary"
+        return "it is a replica: use the address of the primary"
     return ""

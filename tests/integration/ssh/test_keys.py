@@ -94,7 +94,7 @@ class TestFormats:
         [
             ("PuTTY-User-Key-File-3: ssh-ed25519\n", "it is a PuTTY key; convert it: puttygen"),
             ("ssh-ed25519 AAAA me\n", "it is a public key, and the ssh-agent does not hold its private key"),
-            ("---- BEGIN SSH2 PUBLIC KEY ----\n", "it is a public key: give the file of the private one"),
+            ("---- BEGIN SSH2 PUBLIC KEY ----\n", "it is a public key: pass the file of the private one"),
             ("-----BEGIN CERTIFICATE-----\n", "it is a TLS certificate"),
             ("-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END", "it is damaged"),
             ("-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n", "it is damaged"),
