@@ -13,6 +13,7 @@ from ._commands import CommandKeywords
 from ._connections import ConnectionKeywords
 from ._files import FileKeywords
 from ._logging import BackgroundLogHandler
+from ._login import LoginKeywords
 from ._reservations import ReservationKeywords
 from ._settings import Settings
 from ._shell import ShellKeywords
@@ -21,7 +22,9 @@ __all__ = ["OttoDockerLibrary"]
 
 
 @library(scope="GLOBAL", version=__version__, doc_format="ROBOT")
-class OttoDockerLibrary(ConnectionKeywords, CommandKeywords, ShellKeywords, FileKeywords, ReservationKeywords):
+class OttoDockerLibrary(
+    ConnectionKeywords, LoginKeywords, CommandKeywords, ShellKeywords, FileKeywords, ReservationKeywords
+):
     """Containers on lab machines behind SSH, and the machines themselves, as hosts for a suite.
 
     == Hosts ==

@@ -19,8 +19,6 @@ from ._results import ResultKeywords
 from ._settings import compile_regexp, seconds
 from ._terminal import Find, NoMatch, Terminal, find_regexp, find_text
 
-ANYTHING = re.compile(r"(?s).+")
-
 
 class ShellKeywords(ResultKeywords):
     """Keywords about the shell, in the manner of pexpect."""
@@ -241,13 +239,11 @@ class ShellKeywords(ResultKeywords):
     def _read_session(self, wait: float, session: str | None, host: HostRef, *, end_is_expected: bool) -> str:
         """Return what the persistent shell has shown, or shows within `wait` seconds."""
         try:
-            return str(self._shell(host, session).expect(ANYTHING, timeout=wait))
-        except ExpectTimeout:
-            return ""
-        except SessionClosed as closed:
-            if not closed.before and not end_is_expected:
+            return self._shell(host, session).read_available(wait)
+        except SessionClosed:
+            if not end_is_expected:
                 raise
-            return closed.before
+            return ""
 
 
 def _no_match(known: OpenHost, expected: str, error: NoMatch) -> str:

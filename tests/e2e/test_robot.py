@@ -184,3 +184,29 @@ def test_every_keyword_is_typed_and_documented(tmp_path):
     for keyword in page["keywords"]:
         assert keyword["doc"], keyword["name"]
         assert all(argument["type"] for argument in keyword["args"] if argument["name"]), keyword["name"]
+
+
+def positional_arguments(library: str, tmp_path: Path) -> dict[str, list[str]]:
+    """The names of the arguments of each keyword, and of the import, in order and without those by name only."""
+    path = tmp_path / f"{library}.json"
+    subprocess.run([sys.executable, "-m", "robot.libdoc", library, str(path)], check=True, capture_output=True)
+    page = json.loads(path.read_text())
+    return {
+        keyword["name"].lower(): [
+            argument["name"] for argument in keyword["args"] if argument["kind"] == "POSITIONAL_OR_NAMED"
+        ]
+        for keyword in (*page["keywords"], *page["inits"])
+    }
+
+
+def test_all_keywords_and_arguments_of_sshlibrary_are_there_in_its_order(tmp_path):
+    ours = positional_arguments(LIBRARY, tmp_path)
+    for name, wanted in positional_arguments("SSHLibrary", tmp_path).items():
+        assert ours[name][: len(wanted)] == wanted, name
+
+
+def test_a_host_and_a_session_are_given_by_name_only(tmp_path):
+    theirs = ("open connection", "get connection", "get pre login banner")
+    for name, arguments in positional_arguments(LIBRARY, tmp_path).items():
+        if name not in (*theirs, "get host"):
+            assert not {"host", "session"} & set(arguments), name

@@ -37,6 +37,18 @@ What Cannot Be Had Is Refused
     Run Keyword And Expect Error    *'scp'*'SOMETIMES'*    Put File    ${CURDIR}/arguments.robot    scp=SOMETIMES
     [Teardown]    Switch Connection    box
 
+A Tunnel Ends With Its Host
+    Open Connection    %{LAB_MACHINE}    port=%{LAB_PORT}
+    Login With Public Key    %{LAB_USER}    %{LAB_IDENTITY_FILE}    delay=0
+    ${port} =    Evaluate    (lambda probe: (probe.bind(('127.0.0.1', 0)), probe.getsockname()[1], probe.close())[1])(socket.socket())    modules=socket
+    Create Local SSH Tunnel    ${port}    127.0.0.1    %{LAB_PORT}
+    Run Keyword And Expect Error    ConfigError: *the local port cannot be used: *    Create Local SSH Tunnel    ${port}    localhost
+    Close Connection
+    Run Keyword And Expect Error    *ConnectionRefusedError*
+    ...    Evaluate    socket.create_connection(('127.0.0.1', ${port}))    modules=socket
+    Switch Connection    box
+    Run Keyword And Expect Error    ConfigError: bind_address=0.0.0.0: *    Create Local SSH Tunnel    ${port}    x    80    0.0.0.0
+
 What Changes Nothing Is Accepted
     Put File    ${CURDIR}/arguments.robot    /tmp/otto-arguments    0600    ${EMPTY}    TRANSFER    False
     [Teardown]    Execute Command    rm /tmp/otto-arguments

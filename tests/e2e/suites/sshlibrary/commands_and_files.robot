@@ -116,7 +116,7 @@ What Happens In The Protocol Is Written To A File
     [Teardown]    Run Keywords    Close Connection    AND    Switch Connection    1
 
 A Local Port Leads To A Port That The Machine Reaches
-    ${port} =    Evaluate    socket.create_server(('127.0.0.1', 0)).getsockname()[1]    modules=socket
-    Create Local SSH Tunnel    ${port}    localhost    %{LAB_PORT}    bind_address=127.0.0.1
-    ${banner} =    Evaluate    socket.create_connection(('127.0.0.1', ${port})).recv(8)    modules=socket
-    Should Be Equal    ${banner}    ${{b'SSH-2.0-'}}
+    ${port} =    Evaluate    (lambda probe: (probe.bind(('127.0.0.1', 0)), probe.getsockname()[1], probe.close())[1])(socket.socket())    modules=socket
+    Create Local SSH Tunnel    ${port}    127.0.0.1    %{LAB_PORT}    bind_address=127.0.0.1
+    ${greeting} =    Evaluate    (lambda s: (s.recv(8), s.close())[0])(socket.create_connection(('127.0.0.1', ${port})))    modules=socket
+    Should Be Equal    ${greeting}    ${{b'SSH-2.0-'}}
