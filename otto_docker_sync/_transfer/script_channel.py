@@ -72,7 +72,7 @@ class ScriptChannel:
     ) -> ScriptChannel:
         """Run a script in a shell of the host, and wait for its first message. `make_script` takes a nonce.
 
-        `data` is sent behind the script, as all of its stdin, without waiting for anything.
+        `data` is sent after the script, as all of its stdin, without waiting for anything.
         Raises what `Backend.startup_error` makes of it if the shell does not start.
         """
         nonce = new_nonce()

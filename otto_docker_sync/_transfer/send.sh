@@ -51,12 +51,33 @@ send_tree() {
         return
     fi
     say tree "$number"
-    # The subshells of a command substitution inherit "trap ''", under which the watcher could not end them.
-    error=$({
+    send_tar -cf - -C "$operand" .
+    say end "$number" "$status" "$error"
+}
+
+# send_tar ARGUMENT...: runs tar, whose stream goes to 4. Sets $status, and $error to what it says.
+send_tar() {
+    said=$(
+        # The subshells of a command substitution inherit "trap ''", under which the watcher could not end them.
         trap : TERM
-        cd -P -- "$operand" && tar -cf - . >&4
-    } 2>&1)
-    say end "$number" $? "$error"
+        {
+            {
+                tar "$@" 2>&3
+                printf '\n%s' $? >&3
+            } | join_blocks >&4
+        } 3>&1
+    )
+    status=${said##*"$newline"}
+    error=${said%"$newline"*}
+}
+
+# join_blocks: BusyBox's tar writes 512 bytes at a time, and each piece takes its time on the way through docker.
+join_blocks() {
+    if has dd; then
+        dd ibs=65536 obs=65536 2>/dev/null
+    else
+        cat
+    fi
 }
 
 # look_at OPERAND...: a line for each: mode, size, modification time, blocks, names. The second form is that of the BSDs
@@ -128,17 +149,13 @@ is_small() {
 send_together() {
     # shellcheck disable=SC2086
     say files $numbers
-    error=$(
-        trap : TERM
-        tar_operands "$@" 2>&1 >&4
-    )
-    status=$?
-    say end_files $status
+    send_tar_of "$@"
+    say end_files "$status"
     # A file that has changed meanwhile, most likely.
-    [ $status = 0 ] || send_each "$@"
+    [ "$status" = 0 ] || send_each "$@"
 }
 
-tar_operands() {
+send_tar_of() {
     second=
     for argument; do
         shift
@@ -149,7 +166,7 @@ tar_operands() {
             second=1
         fi
     done
-    tar -chf - "$@"
+    send_tar -chf - "$@"
 }
 
 send_each() {

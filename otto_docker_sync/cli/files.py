@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 FAILED = 1
 
+PreserveTimes = Annotated[bool, typer.Option("--preserve-times", help="Keep the times of modification.")]
+TimeLimit = Annotated[float | None, typer.Option("--timeout", "-t", metavar="SECONDS", help="Time limit.")]
+
 
 def put(
     ctx: typer.Context,
@@ -40,6 +43,9 @@ def put(
         ),
     ],
     mode: Annotated[str | None, typer.Option(metavar="OCTAL", help="Permissions of the files, as in 0755.")] = None,
+    owner: Annotated[str | None, typer.Option(metavar="USER[:GROUP]", help="Whom all of it is to belong to.")] = None,
+    preserve_times: PreserveTimes = False,
+    timeout: TimeLimit = None,
 ) -> int:
     """Copy files and directories to a host.
 
@@ -55,7 +61,15 @@ def put(
 
     def work(target: Host, progress: Callable[[FileProgress], None] | None = None) -> TransferResult:
         with _renamed(target, sources, destination) as (sent, directory):
-            result = target.put(sent, directory, mode=bits, progress=progress)
+            result = target.put(
+                sent,
+                directory,
+                timeout=timeout,
+                mode=bits,
+                owner=owner,
+                preserve_times=preserve_times,
+                progress=progress,
+            )
         return result if sent is sources else _named(result, sources[0], destination)
 
     def work_with_bars() -> TransferResult:
@@ -78,6 +92,8 @@ def get(
             "also be its new name here.",
         ),
     ],
+    preserve_times: PreserveTimes = False,
+    timeout: TimeLimit = None,
 ) -> int:
     """Copy files and directories from a host.
 
@@ -89,14 +105,19 @@ def get(
     if state.dry_run:
         return state.report_dry_run(f"get {', '.join(sources)} from {target.id} into {destination}", host=target.id)
 
+    def receive(directory: str | Path, progress: Callable[[FileProgress], None] | None) -> TransferResult:
+        return target.get(
+            sources, directory, timeout=timeout, preserve_times=preserve_times, progress=progress
+        )
+
     def work() -> TransferResult:
         with _bars(state) as progress:
             here = Path(destination).expanduser()
             if len(sources) > 1 or destination.endswith(os.sep) or here.is_dir() or not here.parent.is_dir():
-                return target.get(sources, here, progress=progress)
+                return receive(here, progress)
             # The file is received beside its place, so that the rename is one step on one file system.
             with tempfile.TemporaryDirectory(prefix=".otto-docker-", dir=here.parent) as scratch:
-                result = target.get(sources, scratch, progress=progress)
+                result = receive(scratch, progress)
                 if result.ok:
                     os.replace(Path(scratch, posixpath.basename(sources[0].rstrip("/"))), here)
             return _named(result, sources[0], str(here))
@@ -225,7 +246,8 @@ def _tell(state: State, result: TransferResult) -> None:
         directory = posixpath.dirname(file.destination)
         if file.ok:
             if not state.json:
-                state.tell(f"{copied} ({file.size:,} bytes)")
+                left_out = f"; {file.message}" if file.message else ""
+                state.tell(f"{copied} ({file.size:,} bytes){left_out}")
         elif file.source:
             hint = ""
             if state.interrupted:

@@ -257,6 +257,18 @@ def test_put_copies_to_every_host_that_matches(stack: Bench, tmp_path: Path) -> 
     assert stack.otto("oneshot", "carrot.repo1.db", "cat /tmp/everywhere").stdout == "1\n"
 
 
+def test_put_sets_an_owner_and_put_and_get_keep_times(stack: Bench, tmp_path: Path) -> None:
+    (tmp_path / "old").write_text("1\n")
+    os.utime(tmp_path / "old", (1_000_000_000, 1_000_000_000))
+    os.mkfifo(tmp_path / "pipe")
+    done = stack.otto("put", "--owner", "12:34", "--preserve-times", "-t", "20", API, str(tmp_path), "/tmp")
+    assert "left out: pipe (a FIFO)" in done.stderr
+    there = f"/tmp/{tmp_path.name}/old"
+    assert stack.otto("oneshot", API, f"stat -c '%u %g %Y' {there}").stdout == "12 34 1000000000\n"
+    stack.otto("get", "--preserve-times", "-t", "20", API, there, str(tmp_path / "new"))
+    assert (tmp_path / "new").stat().st_mtime == 1_000_000_000
+
+
 # Ctrl-C
 
 
