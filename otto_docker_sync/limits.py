@@ -22,6 +22,9 @@ CTRL_C_TIME = 0.5
 KILL_TIME = 2.0
 """For each step of ending a command's processes on the remote machine: a look at all of /proc takes a while there."""
 
+SHOWN_OPENING = 0.1
+"""To open a shell: what takes longer is worth a word in the message of a timeout."""
+
 ANSWER_TIME = 1.0
 """For a warden to say that it is alive."""
 
@@ -98,6 +101,9 @@ WAITING_TEXT = 1 << 26
 RESPONDER_PIECE = 4096
 """Characters that a responder searches at a time. After each match the rest of the piece is searched again, so one
 large piece with many matches would take quadratic time."""
+
+UNMATCHED_TEXT = 100
+"""Characters of output that the message of a timeout shows when no pattern of ``expects=`` matched."""
 
 TAIL_BYTES = 1 << 20
 """Of each stream, kept for the result when a sink takes all of it."""

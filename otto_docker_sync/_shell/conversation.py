@@ -14,7 +14,7 @@ from typing import Any, Union
 from .._channel.base import KILL_STATUS, SIZE
 from ..deadline import Deadline, DeadlineExpired, Timeout, timeout_seconds
 from ..errors import ConfigError, ConnectionLost, ExpectTimeout, OttoError, SessionBusy, SessionClosed
-from ..limits import GIVE_UP_TIME, KILL_TIME, WRITE_POLL
+from ..limits import GIVE_UP_TIME, KILL_TIME, SHOWN_OPENING, WRITE_POLL
 from ..locks import OwnedLock
 from ..result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, Status, shorten
 from .capture import Capture, Sink
@@ -117,6 +117,7 @@ class Conversation:
 
     def _run_locked(self, command: str, responder: Responder, deadline: Deadline, capture: Capture) -> Outcome:
         """Run one command, and say how it ended. Raises when it could not be started."""
+        asked_at = monotonic()
         try:
             shell, is_new = self._ready_shell(deadline)
             shell.await_prompt(deadline)
@@ -126,8 +127,11 @@ class Conversation:
         try:
             return Outcome(shell.run(command, deadline, capture, responder), new_session=is_new)
         except DeadlineExpired:
-            outcome = Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
+            outcome = Outcome.out_of_time(deadline, _describe_time(asked_at, started_at))
             outcome.new_session = is_new
+            unanswered = responder.explain_wait()
+            if unanswered:
+                outcome.message += f"; {unanswered}"
             if not shell.recover():
                 closed = shell.ended_by_us
                 self._drop(shell, outcome, GIVE_UP_TIME)
@@ -358,3 +362,10 @@ class Conversation:
         self._end = None
         if shell is not None:
             shell.end(deadline)
+
+
+def _describe_time(asked_at: float, started_at: float) -> str:
+    """Say after how long a call timed out, and how much of it the opening of the shell took."""
+    opening = started_at - asked_at
+    text = f"after {monotonic() - asked_at:.1f} s"
+    return text if opening < SHOWN_OPENING else f"{text}, of which {opening:.1f} s to open the shell"

@@ -30,7 +30,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Union
 
 from ..errors import ConfigError
-from ..limits import IDLE_TEXT, MATCH_WINDOW, RESPONDER_PIECE, WAITING_TEXT
+from ..limits import IDLE_TEXT, MATCH_WINDOW, RESPONDER_PIECE, UNMATCHED_TEXT, WAITING_TEXT
+from ..logs import masked
 from ..result import Answer, ExpectMatch, Expects, shorten
 
 Pattern = Union[str, bytes, "re.Pattern[str]", "re.Pattern[bytes]", type[BaseException]]
@@ -322,10 +323,25 @@ class Responder:
     def __init__(self, expects: Expects) -> None:
         pairs = _pairs(expects)
         self._answers = [answer for _, answer in pairs]
+        self._names = [shorten(repr(pattern)) for pattern, _ in pairs]
         self._patterns = compile_patterns([pattern for pattern, _ in pairs]) if pairs else Patterns(())
         if self._patterns.eof is not None or self._patterns.timeout is not None:
             raise ConfigError("expects: pexpect.EOF and pexpect.TIMEOUT cannot be answered")
         self._matcher = Matcher(waiting_limit=IDLE_TEXT)
+        self._last: tuple[int, str | bytes] | None = None
+        """The pattern that was answered last, and its answer."""
+
+    def explain_wait(self) -> str:
+        """Return what may keep a command waiting for input: "" when there is nothing to say."""
+        if not self._answers:
+            return ""
+        if self._last is None:
+            came = masked(self._matcher.text[-UNMATCHED_TEXT:])
+            return f"{self._patterns} did not match the output, which ends with {came!r}"
+        index, answer = self._last
+        if answer and answer[-1:] not in ("\n", "\r", b"\n", b"\r"):
+            return f"{self._names[index]} was answered, but the answer has no line end (\\n)"
+        return ""
 
     def feed(self, text: str) -> Iterator[str | bytes]:
         """Yield the answers to send, in order. An answer that is a function is called with its `ExpectMatch`."""
@@ -333,7 +349,9 @@ class Responder:
             self._matcher.add(text[start : start + RESPONDER_PIECE])
             while match := self._matcher.search(self._patterns):
                 answer = self._answers[match.index]
-                yield _checked(answer(match)) if callable(answer) else answer
+                sent = _checked(answer(match)) if callable(answer) else answer
+                self._last = match.index, sent
+                yield sent
                 if match == match.before:  # an empty match between two characters, which would match there again
                     self._matcher.add(self._matcher.take()[1:])
 
