@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from ..deadline import Deadline, DeadlineExpired
 from ..limits import AGENT_MESSAGE
-from .keys import CERTIFICATE, PublicKey, string
+from .keys import CERTIFICATE, PublicKey, string, take_string
 
 _REQUEST_IDENTITIES, _IDENTITIES = 11, 12
 _SIGN_REQUEST, _SIGN_RESPONSE = 13, 14
@@ -41,18 +41,25 @@ class Agent:
         answer = self._ask(_REQUEST_IDENTITIES, b"", _IDENTITIES, deadline)
         count, rest = int.from_bytes(answer[:4], "big"), answer[4:]
         found = []
-        for _ in range(count):
-            blob, rest = _take(rest)
-            comment, rest = _take(rest)
-            kind = _take(blob)[0].decode(errors="replace")
-            found.append(AgentKey(self, PublicKey(kind, blob), comment.decode(errors="replace")))
+        try:
+            for _ in range(count):
+                blob, rest = take_string(rest)
+                comment, rest = take_string(rest)
+                kind = take_string(blob)[0].decode(errors="replace")
+                found.append(AgentKey(self, PublicKey(kind, blob), comment.decode(errors="replace")))
+        except ValueError:
+            raise AgentError(f"the ssh-agent at {self._path} gave an answer that is cut") from None
         return found
 
     def sign(self, blob: bytes, data: bytes, algorithm: str, deadline: Deadline) -> bytes:
         """Let the agent sign. Raises `AgentError` when it refuses, for example because its user said no."""
         flags = _FLAGS.get(algorithm.removesuffix(CERTIFICATE), 0)
         request = string(blob) + string(data) + struct.pack(">I", flags)
-        return _take(self._ask(_SIGN_REQUEST, request, _SIGN_RESPONSE, deadline))[0]
+        answer = self._ask(_SIGN_REQUEST, request, _SIGN_RESPONSE, deadline)
+        try:
+            return take_string(answer)[0]
+        except ValueError:
+            raise AgentError(f"the ssh-agent at {self._path} gave an answer that is cut") from None
 
     def close(self) -> None:
         """End the connection, also while another thread waits on it."""
@@ -104,13 +111,6 @@ class AgentKey:
 
     def sign(self, data: bytes, algorithm: str, deadline: Deadline) -> bytes:
         return self._agent.sign(self.public.blob, data, algorithm, deadline)
-
-
-def _take(data: bytes) -> tuple[bytes, bytes]:
-    size = int.from_bytes(data[:4], "big")
-    if len(data) < 4 + size:
-        raise AgentError("the ssh-agent gave an answer that is cut")
-    return data[4 : 4 + size], data[4 + size :]
 
 
 def _timeout(deadline: Deadline) -> float | None:

@@ -223,9 +223,7 @@ def _named_identities(settings: Settings, tokens: _Tokens) -> list[str]:
     """The IdentityFiles that a file names; OpenSSH also prints its defaults where none does."""
     if not settings.changed("identityfile"):
         return []
-    return settings.lines("identityfile") and [
-        value if value.lower() == "none" else tokens.path(value) for value in settings.lines("identityfile")
-    ]
+    return [value if value.lower() == "none" else tokens.path(value) for value in settings.lines("identityfile")]
 
 
 def _identities(

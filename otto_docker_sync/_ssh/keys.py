@@ -54,11 +54,11 @@ class PublicKey(NamedTuple):
 
     def certifies(self, key: bytes) -> bool:
         """Whether this is a certificate of the public key `key`."""
-        kind, rest = _take(key)
+        kind, rest = take_string(key)
         if self.kind.encode() != kind + CERTIFICATE.encode():
             return False
-        _, after_kind = _take(self.blob)
-        _, after_nonce = _take(after_kind)
+        _, after_kind = take_string(self.blob)
+        _, after_nonce = take_string(after_kind)
         return after_nonce.startswith(rest)
 
 
@@ -121,7 +121,7 @@ def read_public_key(path: str) -> PublicKey | None:
         if b"-----BEGIN OPENSSH PRIVATE KEY-----" in data:
             try:
                 blob = _openssh_header(path, data)[1]
-                return PublicKey(_take(blob)[0].decode(), blob)
+                return PublicKey(take_string(blob)[0].decode(), blob)
             except (ConfigError, ValueError):
                 continue
     return None
@@ -143,7 +143,7 @@ def string(data: bytes) -> bytes:
 
 def _load_openssh(path: str, data: bytes, passphrase: Callable[[], str | None]) -> FileKey:
     cipher, public = _openssh_header(path, data)
-    kind = _take(public)[0].decode(errors="replace")
+    kind = take_string(public)[0].decode(errors="replace")
     if kind.startswith("sk-"):
         raise _wrong(path, f"it is a key of a security token ({kind}): add it to your ssh-agent")
     if kind == "ssh-dss":
@@ -199,10 +199,10 @@ def _openssh_header(path: str, data: bytes) -> tuple[str, bytes]:
         raw = base64.b64decode(b"".join(body.split()), validate=True)
         if not raw.startswith(_OPENSSH_MAGIC):
             raise ValueError("it does not begin as one")
-        cipher, rest = _take(raw[len(_OPENSSH_MAGIC) :])
-        _, rest = _take(rest)  # how the key is derived from the passphrase
-        _, rest = _take(rest)
-        public, _ = _take(rest[4:])  # after the number of keys, which is always 1
+        cipher, rest = take_string(raw[len(_OPENSSH_MAGIC) :])
+        _, rest = take_string(rest)  # how the key is derived from the passphrase
+        _, rest = take_string(rest)
+        public, _ = take_string(rest[4:])  # after the number of keys, which is always 1
     except (binascii.Error, ValueError) as error:
         raise _wrong(path, f"it is damaged ({error})") from error
     return cipher.decode(errors="replace"), public
@@ -238,13 +238,13 @@ def _parse_public(data: bytes) -> PublicKey | None:
         return None
     try:
         blob = base64.b64decode(words[1], validate=True)
-        return PublicKey(words[0].decode(), blob) if _take(blob)[0] == words[0] else None
+        return PublicKey(words[0].decode(), blob) if take_string(blob)[0] == words[0] else None
     except (binascii.Error, ValueError):
         return None
 
 
-def _take(data: bytes) -> tuple[bytes, bytes]:
-    """The string at the start of `data`, and what follows it. Raises `ValueError` where it is cut."""
+def take_string(data: bytes) -> tuple[bytes, bytes]:
+    """Return the string at the start of `data`, and the rest. Raises `ValueError` if it is cut."""
     size = int.from_bytes(data[:4], "big")
     if len(data) < 4 + size:
         raise ValueError("it ends too early")
