@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from urllib.parse import urlsplit, urlunsplit
 
 from ..deadline import Deadline
 from .request import Request
@@ -18,6 +19,20 @@ def boot_time() -> float:
     ``time.monotonic`` stands still during a suspend on Linux: a holder that wakes up would believe in its hold.
     """
     return time.clock_gettime(_CLOCK)
+
+
+def without_password(url: str) -> str:
+    """The URL of a backend as it may be shown.
+
+    >>> without_password("redis://me:hunter2@lab-redis:6379/0")
+    'redis://me@lab-redis:6379/0'
+    """
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    place = parts.netloc.rpartition("@")[2]
+    user = f"{parts.username}@" if parts.username else ""
+    return urlunsplit(parts._replace(netloc=user + place))
 
 
 class Lease(ABC):

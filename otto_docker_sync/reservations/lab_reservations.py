@@ -12,14 +12,14 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Union
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from ..deadline import Deadline, Timeout, timeout_seconds
 from ..errors import ConfigError, ReservationError, ReservationTimedOut
 from ..host import Host
 from ..limits import REPORT_TIME
-from ..secret import Secret, reveal
-from .backend import Backend, Finding, Lease
+from ..secret import Secret, register_secret, reveal
+from .backend import Backend, Finding, Lease, without_password
 from .file_backend import FileBackend
 from .guard import ReservationGuard
 from .inherited import has_inherited, inherited_leases
@@ -65,6 +65,12 @@ class ReservationOptions:
             )
         if self.backend.startswith("file") and not (self.backend == "file" or self.backend.startswith("file:/")):
             raise ConfigError(f"reservations: backend={self.backend!r}: use 'file', or 'file:' and an absolute path")
+        register_secret(urlsplit(self.backend).password)
+        register_secret(self.password)
+
+    def __repr__(self) -> str:
+        shown = without_password(self.backend)
+        return f"ReservationOptions({shown!r}, ttl={self.ttl:g}, required={self.required})"
 
 
 class HostsOfLab(Protocol):
@@ -325,7 +331,7 @@ class LabReservations:
     @property
     def table(self) -> str:
         """The name of the table that this lab's requests are in, wherever this process or its children read it."""
-        return f"{self.options.backend} {self._lab.name}"
+        return f"{without_password(self.options.backend)} {self._lab.name}"
 
     @property
     def backend(self) -> Backend:

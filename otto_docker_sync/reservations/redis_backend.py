@@ -22,7 +22,7 @@ from contextlib import suppress
 from importlib import resources
 from threading import Event, Lock
 from typing import Any
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import redis
 import redis.backoff
@@ -33,7 +33,7 @@ from ..deadline import Deadline
 from ..errors import ReservationError
 from ..limits import LONGEST_BELL, LONGEST_CALL, REDIS_CONNECTIONS, REDIS_OBSERVED, REDIS_RECENT, REDIS_TRIES
 from ..logs import masked
-from .backend import Backend, Finding, Lease, boot_time
+from .backend import Backend, Finding, Lease, boot_time, without_password
 from .request import Request
 
 logger = logging.getLogger("otto_docker_sync.reservations")
@@ -312,16 +312,6 @@ class RedisLease(Lease):
         if not self._released:
             self._client.run("release", self._request.id, _nonce())
             self._released = True
-
-
-def without_password(url: str) -> str:
-    """The URL as it may be shown."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    place = parts.netloc.rpartition("@")[2]
-    user = f"{parts.username}@" if parts.username else ""
-    return urlunsplit(parts._replace(netloc=user + place))
 
 
 def _nonce() -> str:

@@ -154,3 +154,12 @@ def test_fences_rise_also_when_the_table_was_lost():
     first.submit(asked("one", "a"), now=1_700_000_000.0)
     second.submit(asked("two", "a"), now=1_700_000_001.0)
     assert second.requests["two"].fence > first.requests["one"].fence
+
+
+def test_fences_rise_also_when_the_clock_is_set_back():
+    table = Table()
+    table.submit(asked("one", "a"), now=1_700_000_000.0)
+    fence = table.requests["one"].fence
+    table.submit(asked("two", "a"), now=1_699_990_000.0)
+    table.remove("one", now=1_699_990_000.0)
+    assert table.requests["two"].fence == fence + 1

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
@@ -12,6 +15,7 @@ import pytest
 
 from otto_docker_sync import ConfigError, DockerContainerHost, Lab, LocalHost, ReservationError, ReservationLost
 from otto_docker_sync.lab import UnknownHost
+from otto_docker_sync.logs import masked
 from otto_docker_sync.reservations import ReservationOptions
 
 
@@ -241,6 +245,38 @@ def test_a_container_stands_for_its_parents_tags(make_lab, tmp_path):
 def test_a_backend_that_is_not_known(backend):
     with pytest.raises(ConfigError, match="backend="):
         ReservationOptions(backend)
+
+
+def test_a_password_shows_nowhere():
+    for options in (
+        ReservationOptions("redis://me:hunter2@lab-redis:6379/0"),
+        ReservationOptions("redis://lab-redis:6379/0", password="hunter2"),
+    ):
+        with Lab("x", [LocalHost(id="a", resources={"a"})], reservations=options) as lab:
+            assert "hunter2" not in repr(options) + lab.reservations.table
+    assert masked("hunter2") == "***"
+
+
+FORKS = """
+import os, signal
+from otto_docker_sync import Lab, LocalHost
+lab = Lab("bench", [LocalHost(id="carrot", resources={"carrot"})])
+lab.reserve("carrot")
+child = os.fork()
+print(os.getpid() if child else 0, child, flush=True)
+signal.pause()
+"""
+
+
+def test_the_child_of_a_killed_holder_keeps_no_hold(make_lab):
+    with subprocess.Popen([sys.executable, "-c", FORKS], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        children = {line.split()[1] for line in (parent.stdout.readline(), parent.stdout.readline())} - {"0"}
+        parent.kill()
+        parent.wait()
+        with make_lab().reserve("carrot", wait=20):
+            (child,) = map(int, children)
+            os.kill(child, signal.SIGKILL)
 
 
 def test_a_network_file_system_is_refused(tmp_path, monkeypatch):
