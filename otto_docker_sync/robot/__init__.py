@@ -147,4 +147,5 @@ class OttoDockerLibrary(
         try:
             self._close_everything()
         finally:
+            self._stop_ssh_logging()
             self._background_log.stop()

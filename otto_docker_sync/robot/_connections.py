@@ -23,6 +23,8 @@ LOOPBACK = ("127.0.0.1", "localhost")
 class ConnectionKeywords(HostKeywords):
     """Keywords about connections."""
 
+    _ssh_log: logging.Handler | None = None
+
     @ssh_keyword
     def set_default_configuration(
         self,
@@ -292,9 +294,12 @@ class ConnectionKeywords(HostKeywords):
     def enable_ssh_logging(self, logfile: str) -> None:
         """Write what happens in the SSH protocol to a file, from now on and for all connections; what it held is lost.
 
+        Another call goes on in another file.
+
         | Enable Ssh Logging | ${OUTPUT_DIR}/ssh.log |
         """
-        handler = logging.FileHandler(logfile, mode="w", encoding="utf-8")
+        self._stop_ssh_logging()
+        handler = self._ssh_log = logging.FileHandler(logfile, mode="w", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(levelname).3s [%(asctime)s.%(msecs)03d] %(threadName)s: %(message)s"))
         protocol = logging.getLogger(f"{PACKAGE}.paramiko")
         protocol.addHandler(handler)
@@ -302,3 +307,10 @@ class ConnectionKeywords(HostKeywords):
         protocol.propagate = False
         logging.getLogger(f"{PACKAGE}.ssh").addHandler(handler)
         self._defaults.log(f'SSH log is written to <a href="{logfile}">file</a>.', "HTML")
+
+    def _stop_ssh_logging(self) -> None:
+        handler, self._ssh_log = self._ssh_log, None
+        if handler is not None:
+            for name in ("paramiko", "ssh"):
+                logging.getLogger(f"{PACKAGE}.{name}").removeHandler(handler)
+            handler.close()
