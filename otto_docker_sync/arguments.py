@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Union
 
 from .errors import ConfigError
-from .limits import SHOWN_VALUE
+from .limits import FOREVER, SHOWN_VALUE
 
 Timeout = Union[float, timedelta, None]
 """What a public ``timeout=`` takes: seconds, a ``timedelta``, or None to wait forever."""
@@ -24,7 +24,7 @@ MAX_PORT = 65535
 
 
 def timeout_seconds(timeout: Timeout, what: str = "timeout") -> float | None:
-    """Check a timeout, and return it in seconds; infinity is None.
+    """Check a timeout, and return it in seconds; infinity, and more than FOREVER, is None.
 
     >>> timeout_seconds(timedelta(minutes=2))
     120.0
@@ -34,9 +34,38 @@ def timeout_seconds(timeout: Timeout, what: str = "timeout") -> float | None:
     if timeout is None:
         return None
     # bool is an int: run("ls", True) is a mistake, not a timeout of one second.
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or math.isnan(timeout) or timeout < 0:
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
         raise _refusal(what, timeout, "pass seconds (0 or more), a timedelta, or None to wait forever")
-    return None if math.isinf(timeout) else float(timeout)
+    return None if timeout > FOREVER else float(timeout)
+
+
+def check_typed(what: str, value: Any) -> str:
+    """Check what is to be typed: any string.
+
+    >>> check_typed("send", "yes")
+    'yes'
+    """
+    if not isinstance(value, str):
+        raise _refusal(what, value, "pass a string")
+    return value
+
+
+def check_callback(what: str, value: Any) -> None:
+    """Check something that is called, or None.
+
+    >>> check_callback("on_output", print)
+    """
+    if value is not None and not callable(value):
+        raise _refusal(what, value, "pass a function, or None")
+
+
+def check_commands(what: str, value: Any) -> None:
+    """Check a command, or a list of commands; their items are checked when they run.
+
+    >>> check_commands("cmds", ["cd /tmp", "ls"])
+    """
+    if not isinstance(value, Iterable) or isinstance(value, (bytes, bytearray)):
+        raise _refusal(what, value, "pass a string, or a list of strings and ShellCommands")
 
 
 def check_seconds(what: str, value: Any) -> float:

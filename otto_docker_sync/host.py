@@ -120,6 +120,7 @@ class Host(SessionVerbs):
         >>> with host.open_session("log") as log:
         ...     log.sendline("tail -f /var/log/app.log"); log.expect("ready", timeout=60)
         """
+        self.backend.require_sessions()
         return self._sessions.open(name, size)
 
     def interact(self, *, transcript: str | os.PathLike[str] | None = None) -> int | None:

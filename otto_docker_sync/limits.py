@@ -61,6 +61,9 @@ ONESHOT_OVERTIME = KILL_TIME
 CLOSE_LIMIT = STOP_TIME + CLOSE_TIME + CALL_END_TIME
 """``close``: stop a repeat, end the sessions, wait for the calls in flight."""
 
+FOREVER = 1e8
+"""A timeout of more than three years is none. The clocks of the system cannot take one of any size."""
+
 # Waiting where nothing wakes the waiter. Short enough to go unnoticed, long enough to cost nothing.
 
 LOCK_POLL = 0.5

@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Union
 
 from ._shell.runner import Runner
+from .arguments import check_commands
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .errors import ConfigError, OttoError, UnsupportedParentError
 from .limits import STOP_TIME
@@ -49,6 +50,7 @@ class Repeats:
         max_history: int = 1000,
     ) -> None:
         """Run `cmds` now and then every `interval` seconds. See `Host.start_repeat`."""
+        check_commands("cmds", cmds)
         seconds = timeout_seconds(interval)
         if not seconds:
             raise ConfigError(f"interval={interval!r}: pass the seconds (more than 0) from one start to the next")

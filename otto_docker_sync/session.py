@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from ._shell.capture import Sink
 from ._shell.conversation import CommandList, Conversation
 from ._shell.runner import Runner
+from .arguments import check_typed
 from .deadline import Deadline, Timeout
 from .errors import ConfigError
 from .limits import CLOSE_TIME, KILL_TIME
@@ -23,6 +24,12 @@ DEFAULT_SESSION = "default"
 
 class SessionVerbs(ABC):
     """The verbs that talk to a persistent shell: a host's own, on its default session, and those of each session."""
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise ConfigError(
+            f"{self!r} cannot be copied or pickled: it owns sessions, and may own connections; "
+            "make another one with the same arguments, in a process of its own where that is needed"
+        )
 
     @abstractmethod
     def _conversation(self) -> Conversation:
@@ -93,14 +100,14 @@ class SessionVerbs(ABC):
 
         >>> session.send("y"); session.expect("sure")
         """
-        self._conversation().send(text)
+        self._conversation().send(check_typed("send", text))
 
     def sendline(self, text: str = "") -> None:
         """Type `text` and a line end. Raises as `send`.
 
         >>> session.sendline("python3"); session.expect(">>> ")
         """
-        self.send(text + "\n")
+        self.send(check_typed("sendline", text) + "\n")
 
     def sendcontrol(self, char: str) -> None:
         """Type a control character: ``"c"`` for Ctrl-C, a letter or one of ``@[\\]^_?``. Raises as `send`.

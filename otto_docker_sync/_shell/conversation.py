@@ -12,6 +12,7 @@ from time import monotonic
 from typing import Any, Union
 
 from .._channel.base import KILL_STATUS, SIZE
+from ..arguments import check_commands
 from ..deadline import Deadline, DeadlineExpired, Timeout, timeout_seconds
 from ..errors import ConfigError, ConnectionLost, ExpectTimeout, OttoError, SessionBusy, SessionClosed
 from ..limits import GIVE_UP_TIME, KILL_TIME, SHOWN_OPENING, WRITE_POLL
@@ -72,6 +73,7 @@ class Conversation:
         self, cmd: str | CommandList, expects: Expects, timeout: Timeout, on_output: Sink | None, *, log: bool
     ) -> CommandResult | RunResult:
         """Run one command, or a list in order; see `SessionVerbs.run`."""
+        check_commands("run", cmd)
         with self._runner.call(self._runner.deadline(timeout)) as deadline:
             if isinstance(cmd, str):
                 return self._run_one(ShellCommand(cmd, expects), deadline, on_output, log)

@@ -14,6 +14,12 @@ kill_tree() {
     # An empty needle is in every environment.
     [ -n "$1" ] || return 1
     tree_needle=$1
+    # The clock ticks a hundred times a second. What an earlier command started within the same tick as this one shows
+    # by the name of its own run that it does not belong to this one.
+    case $1 in
+    OTTO_RUN=*) tree_others=OTTO_RUN= ;;
+    *) tree_others=$1 ;;
+    esac
     tree_sid=$2
     tree_since=$3
     tree_keep=$4
@@ -61,9 +67,10 @@ kill_tree() {
                 *" $2 "*) hit=1 ;;
                 esac
                 [ -n "$group" ] && [ "$3" = "$group" ] && hit=1
+                member=
                 if [ -n "$tree_sid" ] && [ "${20}" -ge "$tree_since" ]; then
                     case " $4 $2 $pid " in
-                    *" $tree_sid "*) hit=1 ;;
+                    *" $tree_sid "*) member=1 ;;
                     esac
                 fi
                 if [ -z "$hit" ] && [ "${20}" -ge "$tree_born" ]; then
@@ -73,8 +80,13 @@ kill_tree() {
                             hit=1
                             break
                             ;;
+                        *"$tree_others"*)
+                            member=
+                            break
+                            ;;
                         esac
                     done 2>/dev/null <"$dir/environ"
+                    [ "$member" ] && hit=1
                 fi
                 [ "$hit" ] || continue
                 found="$found$pid "

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from .._channel.backend import Backend
 from .._channel.base import KILL_STATUS
+from ..arguments import check_callback
 from ..deadline import Cancellation, Deadline, DeadlineExpired, Timeout
 from ..errors import OttoError
 from ..limits import CALL_END_TIME, KILLED_PATIENCE, LOSS_PATIENCE
@@ -111,6 +112,7 @@ class CommandRecord:
     """One command on its way to its result: logged from now on, its output collected in ``capture``."""
 
     def __init__(self, backend: Backend, command: str, on_output: Sink | None, log: bool) -> None:
+        check_callback("on_output", on_output)
         self._backend = backend
         self._command = command
         self._log = backend.log.command(command, log=log)

@@ -127,3 +127,10 @@ def test_any_login_shell_will_do(
         assert each.oneshot("echo 'a!b' \"$(echo c\\\\d)\"", timeout=20).output == "a!b c\\d\n"
         assert each.run("X='!'; echo \"$X\"", timeout=20).output == "!\n"
         assert each.oneshot(["printf", "%s|", "it's", "a!b", "c\nd", "\\"], timeout=20).output == "it's|a!b|c\nd|\\|"
+
+
+def test_the_job_of_an_earlier_command_survives_the_timeout_of_the_next(shell_ctr: DockerContainerHost) -> None:
+    for _ in range(10):
+        shell_ctr.run("sleep 555 &", timeout=20)
+        assert shell_ctr.run("read -r x", timeout=0.3).timed_out
+        assert shell_ctr.run("kill -0 $!", timeout=20).ok

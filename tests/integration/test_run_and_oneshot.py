@@ -190,6 +190,9 @@ def test_expect_tells_the_end_of_the_shell(ctr: DockerContainerHost) -> None:
     with pytest.raises(SessionClosed, match="last") as caught:
         ctr.expect("never")
     assert caught.value.retcode == 4 and "last" in caught.value.before
+    with pytest.raises(SessionClosed, match="opens a new one"):
+        ctr.sendline("exit")
+    assert ctr.run("true", timeout=20).ok
     ctr.sendline("exit")
     assert ctr.expect(["never", pexpect.EOF]).index == 1
 
