@@ -15,6 +15,7 @@ from ._shell.oneshot import command_text
 from ._stack.hosts import StackHosts
 from ._stack.remote import RemoteStack
 from ._stack.stack import Stack
+from .arguments import check_count
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .docker_host import DockerContainerHost
 from .errors import ConfigError, UnknownHost
@@ -165,8 +166,7 @@ class Lab:
         """
         command = command_text(cmd)
         timeout_seconds(timeout)
-        if isinstance(max_parallel, bool) or not isinstance(max_parallel, int) or max_parallel < 1:
-            raise ConfigError(f"max_parallel={max_parallel!r}: pass a whole number, 1 or more")
+        check_count("max_parallel", max_parallel, minimum=1)
         chosen = self._chosen(hosts)
         if not chosen:
             return {}

@@ -11,7 +11,7 @@ from time import monotonic
 from typing import Union
 
 from ._shell.runner import Runner
-from .arguments import check_commands
+from .arguments import check_commands, check_count, check_seconds
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .errors import ConfigError, OttoError, UnsupportedParentError
 from .limits import STOP_TIME
@@ -51,12 +51,10 @@ class Repeats:
     ) -> None:
         """Run `cmds` now and then every `interval` seconds. See `Host.start_repeat`."""
         check_commands("cmds", cmds)
-        seconds = timeout_seconds(interval)
-        if not seconds:
-            raise ConfigError(f"interval={interval!r}: pass the seconds (more than 0) from one start to the next")
-        for argument, value in (("times", times), ("max_history", max_history)):
-            if isinstance(value, bool) or not (value is None or (isinstance(value, int) and value > 0)):
-                raise ConfigError(f"{argument}={value!r}: pass a number of 1 or more")
+        seconds = check_seconds("interval", interval)
+        check_count("max_history", max_history, minimum=1)
+        if times is not None:
+            check_count("times", times, minimum=1)
         with self._lock:
             earlier = self._repeats.get(name)
             if earlier is not None and earlier.running:

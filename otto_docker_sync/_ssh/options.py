@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Union
 
+from ..arguments import check_choice, check_count, check_flag, check_seconds
 from ..errors import ConfigError
 from ..secret import Secret, register_secret
 
@@ -58,20 +58,13 @@ class SSHOptions:
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout", "keepalive_interval"):
-            value = getattr(self, name)
-            if value is None:
-                continue
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-                raise ConfigError(f"{name}={value!r}: pass seconds, more than 0")
-        if isinstance(self.max_connections, bool) or not isinstance(self.max_connections, int):
-            raise ConfigError(f"max_connections={self.max_connections!r}: pass a whole number")
-        if self.max_connections < 1:
-            raise ConfigError(f"max_connections={self.max_connections}: at least 1 is needed")
-        if self.host_key_policy not in (None, "reject", "accept-new", "ignore"):
-            raise ConfigError(f'host_key_policy={self.host_key_policy!r}: pass "reject", "accept-new" or "ignore"')
+            if getattr(self, name) is not None:
+                check_seconds(name, getattr(self, name))
+        check_count("max_connections", self.max_connections, minimum=1)
+        if self.host_key_policy is not None:
+            check_choice("host_key_policy", self.host_key_policy, ("reject", "accept-new", "ignore"))
         for name in ("allow_agent", "look_for_keys", "legacy"):
-            if not isinstance(getattr(self, name), bool):
-                raise ConfigError(f"{name}={getattr(self, name)!r}: pass True or False")
+            check_flag(name, getattr(self, name))
         if self.answers is not None and not (isinstance(self.answers, Mapping) or callable(self.answers)):
             raise ConfigError("answers: pass a mapping from prompt to answer, or a function that gets the prompt")
         for name in ("identity_file", "known_hosts", "config_file"):

@@ -8,9 +8,10 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from ..arguments import check_count
 from ..deadline import Deadline, DeadlineExpired, Timeout
 from ..docker_host import DockerContainerHost
-from ..errors import ComposeError, ConfigError, OttoError
+from ..errors import ComposeError, OttoError
 from ..limits import DOWN_TIME
 from ..project import Project
 from .containers import StackContainer
@@ -132,8 +133,8 @@ class Stack(Mapping[str, DockerContainerHost]):
         ...     print(line)
         """
         deadline = Deadline.after(timeout)
-        if tail is not None and (isinstance(tail, bool) or not isinstance(tail, int) or tail < 0):
-            raise ConfigError(f"tail={tail!r}: pass a number of lines, or None for all")
+        if tail is not None:
+            check_count("tail", tail)
         lines = self._log_lines(service, follow, tail, deadline)
         return lines if follow else list(lines)
 
@@ -190,8 +191,7 @@ class Stack(Mapping[str, DockerContainerHost]):
         if_last: bool = False,
         settling: bool = False,
     ) -> None:
-        if isinstance(stop_timeout, bool) or not isinstance(stop_timeout, int) or stop_timeout < 0:
-            raise ConfigError(f"stop_timeout={stop_timeout!r}: pass whole seconds")
+        check_count("stop_timeout", stop_timeout)
         with self._in_time("docker compose down", deadline):
             is_gone = self._remote.down(
                 deadline, stop_timeout=stop_timeout, volumes=volumes, if_last=if_last, settling=settling
