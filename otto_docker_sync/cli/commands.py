@@ -49,7 +49,7 @@ def run(ctx: typer.Context, host: HostPattern, command: Words, timeout: Timeout 
     Example: otto-docker run carrot.repo1.api 'cd /srv && make test'
 
     Its output is shown while it runs. Options come before HOST; what comes after HOST belongs to the command. stdin is
-    not passed on: see oneshot, interact, put. Press Ctrl-C to interrupt the command, twice to leave.
+    not passed on: use interact to type, put for files. Press Ctrl-C to interrupt the command, twice to leave.
     """
     state: State = ctx.obj
     text = as_shell_text(ctx, host, command)

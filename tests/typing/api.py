@@ -266,6 +266,7 @@ for error in (
     otto.NoSuchContainer(),
     otto.ReservationError(),
     otto.ReservationLost(),
+    otto.ReservationTimedOut(),
     otto.SessionBusy(),
     otto.ShellNotFound(),
     otto.UnknownHost(),
