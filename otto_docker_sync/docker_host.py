@@ -14,7 +14,8 @@ from .limits import DOCKER_TIME
 from .logs import HostLog
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
-SERVICE = re.compile(r"[a-zA-Z0-9._][a-zA-Z0-9._-]*(#[1-9][0-9]*)?\Z")
+# Whatever Compose takes, also a name that begins with a dash.
+SERVICE = re.compile(r"[a-zA-Z0-9._-]+(#[1-9][0-9]*)?\Z")
 USER = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_.][a-zA-Z0-9_.-]*)?\Z")
 VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 

@@ -16,7 +16,7 @@ base=$d
 . "$d/setup"
 exec 3<&0 </dev/null
 # shellcheck disable=SC2086
-eval "exec $compose -p \"\$project\" \"\$@\" logs --no-color $options $service" 2>&1 3<&- &
+eval "exec $compose -p \"\$project\" \"\$@\" logs --no-color $options -- $service" 2>&1 3<&- &
 client=$!
 {
     while read -r line && [ "$line" != end ]; do :; done

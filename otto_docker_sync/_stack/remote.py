@@ -118,7 +118,7 @@ class RemoteStack:
             "digest": digest,
             "options": "--build" if build else compose.start_only,
             # Naming a service starts it though its profile is not active.
-            "names": "" if all_active else " ".join(chosen),
+            "names": "" if all_active else " ".join(["--", *chosen]),
             "wanted": " ".join(declared),
             "expected": " ".join(chosen),
             "ensure": ensure,
