@@ -43,9 +43,15 @@ def compose_up(
     """Bring up a project's stack, and return its running containers: service → host; ``service#2`` for a replica.
 
     The hosts are in the lab too. The stack stays until `compose_down`; what is up already and unchanged is left alone.
-    The compose files and what they refer to go to a private directory on the parent. `on` is the host to run it on
-    (default: the project's ``default_host``), `project_name` Compose's ``-p`` (default: `compose_project_name`).
-    `build` builds images first. `timeout` in seconds is for all of it; None has no limit.
+    The compose files and what they refer to go to a private directory on the parent.
+
+    Args:
+        project: The name of a project of the lab, or a `Project`.
+        lab: Where the hosts of the project are.
+        on: The host to run the stack on, or its id; default: the project's ``default_host``.
+        project_name: Compose's ``-p``; default: `compose_project_name`.
+        build: Whether images are built first; default True.
+        timeout: Seconds for all of it; None has no limit.
 
     Raises `ComposeError`, with the last that Compose or the service had to say, after what was not up before has been
     taken down again, and `ConfigError` before anything was started.
@@ -67,9 +73,9 @@ def compose_down(
 ) -> None:
     """Take a project's stack down, even if others use it, and remove its directory on the parent. Idempotent.
 
-    `on` and `project_name` are as for `compose_up`. `stop_timeout` is what containers get to stop, in whole seconds.
-    `volumes` removes the stack's volumes as well. `timeout` in seconds is for all of it; None has no limit. Raises
-    `ComposeError`.
+    `project`, `lab`, `on` and `project_name` are as for `compose_up`. `stop_timeout` is what containers get to stop, in
+    whole seconds. `volumes` removes the stack's volumes as well. `timeout` in seconds is for all of it; None has no
+    limit. Raises `ComposeError`.
 
     >>> compose_down("repo1", lab)
     """
@@ -95,8 +101,8 @@ def composed(
     while the connection lives, so a run that crashed holds nothing. A stack that was up before without `composed`, by
     `compose_up` for example, stays up. With `own`, it is taken down at the end in any case.
 
-    The other parameters are those of `compose_up`, which is also what it raises, and `compose_down`; `timeout` is for
-    bringing it up.
+    `project`, `lab`, `on`, `project_name` and `build` are as for `compose_up`, whose errors it raises; `stop_timeout`
+    is as for `compose_down`; `timeout`, in seconds, is for bringing it up.
 
     >>> with composed("repo1", lab) as services:
     ...     services["api"].run("make test").check()
@@ -166,9 +172,10 @@ def compose_logs(
 ) -> list[str] | Lines:
     """Return the lines that the containers of a stack wrote, each with its container's name in front.
 
-    `on` and `project_name` are as for `compose_up`. `service` shows one only, `tail` the last lines of each. With
-    `follow`, an iterator gives lines as they come, until the containers end, `timeout` (in seconds, None has no limit)
-    is over, or it is closed. Raises `ComposeError` when the stack is not up, `ConfigError` for an unknown service.
+    `project`, `lab`, `on` and `project_name` are as for `compose_up`. `service` shows one only, `tail` the last lines
+    of each. With `follow`, an iterator gives lines as they come, until the containers end, `timeout` (in seconds, None
+    has no limit) is over, or it is closed. Raises `ComposeError` when the stack is not up, `ConfigError` for an unknown
+    service.
 
     >>> for line in compose_logs("repo1", lab, service="api", follow=True, tail=10):
     ...     print(line)

@@ -44,6 +44,15 @@ class Lab:
     containers of declared services are hosts before their stack is up; the first call that needs one brings the stack
     up. Any thread may call any verb.
 
+    Args:
+        name: Names the lab in messages; default ``"lab"``.
+        hosts: Its hosts, or a mapping to them; none by default.
+        projects: Its projects, or a mapping to them; none by default.
+        resources: Tags that every host of the lab stands for in `reserve`, besides its own.
+        reservations: Where and how reservations are kept; None is on this machine.
+
+    Raises `ConfigError` when two hosts have one id, or two projects one name.
+
     >>> with Lab.load("lab.toml") as lab:
     ...     lab.get("carrot.repo1.api").run("make test").check()
     """
@@ -77,7 +86,7 @@ class Lab:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
-        """Read a lab file, and make this the active lab. Contacts nothing.
+        """Read the lab file at `path`, and make this the active lab. Contacts nothing.
 
         Raises `ConfigError` that names file, table and key, and what may have been meant.
 
@@ -103,7 +112,7 @@ class Lab:
     # Hosts
 
     def add(self, host: Host) -> Host:
-        """Add a host, and return it. Raises `ConfigError` when another one has its id.
+        """Add `host`, and return it. Raises `ConfigError` when another one has its id.
 
         >>> lab.add(UnixHost("192.0.2.10", id="carrot"))
         """
@@ -118,7 +127,9 @@ class Lab:
         host.backend.guard = self.reservations.guard(host)
 
     def get(self, host: str | Host) -> Host:
-        """The host of this id. Raises `UnknownHost`, a `ConfigError` and `LookupError`, which names the nearest ids.
+        """The host of this id; a `host` that is one is returned as it is.
+
+        Raises `UnknownHost`, a `ConfigError` and `LookupError`, which names the nearest ids.
 
         >>> lab.get("carrot.repo1.api#2")
         """
@@ -134,7 +145,7 @@ class Lab:
         return [host for host in self.hosts.values() if isinstance(host, DockerContainerHost)]
 
     def select(self, pattern: str) -> list[Host]:
-        """Return the hosts whose id matches a shell pattern. No match is not an error.
+        """Return the hosts whose id matches `pattern`, a shell pattern. No match is not an error.
 
         >>> lab.select("*.api")
         """
@@ -158,8 +169,13 @@ class Lab:
     ) -> dict[str, CommandResult]:
         """Run a command as `oneshot` on many hosts at once; return id → result, in the order of the hosts.
 
-        `hosts` are hosts, ids or patterns; None is all of the lab, declared containers included, whose stacks then
-        come up. `timeout` is for each host, from its own start.
+        Args:
+            cmd: A string is run by each host's shell; a list is run as argv, without a shell.
+            hosts: Hosts, ids or patterns; None is all of the lab, declared containers included, whose stacks then come
+                up.
+            max_parallel: How many hosts at a time; default 16.
+            timeout: Seconds for each host, from its own start; None has no limit.
+
         One that fails does not stop the others: what it raised becomes the message of an ERROR result.
 
         >>> lab.run_all("uname -r", hosts="*.api", timeout=10)["carrot.repo1.api"].output
@@ -282,7 +298,8 @@ class Lab:
             pattern: A shell pattern, as `select` takes it.
             count: How many hosts; default 1. All of them at one moment, or none.
 
-        The rest is as for `reserve`. ``hosts`` of the reservation are the chosen ones.
+        `shared`, `wait`, `ttl`, `priority` and `reason` are as for `reserve`. ``hosts`` of the reservation are the
+        chosen ones.
 
         >>> with lab.reserve_any("gpu-*", 2) as reservation:
         ...     lab.run_all("make test", hosts=reservation.hosts)
@@ -302,7 +319,7 @@ class Lab:
     # Projects
 
     def project(self, project: str | Project | None = None) -> Project:
-        """The project of this name; without a name, the only one there is. Raises `ConfigError`.
+        """The project of this name; the only one there is when `project` is None. Raises `ConfigError`.
 
         >>> lab.project("repo1").services
         ('api', 'db')
@@ -352,7 +369,7 @@ class Lab:
         return self._stack_hosts.hold()
 
     def parent_of(self, project: Project, on: str | Host | None = None) -> Host:
-        """The host that a project's stack runs on: `on`, the project's own, or the only one that may run containers.
+        """The host that the stack of `project` runs on: `on`, the project's own, or the only one that may run any.
 
         Raises `ConfigError` when there is none, or several.
         """

@@ -214,7 +214,7 @@ class RunResult(Sequence[CommandResult]):
 
 @dataclass(frozen=True)
 class ShellCommand:
-    """One command of a list, with responders and a timeout (in seconds) of its own.
+    """One command of a list: `cmd`, with `expects` and a `timeout` (in seconds) of its own, as `run` takes them.
 
     >>> host.run([ShellCommand("sudo -S id", expects={"password": "pw\\n"}, timeout=5), "id"])
     """
@@ -265,7 +265,7 @@ class ExpectMatch(str):
 
 @dataclass(frozen=True)
 class FileProgress:
-    """How far one source of a transfer is: bytes done, and bytes in all (None while unknown)."""
+    """How far a transfer is with one `source`: bytes `done`, and bytes in `total` (None while unknown)."""
 
     source: str
     done: int

@@ -110,7 +110,9 @@ class SessionVerbs(ABC):
         self.send(check_typed("sendline", text) + "\n")
 
     def sendcontrol(self, char: str) -> None:
-        """Type a control character: ``"c"`` for Ctrl-C, a letter or one of ``@[\\]^_?``. Raises as `send`.
+        """Type a control character. `char` is ``"c"`` for Ctrl-C, any letter, or one of ``@[\\]^_?``.
+
+        Raises as `send`, and `ConfigError` for another `char`.
 
         >>> session.sendcontrol("z")
         """
@@ -219,7 +221,7 @@ class HostSession(SessionVerbs):
         return AsyncSession(self)
 
     def resize(self, columns: int, rows: int) -> None:
-        """Give the session's terminal a size, also for shells that are opened later.
+        """Give the session's terminal a size in `columns` and `rows`, also for shells that are opened later.
 
         Raises `ConfigError` for numbers below 1.
 

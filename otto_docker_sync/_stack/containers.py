@@ -32,7 +32,8 @@ ROW = "|".join(FIELDS)
 class StackContainer:
     """One container of a stack, as ``docker ps`` on the parent shows it.
 
-    `number` is Compose's number of the replica. `service` is how a lab addresses the container: ``api`` is the lowest
+    `container_id` is the full id; `name` and `image` are Docker's. `compose_project`, `compose_service` and `number`,
+    that of the replica, are Compose's. `service` is how a lab addresses the container: ``api`` is the lowest
     replica that runs, and ``api#3`` the one with this number. `status` is the text for people (``Up 2 minutes``),
     `state` Docker's word (``running``, ``exited``, ``restarting``, …).
     """

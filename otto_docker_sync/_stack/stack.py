@@ -142,7 +142,9 @@ class Stack(Mapping[str, DockerContainerHost]):
     def shared(
         self, *, build: bool = True, own: bool = False, stop_timeout: int = 1, timeout: Timeout = None
     ) -> Iterator[Self]:
-        """Have the stack up inside the block; the last of the runs that share it takes it down. See `composed`.
+        """Have the stack up inside the block; the last of the runs that share it takes it down.
+
+        `build`, `own`, `stop_timeout` and `timeout` are as for `composed`.
 
         >>> with lab.stack("repo1").shared(own=True) as stack:
         ...     stack["api"].run("make test").check()
