@@ -30,7 +30,7 @@ async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
     """Run a blocking call in a new thread and await it; context variables go with it.
 
     Unlike ``asyncio.to_thread``, it has no pool of threads, so a call that waits never keeps another from starting.
-    When the await is cancelled, the call is told to stop; the await waits until the call has cleaned up, and only then
+    When the await is cancelled, the call is asked to stop; the await waits until the call has cleaned up, and only then
     raises `CancelledError`.
 
     >>> await in_thread(lab.run_all, "uname -r")

@@ -46,7 +46,7 @@ class Cancellation:
     def waking(self, wake: Callable[[], object]) -> Iterator[None]:
         """Call `wake` if the cancellation comes inside the block.
 
-        Whoever waits must look at `cancelled` after it has entered the block: a cancellation from before wakes nobody.
+        After it has entered the block, a thread must look at `cancelled`: an earlier cancellation wakes nobody.
         """
         with self._lock:
             self._wakers.append(wake)

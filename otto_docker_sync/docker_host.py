@@ -34,7 +34,7 @@ class DockerContainerHost(Host):
         log: False keeps its commands and output out of every log, `log_stdout` False off stdout.
         resources: Reservation tags.
         shell: The shell of its commands.
-        user: The user of its commands; None is the image's. `workdir` likewise.
+        user: The user of its commands; None is the image's. The same for `workdir`.
         env: Environment of its commands. It travels as input, so its values show in no process list.
         warm: 0; other values are not available yet.
         default_timeout: Seconds, for commands without a ``timeout``; None is no limit.

@@ -168,7 +168,7 @@ class Host(SessionVerbs):
             preserve_times: Keep the times of modification. False, the default, makes them those of the arrival.
             progress: Called with a `FileProgress` now and then.
 
-        The result tells for each source what became of it: success means that a process on the host sees exactly
+        The result says for each source how it ended: success means that a process on the host sees exactly
         these bytes, failure leaves what was there before. Raises when nothing can be tried: `LocalFileError` for a
         source that is not there, `ConnectError` and its subclasses for a host that cannot be reached.
 

@@ -43,7 +43,7 @@ class Holder(NamedTuple):
 
 
 class AbandonableLock:
-    """A lock that is free again when whoever took it is gone. A thread that has it can take it once more."""
+    """A lock that is free again when the thread that took it has ended. A thread that has it can take it once more."""
 
     def __init__(self) -> None:
         self._state = threading.Lock()
@@ -106,7 +106,7 @@ class AbandonableLock:
 
 
 def _set(signal: threading.Lock) -> None:
-    """Wake whoever waits for `signal`, as often as one likes."""
+    """Wake the threads that wait for `signal`. May be called again."""
     try:
         signal.release()
     except RuntimeError:

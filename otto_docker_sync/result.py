@@ -63,7 +63,7 @@ class CommandResult:
 
     - ``command``: the command as it was given; ``host``: the id of the host that it ran on
     - ``output``: what a terminal would show; ``output_bytes``: the same, not decoded
-    - ``stdout``, ``stderr`` and ``stdout_bytes``, ``stderr_bytes``: the two streams apart. A process
+    - ``stdout``, ``stderr`` and ``stdout_bytes``, ``stderr_bytes``: the two streams separately. A process
       on a terminal has only one stream: there stdout is the output, and stderr is empty
     - ``status``: a `Status`; ``retcode``: the exit status, None when nobody knows it. Death by signal
       n reads 128 + n

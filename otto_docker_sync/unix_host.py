@@ -161,7 +161,7 @@ def _with_environment(argv: Sequence[str], marker_env: Mapping[str, str] | None)
 class UnixHost(Host):
     """A lab machine. Over SSH it owns its connections, one where that is enough, opened when first needed.
 
-    An explicit argument beats ``~/.ssh/config``, which is honoured for all that is not given.
+    An explicit argument has priority over ``~/.ssh/config``.
 
     Args:
         host: A name, an address, or an alias of ``~/.ssh/config``; ``"me@lab-17:2222"`` holds user and port too.

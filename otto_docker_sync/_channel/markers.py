@@ -1,4 +1,4 @@
-"""The markers by which what a remote shell prints is told apart.
+"""Markers, by which the output of a command is distinguished from everything else that a remote shell prints.
 
 A marker holds a nonce made for this one use, and the shell puts it together from two halves, so that the echo of the
 text that prints a marker never looks like one.

@@ -36,9 +36,9 @@ class Conversation:
         self._runner = runner
         self._backend = runner.backend
         self._label = f"{runner.backend.id}: session {name!r}"
-        # Held by whoever reads: one `run` or `expect` at a time.
+        # Held by the thread that reads: one `run` or `expect` at a time.
         self._lock = OwnedLock(self._label)
-        # Held by whoever types, so that a `send` gets through while another thread's `expect` reads.
+        # Held by the thread that types, so that a `send` gets through while another thread's `expect` reads.
         self._input_lock = OwnedLock(self._label)
         self._matcher = Matcher(newlines=True)
         self._shell: Shell | None = None

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a new session's shell is told, a line each, so that one that fails takes no other with it.
+# What is typed first into a new session's shell. Each setting has a line of its own, so that one can fail alone.
 
 stty -echo 2>/dev/null
 # Line editors echo, complete and cut what is typed. Not every shell has these two.

@@ -49,7 +49,7 @@ def shell_command(lease: str, size: tuple[int, int], begin: BeginMarker, shell: 
 
 
 def handshake_text() -> str:
-    """What a new session's shell is told, before its prompt is set."""
+    """Return what is typed first into a new session's shell, before its prompt is set."""
     return load(__package__, "handshake").text
 
 

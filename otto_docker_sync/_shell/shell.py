@@ -59,8 +59,8 @@ class ShellEnded(Exception):
 class Shell:
     """Owns the channel of one shell. What the shell prints between commands goes to `matcher`.
 
-    One thread at a time reads: whoever holds the session's lock. `send_some`, `interrupt` and `end` may be called from
-    any thread.
+    One thread at a time reads: the one that holds the session's lock. Any thread may call `send_some`, `interrupt` and
+    `end`.
     """
 
     def __init__(
@@ -319,7 +319,7 @@ class Shell:
         try:
             self._channel.write(CTRL_C, Deadline.grace(CTRL_C_TIME))
         except (DeadlineExpired, ConnectionLost):
-            pass  # whoever reads will learn of it
+            pass  # the thread that reads will find that out
 
     def send(self, answer: str | bytes, deadline: Deadline) -> None:
         """Type an answer to the command that runs. Raises `ConfigError` for a line that the tty would cut."""

@@ -87,7 +87,7 @@ class Warden:
 
     def poll(self) -> None:
         """Notice the warden's end, if news of it has arrived: a shell with a dead warden's tag would have no lease."""
-        # Whoever has the lock is talking to it, and will notice.
+        # The thread that has the lock is talking to the warden, and will notice.
         if self.state is not State.ALIVE:
             return
         try:

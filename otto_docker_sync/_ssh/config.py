@@ -93,9 +93,9 @@ class Target:
     """The algorithms that a file names, by Paramiko's word for their kind; without an entry, our own choice counts."""
     legacy: bool
     login_remark: str = ""
-    """What a refused login is to be told besides."""
+    """What an error about a refused login says in addition."""
     host_key_remark: str = ""
-    """What an unknown host key is to be told besides."""
+    """What an error about an unknown host key says in addition."""
 
 
 def resolve(

@@ -156,7 +156,7 @@ class Pool(ABC):
     def _on_refused(self, connection: Connection, code: int, text: str, now: float) -> None:
         """Learn from a session that was refused. Holds the lock.
 
-        A refusal has several causes, which the server does not tell apart. In this order: it forbids sessions (code 1);
+        The server does not say which of several causes a refusal has. In this order: it forbids sessions (code 1);
         sessions that we closed a moment ago still count there; their processes have not ended yet, or it is busy; the
         connection carries as many as MaxSessions allows. Only the last one says what MaxSessions is, so only it may
         change `sessions_per_connection`: a limit learnt from a closed session would be too low forever.

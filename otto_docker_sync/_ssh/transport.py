@@ -1,7 +1,7 @@
 """Paramiko's transport and channel, changed so that sending never waits, and every wait ends with a deadline.
 
 What cannot be sent at once is kept: by the `Link` below, what the socket does not take; here, what comes during a key
-exchange. So whoever sends, or closes, keeps to its own deadline.
+exchange. So a thread that sends or closes keeps to its own deadline.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ class Transport(_Transport):  # type: ignore[misc]
         try:
             self._send_message(data)
         except EOFError:
-            pass  # the link has ended: whoever waits for an answer finds that out there
+            pass  # the link has ended: the thread that waits for an answer finds that out
 
     def _close_orphans(self) -> None:
         while self.orphans:

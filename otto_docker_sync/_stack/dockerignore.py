@@ -31,7 +31,7 @@ class DockerIgnore:
 
     @property
     def has_exceptions(self) -> bool:
-        """Whether something inside an excluded directory may have to travel all the same."""
+        """Whether something inside an excluded directory may still have to be copied."""
         return not all(excluding for _, excluding in self._rules)
 
 

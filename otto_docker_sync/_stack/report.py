@@ -1,4 +1,4 @@
-"""What the scripts of a stack report, told apart from the output of what they call."""
+"""Separates what the scripts of a stack report from the output of the programs that they call."""
 
 from __future__ import annotations
 

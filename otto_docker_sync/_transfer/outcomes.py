@@ -1,4 +1,4 @@
-"""The outcomes of one transfer: what became of each source, and how far each one is."""
+"""The outcomes of one transfer: how each source ended, and its progress."""
 
 from __future__ import annotations
 
@@ -112,6 +112,6 @@ class Outcomes:
 
     def result(self) -> TransferResult:
         """Return all outcomes, in the order of the sources."""
-        self.finish_all(Status.ERROR, "the remote shell did not report what became of it")
+        self.finish_all(Status.ERROR, "the remote shell did not report how it ended")
         results = {state.source: self._results[state.number] for state in self._states.values()}
         return TransferResult(results, self._host_id)

@@ -203,7 +203,7 @@ def _misplaced(ctx: typer.Context, host: str, words: list[str]) -> str:
         place, before = "before HOST", False
         if known is None and name not in ("-h", "--help"):
             return (
-                f"{option}: no program's name begins with a dash; to run it all the same: "
+                f"{option}: no program's name begins with a dash; to run it anyway: "
                 f"otto-docker {ctx.info_name} {host} -- {shlex.join(words)}"
             )
     moved = [option, *rest[:1]] if takes_value else [option]

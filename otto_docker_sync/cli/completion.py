@@ -80,7 +80,7 @@ def complete(before: list[str], beginning: str) -> dict[str, str] | None:
 
 
 def read_names(lab_file: str | None = None) -> Names:
-    """Read what a lab file declares. Checks nothing, and is empty for a file that cannot be read: nobody could be told.
+    """Read what a lab file declares. Checks nothing, and is empty for a file that cannot be read.
 
     >>> read_names("lab.toml").hosts
     {'carrot': 'tester@192.0.2.10', 'carrot.repo1.api': 'service api of repo1'}

@@ -78,7 +78,7 @@ class Lease(ABC):
     def release(self) -> None:
         """Release the hold, or withdraw the request. Idempotent.
 
-        Raises `ReservationError` when the backend cannot be told; then the hold ends by itself.
+        Raises `ReservationError` when the backend cannot be reached; then the hold ends by itself.
         """
 
 

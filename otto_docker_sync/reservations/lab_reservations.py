@@ -164,7 +164,7 @@ class LabReservations:
         Raises `ReservationError` when there are none, `ConfigError` without a reason.
         """
         if not why.strip():
-            raise ConfigError("say why: whoever loses the reservation gets to read it")
+            raise ConfigError("say why: the one who loses the reservation reads it")
         found = [request for request in self.backend.requests() if request.granted and set(tags) & set(request.tags)]
         if not found:
             raise ReservationError(f"lab {self._lab.name}: nobody holds {' '.join(sorted(tags))}")

@@ -54,7 +54,7 @@ class Request:
 
     @property
     def precedence(self) -> tuple[int, int]:
-        """Sorts requests: a larger priority is first, then whoever came first."""
+        """Sorts requests: a larger priority is first, then the earlier request."""
         return -self.priority, self.sequence
 
     def conflicts_with(self, other: Request) -> bool:

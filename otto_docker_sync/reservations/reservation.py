@@ -133,9 +133,9 @@ class Reservation:
         self._followers.append(follower)
 
     def release(self) -> None:
-        """Release the tags: whoever waits for them gets them at once. Idempotent.
+        """Release the tags: the next in the queue gets them at once. Idempotent.
 
-        Does not raise when the backend cannot be told; the log then says so, and the hold ends by itself.
+        Does not raise when the backend cannot be reached; the log then says so, and the hold ends by itself.
 
         >>> reservation.release()
         """

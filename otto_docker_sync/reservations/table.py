@@ -39,7 +39,7 @@ class Table:
             self.grant(now)
 
     def force(self, request_id: str, text: str) -> None:
-        """Mark a hold as ended against its owner's will. It stays in the way until its owner has heard of it."""
+        """Mark a hold as ended against its owner's will. It still blocks others until its owner has noticed."""
         request = self.requests.get(request_id)
         if request is not None and request.granted and not request.forced:
             self.requests[request_id] = replace(request, forced=text)

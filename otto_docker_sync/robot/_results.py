@@ -59,7 +59,7 @@ class ResultKeywords(HostKeywords):
         check: bool = False,
         host: HostRef = None,
     ) -> CommandResult:
-        """Run a command in a fresh shell, and return its result, with stdout and stderr apart.
+        """Run a command in a fresh shell, and return its result, with stdout and stderr separate.
 
         With ``arguments`` the command is a program, run with exactly these arguments and without a shell.
 
