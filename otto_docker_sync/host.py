@@ -174,10 +174,10 @@ class Host(SessionVerbs):
 
         >>> host.put(["app.conf", "data"], "/etc/app").check()
         """
-        from ._transfer import transfer
+        from ._transfer import put
 
         with self.runner.call(Deadline.after(timeout)) as deadline:
-            return transfer.put(
+            return put(
                 self.backend,
                 src_files,
                 dest_dir,
@@ -210,10 +210,10 @@ class Host(SessionVerbs):
 
         >>> host.get("/var/log/app.log", "logs").check()
         """
-        from ._transfer import transfer
+        from ._transfer import get
 
         with self.runner.call(Deadline.after(timeout)) as deadline:
-            return transfer.get(
+            return get(
                 self.backend,
                 src_files,
                 dest_dir,

@@ -77,7 +77,7 @@ class SSHBackend(MachineBackend):
         return ""
 
     def file_fallback(self, deadline: Deadline) -> Any:
-        from ._transfer.sftp import SFTPTransport
+        from ._transfer import SFTPTransport
 
         return SFTPTransport(self._connections.open_sftp, deadline)
 

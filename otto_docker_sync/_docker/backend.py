@@ -125,7 +125,7 @@ class ContainerBackend(Backend):
         return self.parent.container_sessions_refusal()
 
     def file_fallback(self, deadline: Deadline) -> Any:
-        from .._transfer.docker_cp import DockerCopy
+        from .._transfer import DockerCopy
 
         return DockerCopy(self.parent, self.resolve(deadline), deadline, user=self.user, workdir=self.workdir)
 

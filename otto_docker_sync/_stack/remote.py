@@ -21,7 +21,7 @@ from .._channel.base import Channel
 from .._channel.markers import new_nonce
 from .._docker.errors import docker_error
 from .._shell.matcher import TextStream
-from .._transfer import transfer
+from .._transfer import put
 from ..deadline import Deadline, DeadlineExpired, cancellation
 from ..errors import ComposeError, ComposeFileError, ConfigError, ConnectionLost
 from ..host import Host
@@ -210,7 +210,7 @@ class RemoteStack:
     def _upload(self, archive: Path, deadline: Deadline) -> None:
         """Put the archive into the stack's private directory."""
         report = self._call("prepare", deadline, "preparing a directory")
-        result = transfer.put(
+        result = put(
             self.parent.backend, archive, report.first("directory"), mode=0o600, progress=None, deadline=deadline
         )
         if not result.ok:

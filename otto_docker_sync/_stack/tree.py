@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from .._transfer.left_out import LeftOut, describe_type
+from .._transfer import LeftOut, describe_type
 from ..errors import ConfigError
 from ..limits import STACK_TREE_READ
 from .dockerignore import DockerIgnore
