@@ -6,9 +6,10 @@ text that prints a marker never looks like one.
 
 from __future__ import annotations
 
-import re
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..errors import ConfigError
 
@@ -45,6 +46,14 @@ class BeginMarker:
         return f"\\command printf '<%s%s>\\n' {self.first} {self.second}"
 
 
+class EndMatch(NamedTuple):
+    """Where an end marker was found, and the exit status that it carries."""
+
+    start: int
+    end: int
+    retcode: int
+
+
 @dataclass(frozen=True)
 class EndMarker:
     """Prints as a prefix, the exit status in decimal, and a suffix."""
@@ -52,12 +61,27 @@ class EndMarker:
     prefix: bytes
     suffix: bytes = b">"
 
-    @property
-    def pattern(self) -> bytes:
-        return re.escape(self.prefix) + rb"(\d+)" + re.escape(self.suffix)
+    def search(self, data: bytes) -> EndMatch | None:
+        """Find the marker in `data`. Not by a regex: each command has its own marker, and compiling takes longer."""
+        start = data.find(self.prefix)
+        while start >= 0:
+            status = data[start + len(self.prefix) :]
+            rest = status.lstrip(DIGITS)
+            length = len(status) - len(rest)
+            if length and rest.startswith(self.suffix):
+                end = start + len(self.prefix) + length + len(self.suffix)
+                return EndMatch(start, end, int(status[:length]))
+            start = data.find(self.prefix, start + 1)
+        return None
 
     def may_start_with(self, tail: bytes) -> bool:
         """Whether more bytes could make `tail` this marker."""
         if len(tail) <= len(self.prefix):
             return self.prefix.startswith(tail)
         return tail.startswith(self.prefix) and self.suffix.startswith(tail[len(self.prefix) :].lstrip(DIGITS))
+
+
+def first_end(markers: Iterable[EndMarker], data: bytes) -> EndMatch | None:
+    """Find the first of some end markers in `data`."""
+    matches = [match for marker in markers if (match := marker.search(data))]
+    return min(matches, default=None)

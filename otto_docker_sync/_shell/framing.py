@@ -19,7 +19,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from .._channel.markers import DIGITS, BeginMarker, EndMarker, encode_command, new_nonce
+from .._channel.markers import DIGITS, BeginMarker, EndMarker, EndMatch, encode_command, first_end, new_nonce
 from ..limits import MIN_MARKER, TTY_QUEUE, UPLOAD_LINE
 from .scripts import handshake_text
 
@@ -35,8 +35,7 @@ class Section:
     def __init__(self, begin: BeginMarker, ends: tuple[EndMarker, ...], early_ends: tuple[EndMarker, ...] = ()) -> None:
         self._begin = begin.output
         self._ends = ends
-        self._end_pattern = re.compile(b"|".join(end.pattern for end in ends))
-        self._early_pattern = re.compile(b"|".join(end.pattern for end in early_ends)) if early_ends else None
+        self._early_ends = early_ends
         self._longest = max(len(self._begin), *(len(end.prefix) + len(end.suffix) for end in ends)) + 24
         self._buffer = b""
         self.preamble = b""
@@ -75,7 +74,7 @@ class Section:
             self._buffer = self._buffer[line_end + 1 :]
             self.started = True
             return True
-        if at < 0 and self._early_pattern and (match := self._early_pattern.search(self._buffer)):
+        if at < 0 and (match := first_end(self._early_ends, self._buffer)):
             self._end_at(match)
         elif at < 0:
             self._note_preamble(self._buffer[: -self._longest])
@@ -94,19 +93,19 @@ class Section:
             self.rest += self._buffer
             self._buffer = b""
             return b""
-        match = self._end_pattern.search(self._buffer)
+        match = first_end(self._ends, self._buffer)
         if match:
-            output = self._buffer[: match.start()]
+            output = self._buffer[: match.start]
             self._end_at(match)
         else:
             keep = self._held_back()
             output, self._buffer = self._buffer[:keep], self._buffer[keep:]
         return output.replace(b"\r\n", b"\n") if self.crlf else output
 
-    def _end_at(self, match: re.Match[bytes]) -> None:
-        self.retcode = int(next(group for group in match.groups() if group is not None))
-        self.end_shown = match[0]
-        self.rest = self._buffer[match.end() :]
+    def _end_at(self, match: EndMatch) -> None:
+        self.retcode = match.retcode
+        self.end_shown = self._buffer[match.start : match.end]
+        self.rest = self._buffer[match.end :]
         self._buffer = b""
 
     def _held_back(self) -> int:

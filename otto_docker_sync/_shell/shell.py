@@ -230,6 +230,10 @@ class Shell:
         can so be given up without the command running later.
         """
         upload, start = frame.upload, frame.start
+        if frame.uploaded:
+            # What a tty queues without the shell's help goes in one flight with the line that runs it.
+            upload, start = upload + start, b""
+            self._start_sent = True
         while not frame.ended:
             if not upload and start and frame.uploaded:
                 upload, start = start, b""
