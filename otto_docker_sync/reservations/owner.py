@@ -6,7 +6,7 @@ import getpass
 import os
 import socket
 
-RUN_VARIABLES = ("OTTO_RUN", "BUILD_TAG", "CI_JOB_URL", "GITHUB_RUN_ID", "BUILDKITE_BUILD_URL", "TF_BUILD_URL")
+RUN_VARIABLES = ("OTTO_RUN_NAME", "BUILD_TAG", "CI_JOB_URL", "GITHUB_RUN_ID", "BUILDKITE_BUILD_URL", "TF_BUILD_URL")
 """The environment variable that names a run, and those that CI servers set."""
 
 

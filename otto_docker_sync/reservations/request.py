@@ -84,7 +84,7 @@ class Entry:
     """One line of `Lab.who`: a hold, or a request that waits.
 
     `tags` are held, or wanted; `mode` is ``"exclusive"`` or ``"shared"``; `owner` is ``user@machine`` and `pid` its
-    process; `run` names the run that it belongs to (``OTTO_RUN``, or the job of a CI server), `reason` is its owner's
+    process; `run` names the run that it belongs to (``OTTO_RUN_NAME``, or the job of a CI server), `reason` is its owner's
     text. `since` is the time, in seconds since 1970 by the owner's clock, of the grant or of the request. `place` is 0
     for a hold; in the queue, 1 is next among those that want the same tags.
     """

@@ -51,7 +51,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "verbs.py").write_text(VERBS)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("OTTO_RUN", "nightly-7")
+    monkeypatch.setenv("OTTO_RUN_NAME", "nightly-7")
     return tmp_path
 
 
