@@ -84,9 +84,9 @@ class Entry:
     """One line of `Lab.who`: a hold, or a request that waits.
 
     `tags` are held, or wanted; `mode` is ``"exclusive"`` or ``"shared"``; `owner` is ``user@machine`` and `pid` its
-    process; `run` names the run that it belongs to (``OTTO_RUN_NAME``, or the job of a CI server), `reason` is its owner's
-    text. `since` is the time, in seconds since 1970 by the owner's clock, of the grant or of the request. `place` is 0
-    for a hold; in the queue, 1 is next among those that want the same tags.
+    process; `run` names the run that it belongs to (``OTTO_RUN_NAME``, or the job of a CI server), `reason` is its
+    owner's text. `since` is the time of the grant, or of the request, in seconds since 1970 by the owner's clock.
+    `place` is 0 for a hold; in the queue, 1 is next among those that want the same tags.
     """
 
     tags: tuple[str, ...]

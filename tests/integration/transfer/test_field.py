@@ -259,36 +259,43 @@ def deep_tree(top: Path, depth: int) -> None:
     os.close(here)
 
 
+@contextmanager
+def removed_in_the_end(*trees: Path) -> Iterator[None]:
+    """Remove deep trees, however the test ends: pytest's own way calls itself for each level."""
+    try:
+        yield
+    finally:
+        subprocess.run(["rm", "-rf", *map(str, trees)], check=True)
+
+
 @pytest.mark.parametrize("kind", ["local", "busybox", "bash"])
 def test_a_tree_deeper_than_a_stack(kind: str, make_place: MakePlace, local: Path) -> None:
     place = make_place(kind)
     depth = 1100
-    deep_tree(local / "tree", depth)
     below = "/".join(["d"] * depth) + "/file"
-    for _ in range(2):
-        place.host.put(local / "tree", place.path, timeout=50).check()
-        assert (place.root / "tree" / below).exists()
-    (local / "back").mkdir()
-    for _ in range(2):
-        place.host.get(f"{place.path}/tree", local / "back", timeout=50).check()
-        assert (local / "back" / "tree" / below).exists()
-    for top in (local / "tree", local / "back", place.root / "tree"):
-        subprocess.run(["rm", "-rf", str(top)], check=True)
+    with removed_in_the_end(local / "tree", local / "back", place.root / "tree"):
+        deep_tree(local / "tree", depth)
+        for _ in range(2):
+            place.host.put(local / "tree", place.path, timeout=50).check()
+            assert (place.root / "tree" / below).exists()
+        (local / "back").mkdir()
+        for _ in range(2):
+            place.host.get(f"{place.path}/tree", local / "back", timeout=50).check()
+            assert (local / "back" / "tree" / below).exists()
 
 
 def test_a_tree_deeper_than_a_path_has_an_outcome(make_place: MakePlace, local: Path) -> None:
     place = make_place("busybox")
-    deep_tree(local / "tree", 2500)
-    result = place.host.put(local / "tree", place.path, timeout=50)
-    assert result.status is Status.FAILED and result[local / "tree"].message
-    place.host.oneshot(["mkdir", f"{place.path}/tree"], timeout=20).check()
-    grow = "i=0; while [ $i -lt 2500 ]; do mkdir d && cd -P d || exit; i=$((i+1)); done"
-    place.host.oneshot(f"cd {place.path}/tree; {grow}", timeout=50)
-    (local / "back").mkdir()
-    result = place.host.get(f"{place.path}/tree", local / "back", timeout=50)
-    assert result.ok or result[f"{place.path}/tree"].message
-    for top in (local / "tree", local / "back", place.root / "tree"):
-        subprocess.run(["rm", "-rf", str(top)], check=True)
+    with removed_in_the_end(local / "tree", local / "back", place.root / "tree"):
+        deep_tree(local / "tree", 2500)
+        result = place.host.put(local / "tree", place.path, timeout=50)
+        assert result.status is Status.FAILED and result[local / "tree"].message
+        place.host.oneshot(["mkdir", f"{place.path}/tree"], timeout=20).check()
+        grow = "i=0; while [ $i -lt 2500 ]; do mkdir d && cd -P d || exit; i=$((i+1)); done"
+        place.host.oneshot(f"cd {place.path}/tree; {grow}", timeout=50)
+        (local / "back").mkdir()
+        result = place.host.get(f"{place.path}/tree", local / "back", timeout=50)
+        assert result.ok or result[f"{place.path}/tree"].message
 
 
 def test_a_chain_of_links_has_an_outcome(make_place: MakePlace, local: Path) -> None:
