@@ -9,9 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, overload
 
-from ._stack.containers import StackContainer
-from ._stack.remote import Lines, RemoteStack
-from ._stack.stack import Stack
+from ._stack import Lines, RemoteStack, Stack, StackContainer
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .docker_host import DockerContainerHost
 from .errors import ComposeError

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from ._docker.backend import ContainerBackend
+from ._docker import ContainerBackend
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .errors import ConfigError, ConnectError, NoSuchContainer
 from .host import Host
@@ -61,6 +61,7 @@ class DockerContainerHost(Host):
     default_timeout: Timeout = field(default=None, kw_only=True)
 
     is_virtual = True
+    kind = "container"
 
     def __post_init__(self) -> None:
         if not isinstance(self.parent, Host) or self.parent.is_virtual:
@@ -94,6 +95,11 @@ class DockerContainerHost(Host):
             environment=self.env,
         )
         self._init(self._container)
+
+    @property
+    def description(self) -> str:
+        """Its service, project and parent."""
+        return f"service {self.service} of {self.project} on {self.parent.id}"
 
     @property
     def reached_through(self) -> Host:

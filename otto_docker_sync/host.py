@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._channel.backend import Backend
 from ._channel.forward import Forward, Forwards, check_port, check_route
-from ._shell.capture import Sink
-from ._shell.conversation import CommandList, Conversation
-from ._shell.runner import Runner
+from ._shell import CommandList, Conversation, Runner, Sink
 from .deadline import Deadline, Timeout, timeout_seconds
 from .errors import OttoError
 from .repeat import Repeats
@@ -34,6 +32,9 @@ class Host(SessionVerbs):
 
     is_virtual: bool = False
     """Whether it is a container on another host."""
+
+    kind: str
+    """One word for what it is: container, ssh, telnet or local."""
 
     docker_capable: bool = False
     """Whether it runs a docker daemon, and can be the parent of containers."""
@@ -64,6 +65,15 @@ class Host(SessionVerbs):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}>"
+
+    @property
+    def description(self) -> str:
+        """Where it is, in a few words, for lists that people read.
+
+        >>> UnixHost("192.0.2.10", "tester", hop=UnixHost("gateway")).description
+        'tester@192.0.2.10 via gateway'
+        """
+        return self.id
 
     @property
     def reached_through(self) -> Host | None:

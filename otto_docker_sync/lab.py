@@ -11,10 +11,8 @@ from contextvars import copy_context
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Union
 
-from ._shell.oneshot import command_text
-from ._stack.hosts import StackHosts
-from ._stack.remote import RemoteStack
-from ._stack.stack import Stack
+from ._shell import command_text
+from ._stack import RemoteStack, Stack, StackHosts
 from .arguments import check_count
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .docker_host import DockerContainerHost

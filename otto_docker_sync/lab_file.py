@@ -12,8 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from ._lab.tables import HostTable, LabTable, ProjectTable, ReservationsTable, check
-from ._lab.toml_text import load_toml
+from ._lab import HostTable, LabTable, ProjectTable, ReservationsTable, check, load_toml
 from ._ssh import SSHOptions
 from ._telnet import TelnetOptions
 from .docker_host import DockerContainerHost

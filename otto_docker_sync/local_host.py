@@ -82,6 +82,12 @@ class LocalHost(Host):
     docker_capable: bool = True
 
     is_virtual = False
+    kind = "local"
+
+    @property
+    def description(self) -> str:
+        """This machine."""
+        return "this machine"
 
     def __post_init__(self) -> None:
         self.name = self.name or self.id

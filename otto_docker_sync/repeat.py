@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Union
 
-from ._shell.runner import Runner
+from ._shell import Runner
 from .arguments import check_commands, check_count, check_seconds
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .errors import ConfigError, OttoError, UnsupportedParentError

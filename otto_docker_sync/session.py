@@ -6,9 +6,7 @@ import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, overload
 
-from ._shell.capture import Sink
-from ._shell.conversation import CommandList, Conversation
-from ._shell.runner import Runner
+from ._shell import CommandList, Conversation, Runner, Sink
 from .arguments import check_typed
 from .deadline import Deadline, Timeout
 from .errors import ConfigError

@@ -264,6 +264,19 @@ class UnixHost(Host):
         self._init(self._machine)
 
     @property
+    def kind(self) -> str:  # type: ignore[override]  # a variable of the class elsewhere
+        """ssh or telnet."""
+        return self.term
+
+    @property
+    def description(self) -> str:
+        """Its user, address and port, and the hop that leads to it."""
+        user = f"{self.user}@" if self.user else ""
+        port = f":{self.port}" if self.port else ""
+        hop = f" via {self.hop.id}" if self.hop else ""
+        return f"{user}{self.host}{port}{hop}"
+
+    @property
     def reached_through(self) -> UnixHost | None:
         """Its hop."""
         return self._hop

@@ -1,1 +1,8 @@
-"""The docker client on a parent."""
+"""The docker client on a parent. Other rooms use the names below."""
+
+from __future__ import annotations
+
+from .backend import ContainerBackend
+from .errors import docker_error
+
+__all__ = ["ContainerBackend", "docker_error"]

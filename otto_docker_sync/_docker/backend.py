@@ -16,8 +16,7 @@ from .._channel.base import KILL_STATUS, SIZE, Channel
 from .._channel.markers import new_nonce
 from .._channel.scripts import script
 from .._channel.tcp import ForwardingForbidden, Stream
-from .._shell.capture import Capture
-from .._shell.oneshot import run_oneshot
+from .._shell import Capture, run_oneshot
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
 from ..limits import DOCKER_POLL, DOCKER_TIME

@@ -19,8 +19,8 @@ from weakref import WeakKeyDictionary
 from .._channel import scripts
 from .._channel.base import Channel
 from .._channel.markers import new_nonce
-from .._docker.errors import docker_error
-from .._shell.matcher import TextStream
+from .._docker import docker_error
+from .._shell import TextStream
 from .._transfer import put
 from ..deadline import Deadline, DeadlineExpired, cancellation
 from ..errors import ComposeError, ComposeFileError, ConfigError, ConnectionLost

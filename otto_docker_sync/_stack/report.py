@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .._channel.base import Chunk
-from .._shell.matcher import TextStream
+from .._shell import TextStream
 from ..limits import SHOWN_COMPOSE
 
 

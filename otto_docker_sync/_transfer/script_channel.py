@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .._channel.backend import Backend
 from .._channel.base import Channel, Chunk
 from .._channel.markers import encode_command, new_nonce
-from .._shell.scripts import loader
+from .._shell import loader
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectionLost
 from ..limits import BODY_LIMIT, CLEAN_UP_TIME, LISTEN_EVERY, MESSAGE_LIMIT, NOISE_LIMIT, WRITE_POLL, WRITE_SIZE

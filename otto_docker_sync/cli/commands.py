@@ -16,7 +16,7 @@ import typer
 from ..errors import ConfigError
 from ..result import CommandResult
 from . import COULD_NOT_RUN, INTERRUPTED, TIMED_OUT
-from .hosts import HostId, HostPattern, complete_hosts, describe
+from .hosts import HostId, HostPattern, complete_hosts
 from .many import PrefixedLines, on_each
 from .registry import GLOBAL_OPTIONS, GLOBAL_VALUES
 from .state import State, is_pattern
@@ -119,7 +119,7 @@ def interact(
     state: State = ctx.obj
     target = state.lab.get(host)
     if state.dry_run:
-        return state.report_dry_run(f"log in to {target.id} ({describe(target)})", host=target.id)
+        return state.report_dry_run(f"log in to {target.id} ({target.description})", host=target.id)
     state.tell(f"{target.id}: press Ctrl-] to leave", "dim")
     return target.interact(transcript=record) or 0
 
@@ -277,7 +277,7 @@ def _run_on_many(
 def _report_dry_run(state: State, targets: list[Host], text: str) -> int:
     if len(targets) == 1:
         target = targets[0]
-        return state.report_dry_run(f"run on {target.id} ({describe(target)}): {text}", host=target.id, command=text)
+        return state.report_dry_run(f"run on {target.id} ({target.description}): {text}", host=target.id, command=text)
     ids = [target.id for target in targets]
     return state.report_dry_run(f"run on {', '.join(ids)}: {text}", hosts=ids, command=text)
 

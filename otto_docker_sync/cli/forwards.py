@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .hosts import HostId, describe
+from .hosts import HostId
 from .state import State
 
 
@@ -26,7 +26,7 @@ def forward(
     state: State = ctx.obj
     target = state.lab.get(host)
     if state.dry_run:
-        text = f"forward port {port} of {target.id} ({describe(target)})"
+        text = f"forward port {port} of {target.id} ({target.description})"
         return state.report_dry_run(text, host=target.id, port=port)
     opened = state.call(lambda: target.forward(port, to=to))
     if state.json:

@@ -10,7 +10,7 @@ from . import completion
 from .state import State
 
 if TYPE_CHECKING:
-    from ..host import Host
+    pass
 
 
 def _names(ctx: typer.Context) -> completion.Names:
@@ -60,15 +60,15 @@ def hosts(ctx: typer.Context) -> int:
                 {
                     "id": host.id,
                     "name": host.name,
-                    "kind": kind(host),
-                    "how": describe(host),
+                    "kind": host.kind,
+                    "how": host.description,
                     "resources": sorted(host.resources),
                 }
                 for host in listed
             ]
         )
     else:
-        rows = [[host.id, kind(host), describe(host), " ".join(sorted(host.resources))] for host in listed]
+        rows = [[host.id, host.kind, host.description, " ".join(sorted(host.resources))] for host in listed]
         state.print_table(["host", "kind", "how", "resources"], rows)
     _explain_missing(state)
     return 0
@@ -86,27 +86,3 @@ def _explain_missing(state: State) -> None:
                 f"{project.name}: its services are not listed, because it names no default_host and the lab has not "
                 "exactly one host that may run it"
             )
-
-
-def kind(host: Host) -> str:
-    """Return one word for what a host is: container, ssh, telnet or local."""
-    return "container" if host.is_virtual else getattr(host, "term", "local")
-
-
-def describe(host: Host) -> str:
-    """Return what a host is and how it is reached, in a few words.
-
-    >>> describe(lab.hosts["carrot"])
-    'tester@192.0.2.10:22 via gateway'
-    """
-    from ..docker_host import DockerContainerHost
-    from ..unix_host import UnixHost
-
-    if isinstance(host, DockerContainerHost):
-        return f"service {host.service} of {host.project} on {host.parent.id}"
-    if isinstance(host, UnixHost):
-        address = f"{host.user}@{host.host}" if host.user else host.host
-        port = f":{host.port}" if host.port else ""
-        via = f" via {host.hop.id}" if host.hop else ""
-        return f"{address}{port}{via}"
-    return "this machine"

@@ -8,9 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 
 from .._channel.backend import Backend, Guard
 from .._channel.scripts import script
-from .._shell.capture import Capture
-from .._shell.oneshot import run_oneshot
-from .._shell.scripts import kill_tree
+from .._shell import Capture, kill_tree, run_oneshot
 from ..deadline import Cancellation, Deadline
 from ..errors import ContainerNotRunning, NoSuchContainer, ReservationError, ShellNotFound
 from ..limits import SWEEP_TIME
