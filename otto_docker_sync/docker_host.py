@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypedDict
 
 from ._docker import ContainerBackend
 from .deadline import Deadline, DeadlineExpired, Timeout
@@ -12,6 +13,9 @@ from .errors import ConfigError, ConnectError, NoSuchContainer
 from .host import Host
 from .limits import DOCKER_TIME
 from .logs import HostLog
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 # Whatever Compose takes, also a name that begins with a dash.
@@ -136,6 +140,49 @@ class DockerContainerHost(Host):
             raise ConnectError(
                 f"{self.id}: timed out asking docker on {self.parent.id} for the container's state"
             ) from None
+
+
+class ContainerOptions(TypedDict, total=False):
+    """The further arguments of `DockerContainerHost`, for `ParentHost.container`."""
+
+    log: bool
+    log_stdout: bool
+    resources: set[str]
+    shell: str
+    user: str | None
+    workdir: str | None
+    env: Mapping[str, str] | None
+    warm: int
+    default_timeout: Timeout
+
+
+class ParentHost(Host):
+    """A host on which a docker daemon may run."""
+
+    def container(
+        self,
+        container_id: str,
+        *,
+        project: str = "docker",
+        service: str | None = None,
+        compose_project: str = "",
+        **options: Unpack[ContainerOptions],
+    ) -> DockerContainerHost:
+        """Return a container of this host as a host of its own: the short way for one that belongs to no project.
+
+        Args:
+            container_id: Its id or name.
+            project: The project that it belongs to; its id is ``<id of this host>.<project>.<service>``.
+            service: The service that it is; None is `container_id`.
+            compose_project: The name that ``docker compose -p`` was given; ``""`` if Compose did not make it.
+            options: Further arguments of `DockerContainerHost`.
+
+        Raises `ConfigError` for an argument that is not valid. Asks docker nothing.
+
+        >>> UnixHost("lab1").container("web-1", shell="bash").run("echo $BASH_VERSION").output
+        """
+        name = container_id if service is None else service
+        return DockerContainerHost(self, container_id, project, name, compose_project, **options)
 
 
 def _get_container_id(host: DockerContainerHost) -> str:

@@ -12,7 +12,7 @@ from ._channel.base import SIZE, Channel
 from ._channel.local import LocalChannel, reap
 from ._channel.tcp import Stream, dial_tcp
 from .deadline import Deadline, Timeout
-from .host import Host
+from .docker_host import ParentHost
 from .limits import REAP_TIME
 from .logs import HostLog
 
@@ -54,7 +54,7 @@ class LocalBackend(Backend):
 
 
 @dataclass(eq=False, repr=False)
-class LocalHost(Host):
+class LocalHost(ParentHost):
     """The machine and user that this program runs as. Needs no connection; any thread may call any verb.
 
     Args:

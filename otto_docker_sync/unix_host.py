@@ -16,8 +16,8 @@ from ._ssh import Connections, SSHOptions
 from ._telnet import TelnetChannel, TelnetOptions
 from .arguments import check_choice, check_port, check_text, parse_address
 from .deadline import Deadline, Timeout
+from .docker_host import ParentHost
 from .errors import ConfigError
-from .host import Host
 from .limits import DIAL_TIME
 from .logs import HostLog
 from .secret import Secret, register_secret, reveal
@@ -158,7 +158,7 @@ def _with_environment(argv: Sequence[str], marker_env: Mapping[str, str] | None)
     return ["env", *(f"{name}={value}" for name, value in marker_env.items()), *argv]
 
 
-class UnixHost(Host):
+class UnixHost(ParentHost):
     """A lab machine. Over SSH it owns its connections, one where that is enough, opened when first needed.
 
     An explicit argument has priority over ``~/.ssh/config``.

@@ -315,6 +315,19 @@ def test_docker_is_missing_or_its_daemon_down(
         container_host(shared_container("busybox"), parent=down).run("true", timeout=20)
 
 
+def test_a_container_of_a_parent_in_one_word(
+    unix_host: UnixHost, shared_container: Callable[[str], Container]
+) -> None:
+    container = shared_container("bash")
+    with unix_host.container(container.id, shell="bash", env={"A": "b"}) as host:
+        assert host.run("echo $A ${BASH_VERSION%%.*}", timeout=20).output.startswith("b 5")
+        assert (host.project, host.service, host.container_id) == ("docker", container.id, container.id)
+    named = unix_host.container("web-1", project="shop", service="web")
+    assert (named.id, named.name) == ("carrot.shop.web", "carrot:web")
+    with pytest.raises(ConfigError, match="container_id"):
+        unix_host.container("-x")
+
+
 @pytest.mark.parametrize("name", ["x; touch {}", "$(touch {})", "-x", "a b", "a\nb", "a'b", "../x", "a\0"])
 def test_hostile_names_are_refused(unix_host: UnixHost, tmp_path: Path, name: str) -> None:
     hostile = name.format(tmp_path / "pwned")
