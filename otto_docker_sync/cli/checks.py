@@ -97,18 +97,18 @@ class _Machine(_Examination):
 
     def _connection(self, facts: dict[str, str]) -> Iterator[Finding]:
         host = self.host
-        hops: list[UnixHost] = []
-        hop = host.hop if isinstance(host, UnixHost) else None
+        hops: list[Host] = []
+        hop = host.reached_through
         while hop is not None:
             hops.insert(0, hop)
-            hop = hop.hop
+            hop = hop.reached_through
         for hop in hops:
             try:
                 hop.oneshot(":", timeout=self.timeout)
             except OttoError as error:
                 yield self.wrong(f"hop {hop.id}", str(error))
                 return
-            yield self.ok(f"hop {hop.id}", f"{hop.host} answers")
+            yield self.ok(f"hop {hop.id}", f"{hop.description} answers")
         begin = time.time()
         try:
             result = self.ask(script(__package__, "probe"))

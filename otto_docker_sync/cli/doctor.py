@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict
 
-from ..docker_host import DockerContainerHost
 from ..host import Host
 from ..limits import EXAMINED_AT_ONCE
 from . import INTERRUPTED
@@ -38,7 +37,7 @@ def _findings(state: State, hosts: list[Host], timeout: float) -> list[Finding]:
     context = copy_context()
 
     def examine_one(host: Host) -> None:
-        parent = findings.get(host.parent.id, []) if isinstance(host, DockerContainerHost) else []
+        parent = findings.get(host.reached_through.id, []) if host.is_virtual and host.reached_through else []
         is_well = not any(finding.verdict is Verdict.WRONG for finding in parent)
         findings[host.id] = context.copy().run(lambda: list(examine(state.lab, host, timeout, parent_is_well=is_well)))
 
