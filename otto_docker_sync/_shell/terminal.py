@@ -12,7 +12,7 @@ import sys
 import termios
 import threading
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from io import UnsupportedOperation
 from time import monotonic, time
@@ -25,6 +25,7 @@ from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
 from ..limits import CLOSE_TIME, EOF_AGAIN, TERMINAL_STATUS_TIME, TYPED_AHEAD, WRITE_POLL
 from ..logs import Masker
+from .framing import quoted_lines
 from .runner import Runner
 from .scripts import loader, stty_size
 
@@ -94,7 +95,7 @@ def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: De
     marker_env = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session, **backend.guard.marker_env()}
     environment = LoginEnvironment(backend.shell, backend.environment())
     script = f'{warden.lease_check}; {stty_size(*size)}; exec "$@"'
-    argv = [backend.shell, "-c", script, backend.shell, *(environment.argv or backend.login_argv())]
+    argv = ["sh", "-c", script, "sh", *(environment.argv or backend.login_argv())]
     channel = backend.open_channel(argv, marker_env=marker_env, tty=True, deadline=deadline, term=term, size=size)
     try:
         environment.send_to(channel, deadline)
@@ -342,11 +343,10 @@ class LoginEnvironment:
     def __init__(self, shell: str, environment: dict[str, str]) -> None:
         opening, self._ready, nonce = BeginMarker(), BeginMarker(), new_nonce()
         self._opening = opening.output
-        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
         rest = f"stty echo 2>/dev/null\n{self._ready.command}\nexec {shlex.quote(shell)}\n{nonce}\n"
-        self._script = (exports + rest).encode("utf-8", "surrogateescape")
+        self._script = b"".join([*_typed_exports(environment), rest.encode("utf-8", "surrogateescape")])
         begin = f"stty -echo 2>/dev/null; {opening.command}; {loader(nonce)}"
-        self.argv = [shell, "-c", begin] if environment else []
+        self.argv = ["sh", "-c", begin] if environment else []
 
     def send_to(self, channel: Channel, deadline: Deadline) -> None:
         """Type the environment. Reads and drops what the terminal shows of it, but leaves an end to the next reader."""
@@ -363,3 +363,11 @@ class LoginEnvironment:
                 return False
             seen = (seen + chunk.out)[-4096:]
         return True
+
+
+def _typed_exports(environment: Mapping[str, str]) -> Iterator[bytes]:
+    """Yield shell lines that export variables, and that a terminal takes as they are: short, without control bytes."""
+    for name, value in environment.items():
+        yield b"__otto_o=\n"
+        yield from quoted_lines(value.encode("utf-8", "surrogateescape"))
+        yield f'export {name}="$__otto_o"\n'.encode()

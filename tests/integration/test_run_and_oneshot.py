@@ -375,6 +375,29 @@ def test_the_environment_of_a_shell_on_a_terminal(
         assert b"export" not in shown
 
 
+@pytest.mark.parametrize(
+    ("value", "test"),
+    [
+        ("x" * 9000, "${#VALUE} = 9000"),
+        ("a\rb\tc\x03d\x04e\x16f\x7fg", "\"$VALUE\" = \"$(printf 'a\\015b\\011c\\003d\\004e\\026f\\177g')\""),
+        ("a'b\nc", "\"$VALUE\" = \"$(printf 'a\\047b\\012c')\""),
+    ],
+    ids=["long", "control", "quote"],
+)
+def test_a_value_of_the_environment_reaches_a_terminal_as_it_is(
+    shared_container: Callable[[str], Container], container_host: Hosts, shell_kind: str, value: str, test: str
+) -> None:
+    host = container_host(shared_container(shell_kind), env={"VALUE": value})
+    deadline = Deadline.after(20)
+    with open_terminal(host.runner, "xterm", (80, 24), deadline) as channel:
+        channel.write(f"[ {test} ] && echo s''ame\n".encode(), deadline)
+        shown = b""
+        while b"same" not in shown:
+            chunk = channel.read(deadline)
+            assert not chunk.ended, shown
+            shown += chunk.out
+
+
 def _read(path: str) -> str:
     try:
         return Path(path).read_text(errors="replace")
