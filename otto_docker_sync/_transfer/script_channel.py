@@ -81,6 +81,8 @@ class ScriptChannel:
         channel = backend.open_shell(["-c", loader(nonce)], marker_env=marker_env, deadline=deadline)
         self = cls(backend, channel, nonce, deadline)
         try:
+            # Nothing is sent when the time is over: with `data`, what is sent may be put in place.
+            deadline.check()
             self._channel.write(text + f"\n{nonce}\n".encode() + data, deadline)
             if data:
                 self.send_end()

@@ -295,4 +295,6 @@ class _LastLine(logging.Handler):
         line = getattr(record, "otto_compose_line", "")
         if not line:
             return
-        self._spinner.update(Text.assemble(self._text, "  ", (line, "dim"), overflow="ellipsis", no_wrap=True))
+        text = Text.assemble(self._text, "  ", (line, "dim"), overflow="ellipsis", no_wrap=True)
+        # Naming the spinner has it drawn at once: the last line may come just before the end.
+        self._spinner.update(text, spinner="dots")

@@ -54,7 +54,7 @@ def test_sudo_drops_no_variable(bench: Bench, sshd: Sshd, monkeypatch: pytest.Mo
 
 
 NOISY = """#!/bin/sh
-echo notice: this docker is managed, and busybox too
+echo WORD: this docker is managed, and busybox too
 exec docker "$@"
 """
 
@@ -62,20 +62,24 @@ exec docker "$@"
 def test_a_wrapper_that_talks_changes_nothing(either_bench: Bench, version: str, rig: Rig, sshd: Sshd) -> None:
     bench, lab = either_bench, either_bench.load()
     wrapper = bench.directory / "docker-with-notice"
-    wrapper.write_text(NOISY)
+    # The first word of the noise is the name of a container, which nobody may touch.
+    word = bench.compose_project.replace("otto-", "notice-", 1)
+    noisy = NOISY.replace("WORD", word)
+    wrapper.write_text(noisy)
     wrapper.chmod(0o755)
     bench.directory.chmod(0o755)
-    for parent in bench.directory.parents[:2]:
-        parent.chmod(0o755)
+    for parent in bench.directory.parents:
+        if not parent.stat().st_mode & 1:
+            parent.chmod(0o755)
     if version == "v1":
         beside = bench.directory / "docker-with-notice-compose"
-        beside.write_text(NOISY.replace("exec docker ", "exec docker-compose "))
+        beside.write_text(noisy.replace("exec docker ", "exec docker-compose "))
         beside.chmod(0o755)
     carrot = lab.get("carrot")
     assert isinstance(carrot, UnixHost)
     command = (*carrot.docker_command[:-1], f"PATH={bench.directory}:/usr/local/bin:/usr/bin:/bin", wrapper.name)
     parent_host = lab.add(UnixHost(sshd.host, id="managed", docker_command=command, **bench.login(lab)))
-    bystander = rig.container("busybox", "--name", "notice:".rstrip(":"))
+    bystander = rig.container("busybox", "--name", word)
     try:
         bench.write_services({"api": SLEEPING, "dbg": SLEEPING + "    profiles: [debug]\n"})
         bench.declare("api", "dbg")
