@@ -25,7 +25,7 @@ done
 exec 3<&-
 # A command that looks at all processes must not see the writer vanish.
 otto_count=0
-while [ -n "$otto_writer" ] && [ -d "/proc/$otto_writer" ] && [ "$otto_count" -lt 1000 ]; do
+while [ -n "$otto_writer" ] && [ -d "/proc/$otto_writer" ] && [ "$otto_count" -lt 100000 ]; do
     otto_count=$((otto_count + 1))
 done
 # A positional parameter holds the text, so that the command meets no variable of ours.
