@@ -139,6 +139,7 @@ class TelnetBackend(MachineBackend):
     def container_sessions_refusal(self) -> str:
         return f"a shell in a container needs a parent reached over SSH; its parent {self.id!r} is reached over telnet"
 
+
 def _for_login_shell(argv: Sequence[str]) -> str:
     """Return the command line that starts `argv`, whatever shell the login has.
 

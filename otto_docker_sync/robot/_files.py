@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
 
+from .._channel.scripts import script
 from ..host import Host
 from ._hosts import HostKeywords
 from ._keyword import ssh_keyword
@@ -27,15 +28,6 @@ Scp = Literal["OFF", "TRANSFER", "ALL"]
 
 LINE_END = re.compile(rb"\r\n|\r|\n")
 NEWLINES = {"LF": b"\n", "CRLF": b"\r\n"}
-
-LIST = """
-cd -- {path} || exit
-for name in * .*; do
-  case $name in .|..) continue;; esac
-  if {test}; then printf '%s\\0' "$name"; fi
-done
-"""
-"""Prints the names in a directory with nothing but the shell."""
 
 
 class FileKeywords(HostKeywords):
@@ -298,9 +290,8 @@ def _matching(host: Host, path: str, kind: str) -> Sequence[str]:
 
 
 def _names(host: Host, directory: str, kind: str) -> list[str]:
-    test = '[ -e "$name" ] || [ -L "$name" ]' if kind == "-e" else f'[ {kind} "$name" ]'
-    script = LIST.format(path=shlex.quote(directory), test=test)
-    output = host.oneshot(script, log=False).check().output_bytes
+    text = script(__package__, "list_names", otto_directory=directory, otto_kind=kind)
+    output = host.oneshot(text, log=False).check().output_bytes
     return sorted(os.fsdecode(name) for name in output.split(b"\0") if name)
 
 
