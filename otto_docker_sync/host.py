@@ -1,19 +1,19 @@
-"""What every host can do. The public verbs are written once, here and in `SessionVerbs`; kinds of host are backends."""
+"""What every host can do. Each public verb is written once: here, or in `SessionVerbs`, `FileVerbs`, `ServiceVerbs`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ._channel.backend import Backend
-from ._channel.forward import Forward, Forwards, check_port, check_route
+from ._channel.forward import Forwards
 from ._shell import CommandList, Conversation, Runner, Sink
-from .deadline import Deadline, Timeout, timeout_seconds
+from ._verbs import FileVerbs, ServiceVerbs
+from .deadline import Timeout, timeout_seconds
 from .errors import OttoError
 from .repeat import Repeats
-from .result import Command, CommandResult, FileProgress, Paths, TransferResult
+from .result import Command, CommandResult
 from .session import DEFAULT_SESSION, HostSession, Sessions, SessionVerbs
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from .aio import AsyncHost
 
 
-class Host(SessionVerbs):
+class Host(SessionVerbs, FileVerbs, ServiceVerbs):
     """A machine, or a container, to run commands on.
 
     It owns its sessions and repeats; everything is opened when first used, and again after `close`. Any thread may
@@ -152,116 +152,6 @@ class Host(SessionVerbs):
             deadline.waking(channel.close),
         ):
             return terminal.interact(channel, transcript=transcript)
-
-    # Files
-
-    def put(
-        self,
-        src_files: Paths,
-        dest_dir: str | os.PathLike[str],
-        *,
-        timeout: Timeout = None,
-        mode: int | None = None,
-        owner: str | None = None,
-        preserve_times: bool = False,
-        progress: Callable[[FileProgress], object] | None = None,
-    ) -> TransferResult:
-        """Copy local files and directories into a directory of this host.
-
-        Args:
-            src_files: One path or many, ``str`` or ``os.PathLike``.
-            dest_dir: A directory of this host.
-            timeout: Seconds; None, the default, is no limit: the host's ``default_timeout`` is for commands.
-            mode: Permissions to set on files, such as ``0o644``; None, the default, keeps each file's own.
-            owner: Whom all of it is to belong to: ``"user"`` or ``"user:group"``, by name or number. None, the default,
-                is the user that commands run as. Another user takes the rights of root.
-            preserve_times: Keep the times of modification. False, the default, makes them those of the arrival.
-            progress: Called with a `FileProgress` now and then.
-
-        The result says for each source how it ended: success means that a process on the host sees exactly
-        these bytes, failure leaves what was there before. Raises when nothing can be tried: `LocalFileError` for a
-        source that is not there, `ConnectError` and its subclasses for a host that cannot be reached.
-
-        >>> host.put(["app.conf", "data"], "/etc/app").check()
-        """
-        from ._transfer import put
-
-        with self.runner.call(Deadline.after(timeout)) as deadline:
-            return put(
-                self.backend,
-                src_files,
-                dest_dir,
-                mode=mode,
-                owner=owner,
-                preserve_times=preserve_times,
-                progress=progress,
-                deadline=deadline,
-            )
-
-    def get(
-        self,
-        src_files: Paths,
-        dest_dir: str | os.PathLike[str],
-        *,
-        timeout: Timeout = None,
-        preserve_times: bool = False,
-        progress: Callable[[FileProgress], object] | None = None,
-    ) -> TransferResult:
-        """Copy files and directories of this host into a local directory; the mirror of `put`.
-
-        Args:
-            src_files: One path of this host or many, ``str`` or ``os.PathLike``.
-            dest_dir: A local directory. A file in it is replaced only when the new one is complete.
-            timeout: Seconds; None, the default, is no limit: the host's ``default_timeout`` is for commands.
-            preserve_times: Keep the times of modification. False, the default, makes them those of the arrival.
-            progress: Called with a `FileProgress` now and then.
-
-        Raises as `put`.
-
-        >>> host.get("/var/log/app.log", "logs").check()
-        """
-        from ._transfer import get
-
-        with self.runner.call(Deadline.after(timeout)) as deadline:
-            return get(
-                self.backend,
-                src_files,
-                dest_dir,
-                preserve_times=preserve_times,
-                progress=progress,
-                deadline=deadline,
-            )
-
-    # Ports
-
-    def forward(self, port: int, *, to: int | None = None, address: str | None = None) -> Forward:
-        """Open a local port that leads to a port of this host, over the connection that there is.
-
-        A port of a container need not be published: the connection goes from its parent to the container's address.
-        A container that was recreated is found again. The forward ends with `close` of it or of the host, and stays
-        over `rebuild_connections`. A connection for which there is no route is reset, and the host's log says why.
-
-        Args:
-            port: The port of this host, 1 to 65535.
-            to: The local port, on 127.0.0.1; None takes any that is free.
-            address: A host that a machine reaches, whose port is meant; None is the machine, or the container, itself.
-
-        Raises `ConfigError` for a port that is not valid or in use, and `ConnectError` or a subclass when it is known
-        at once that no connection can be made: forwarding is forbidden, the container has no network, the host is not
-        reached. It is not an error if nothing listens on the port yet. Raises `UnsupportedParentError` over telnet.
-
-        >>> with web.forward(8080) as forward:
-        ...     urllib.request.urlopen(forward.url).read()
-        """
-        check_port(self.id, "port", port)
-        if to is not None:
-            check_port(self.id, "to", to)
-        connect, name = self.backend.connect_to_own, f"port {port}"
-        if address is not None:
-            connect, name = partial(self.backend.connect_to, address), f"{address}:{port}"
-        with self.runner.call(self.runner.deadline(None)) as deadline:
-            check_route(connect, port, deadline)
-        return self._forwards.open_port(name, to, partial(connect, port))
 
     # Repeats
 
