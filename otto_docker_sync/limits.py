@@ -92,6 +92,9 @@ TTY_QUEUE = 2048
 MIN_MARKER = 4
 """At the end of a stream, a possible start of a marker that is longer than this is dropped; a shorter one is output."""
 
+RETURN_TIME = 0.05
+"""After this long without a line feed, a carriage return is taken for one that stands alone."""
+
 MATCH_WINDOW = 64 * 1024
 """The longest match, in characters, that is certainly found when it arrives in pieces."""
 

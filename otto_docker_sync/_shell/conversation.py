@@ -15,7 +15,7 @@ from .._channel.base import KILL_STATUS, SIZE
 from ..arguments import check_commands
 from ..deadline import Deadline, DeadlineExpired, Timeout, timeout_seconds
 from ..errors import ConfigError, ConnectionLost, ExpectTimeout, OttoError, SessionBusy, SessionClosed
-from ..limits import GIVE_UP_TIME, KILL_TIME, SHOWN_OPENING, WRITE_POLL
+from ..limits import GIVE_UP_TIME, KILL_TIME, RETURN_TIME, SHOWN_OPENING, WRITE_POLL
 from ..locks import OwnedLock
 from ..result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, Status, shorten
 from .capture import Capture, Sink
@@ -307,8 +307,7 @@ class Conversation:
             try:
                 while match is None:
                     shell = self._shell or self._ready_shell(deadline)[0]
-                    shell.pump(deadline)
-                    match = self._matcher.search(patterns)
+                    match = self._pump_and_search(shell, patterns, deadline)
             except DeadlineExpired:
                 match = self._matcher.at_timeout(patterns)
                 if match is None:
@@ -325,6 +324,17 @@ class Conversation:
                 self._drop(shell)
                 self._end = error
             return match
+
+    def _pump_and_search(self, shell: Shell, patterns: Patterns, deadline: Deadline) -> ExpectMatch | None:
+        if patterns.have_return and self._matcher.holds_return:
+            try:
+                shell.pump(deadline.at_most(RETURN_TIME))
+                return self._matcher.search(patterns)
+            except DeadlineExpired:
+                if match := self._matcher.search_return(patterns):
+                    return match
+        shell.pump(deadline)
+        return self._matcher.search(patterns)
 
     def read_available(self, timeout: Timeout) -> str:
         """Take what has arrived; see `SessionVerbs.read_available`."""

@@ -49,6 +49,11 @@ class Section:
     def ended(self) -> bool:
         return self.retcode is not None
 
+    @property
+    def holds_return(self) -> bool:
+        """Whether all of the output was returned but a ``\\r``, which may become a line end."""
+        return self.started and self._buffer == b"\r"
+
     def feed(self, data: bytes) -> bytes:
         self._buffer += data
         if not self.started and not self.ended and not self._find_begin():

@@ -61,6 +61,11 @@ class TextStream:
         self._newlines = newlines
         self._held = ""
 
+    @property
+    def holds_return(self) -> bool:
+        """Whether a ``\\r`` is held back."""
+        return bool(self._held)
+
     def feed(self, data: bytes, *, final: bool = False) -> str:
         """Return the text that is complete with `data`; with ``final``, also what was held back."""
         text = self._decoder.decode(data, final)
@@ -84,6 +89,11 @@ class CompiledPattern(NamedTuple):
     shown: str
     """The pattern as messages have it."""
 
+    @property
+    def has_return(self) -> bool:
+        """Whether it has a ``\\r`` that is not part of a line end."""
+        return bool(RETURN.search(self.regex.pattern.replace(r"\r?\n", "")))
+
 
 @dataclass(frozen=True, eq=False)
 class Patterns:
@@ -102,9 +112,14 @@ class Patterns:
     def hint(self) -> str:
         """What may be wrong with patterns that were not found; empty when nothing is known."""
         for pattern in self.regexes:
-            if RETURN.search(pattern.regex.pattern.replace(r"\r?\n", "")):
+            if pattern.has_return:
                 return f" (line ends are \\n in what is searched, so the \\r in {pattern.shown!r} may find nothing)"
         return ""
+
+    @property
+    def have_return(self) -> bool:
+        """Whether one of them has a ``\\r`` of its own, which may be the last thing that arrives for a while."""
+        return any(pattern.has_return for pattern in self.regexes)
 
 
 def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
@@ -216,6 +231,8 @@ class Matcher:
     def __init__(self, *, newlines: bool = False, limit: int = IDLE_TEXT, waiting_limit: int = WAITING_TEXT) -> None:
         self.dropped = 0
         self._stream = TextStream(newlines=newlines)
+        # Whether a match has consumed a "\r" that its stream still holds back.
+        self._return_consumed = False
         self._limit, self._waiting_limit = limit, waiting_limit
         self._restart("")
 
@@ -228,6 +245,11 @@ class Matcher:
         # These patterns have been searched for in the first `_scanned` characters of `_tail`.
         self._looking: Patterns | None = None
         self._scanned = 0
+
+    @property
+    def holds_return(self) -> bool:
+        """Whether a ``\\r`` is held back, because a ``\\n`` may follow it."""
+        return self._stream.holds_return and not self._return_consumed
 
     @property
     def text(self) -> str:
@@ -248,6 +270,9 @@ class Matcher:
         """Add text that has arrived."""
         if not text:
             return
+        if self._return_consumed:
+            self._return_consumed = False
+            text = text.removeprefix("\r")
         self._fresh.append(text)
         self._size += len(text)
         limit = self._waiting_limit if self._looking else self._limit
@@ -271,20 +296,34 @@ class Matcher:
         else:
             self._tail = "".join([self._tail, *self._fresh])
             self._fresh.clear()
+        first = self._find(patterns, self._tail)
+        if first is not None:
+            return self._consume(*first)
+        self._scanned = len(self._tail)
+        # Two windows stay, because a pattern may look at the text before its match (lookbehind, \b).
+        if self._scanned > 4 * MATCH_WINDOW:
+            self._head.append(self._tail[: -2 * MATCH_WINDOW])
+            self._tail = self._tail[-2 * MATCH_WINDOW :]
+            self._scanned = len(self._tail)
+        return None
+
+    def search_return(self, patterns: Patterns) -> ExpectMatch | None:
+        """After `search` has found nothing, and nothing has followed a ``\\r`` that is held back: search with that."""
+        first = self._find(patterns, self._tail + "\r")
+        if first is None:
+            return None
+        self._return_consumed = first[1].end() > len(self._tail)
+        return self._consume(*first)
+
+    def _find(self, patterns: Patterns, text: str) -> tuple[int, re.Match[str]] | None:
         first: tuple[int, re.Match[str]] | None = None
         for pattern in patterns.regexes:
-            match = self._scan(pattern, self._tail, max(0, self._scanned - pattern.lookback))
+            match = self._scan(pattern, text, max(0, self._scanned - pattern.lookback))
             if match and (first is None or match.start() < first[1].start()):
                 first = pattern.position, match
-        if first is None:
-            self._scanned = len(self._tail)
-            # Two windows stay, because a pattern may look at the text before its match (lookbehind, \b).
-            if self._scanned > 4 * MATCH_WINDOW:
-                self._head.append(self._tail[: -2 * MATCH_WINDOW])
-                self._tail = self._tail[-2 * MATCH_WINDOW :]
-                self._scanned = len(self._tail)
-            return None
-        index, match = first
+        return first
+
+    def _consume(self, index: int, match: re.Match[str]) -> ExpectMatch:
         before = "".join([*self._head, self._tail[: match.start()]])
         self._restart(self._tail[match.end() :])
         return ExpectMatch(before + match[0], index, before, match)
@@ -343,17 +382,31 @@ class Responder:
             return f"{self._names[index]} was answered, but the answer has no line end (\\n)"
         return ""
 
+    @property
+    def wants_return(self) -> bool:
+        """Whether `feed_return` may find something."""
+        return self._patterns.have_return
+
     def feed(self, text: str) -> Iterator[str | bytes]:
         """Yield the answers to send, in order. An answer that is a function is called with its `ExpectMatch`."""
         for start in range(0, len(text) if self._answers else 0, RESPONDER_PIECE):
             self._matcher.add(text[start : start + RESPONDER_PIECE])
             while match := self._matcher.search(self._patterns):
-                answer = self._answers[match.index]
-                sent = _checked(answer(match)) if callable(answer) else answer
-                self._last = match.index, sent
-                yield sent
+                yield self._answer(match)
                 if match == match.before:  # an empty match between two characters, which would match there again
                     self._matcher.add(self._matcher.take()[1:])
+
+    def feed_return(self) -> Iterator[str | bytes]:
+        """Yield the answer to a match that ends with a ``\\r``, which `feed` gets only when more has arrived."""
+        match = self._matcher.search_return(self._patterns)
+        if match:
+            yield self._answer(match)
+
+    def _answer(self, match: ExpectMatch) -> str | bytes:
+        answer = self._answers[match.index]
+        sent = _checked(answer(match)) if callable(answer) else answer
+        self._last = match.index, sent
+        return sent
 
 
 def _pairs(expects: Expects) -> list[tuple[Any, Answer]]:

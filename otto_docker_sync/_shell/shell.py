@@ -17,7 +17,17 @@ from .._channel.base import SIZE, Channel, Chunk
 from .._channel.markers import BeginMarker, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
-from ..limits import ANSWER_TIME, CTRL_C_TIME, HANDSHAKE_TIME, KILL_TIME, MAX_STARTS, START_TIME, TTY_LINE, WRITE_POLL
+from ..limits import (
+    ANSWER_TIME,
+    CTRL_C_TIME,
+    HANDSHAKE_TIME,
+    KILL_TIME,
+    MAX_STARTS,
+    RETURN_TIME,
+    START_TIME,
+    TTY_LINE,
+    WRITE_POLL,
+)
 from .capture import Capture
 from .framing import Prompt, SessionFrame, handshake
 from .matcher import Matcher, Responder
@@ -234,6 +244,7 @@ class Shell:
             # What a tty queues without the shell's help goes in one flight with the line that runs it.
             upload, start = upload + start, b""
             self._start_sent = True
+        return_tried = False
         while not frame.ended:
             if not upload and start and frame.uploaded:
                 upload, start = start, b""
@@ -247,13 +258,19 @@ class Shell:
                 upload = upload[taken:]
                 if taken:
                     continue
+            wait = WRITE_POLL if upload else None
+            if wait is None and responder.wants_return and frame.holds_return and not return_tried:
+                wait, return_tried = RETURN_TIME, True
             try:
-                chunk = self._read(deadline, WRITE_POLL if upload else None)
+                chunk = self._read(deadline, wait)
             except ConnectionLost:
                 capture.add(frame.finish())
                 raise
             if chunk is None:
+                for answer in responder.feed_return() if return_tried else ():
+                    self.send(answer, deadline)
                 continue
+            return_tried = False
             data = frame.finish() if chunk.ended else frame.feed(chunk.out)
             for answer in responder.feed(capture.add(data)):
                 self.send(answer, deadline)

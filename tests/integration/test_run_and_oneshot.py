@@ -176,6 +176,18 @@ def test_expect_returns_all_up_to_the_match(ctr: DockerContainerHost) -> None:
     assert ctr.expect(["nothing", "three"]).index == 1
 
 
+def test_a_pattern_that_ends_in_a_return_matches_when_it_is_there(ctr: DockerContainerHost) -> None:
+    session = ctr.open_session("progress")
+    session.send("printf '50%%\\r'; read x; printf '%s\\r' \"<$x>\"; read x\n")
+    assert session.expect("%\r", timeout=10) == "50%\r"
+    session.send("\n")
+    assert session.expect(r"<>\r", timeout=10) == "<>\r"
+    session.close()
+    command = "printf '50%%\\r'; read x; printf '\\n%s\\rnext\\r\\n' \"<$x>\""
+    result = ctr.run(command, expects=(r"50%\r", "go\n"), timeout=10)
+    assert (result.output, result.ok) == ("50%\r\n<go>\rnext\r\n", True)
+
+
 def test_expect_times_out_and_keeps_the_text(ctr: DockerContainerHost) -> None:
     ctr.sendline("echo here")
     with pytest.raises(ExpectTimeout, match="absent") as caught:

@@ -143,6 +143,25 @@ def test_what_was_held_back_can_still_match_at_the_end() -> None:
     assert matcher.at_end(patterns) == "bell\r"
 
 
+@pytest.mark.parametrize("rest", [b"\nmore", b"more"])
+def test_a_return_that_nothing_follows_can_match_and_is_seen_once(rest: bytes) -> None:
+    matcher = matcher_with(b"ready\r", newlines=True)
+    patterns = compile_patterns("ready\r")
+    assert matcher.search(patterns) is None and matcher.holds_return and patterns.have_return
+    assert matcher.search_return(patterns) == "ready\r"
+    assert not matcher.holds_return and matcher.text == ""
+    matcher.feed(rest)
+    assert matcher.text == rest.decode()
+
+
+def test_a_return_that_was_only_looked_at_stays() -> None:
+    matcher = matcher_with(b"ready\r", newlines=True)
+    assert matcher.search(patterns := compile_patterns("ready(?=\r)")) is None
+    assert matcher.search_return(patterns) == "ready"
+    matcher.feed(b"more")
+    assert matcher.text == "\rmore"
+
+
 @pytest.mark.parametrize(
     ("pattern", "says"),
     [
