@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
@@ -153,6 +153,47 @@ def _opening_shim(
     return functools.wraps(verb)(call)
 
 
+class AsyncLines:
+    """The lines of a log: await them all, or take them as they come with ``async for``.
+
+    >>> lines = await host.aio.logs(tail=10)
+    >>> async for line in host.aio.logs(follow=True):
+    ...     print(line)
+    """
+
+    def __init__(self, read: Callable[[], list[str] | Generator[str, None, None]], slots: Slots) -> None:
+        self._read = read
+        self._slots = slots
+
+    def __await__(self) -> Generator[Any, None, list[str]]:
+        return self._all().__await__()
+
+    async def _all(self) -> list[str]:
+        async with self._slots.slot():
+            return await in_thread(lambda: list(self._read()))
+
+    async def __aiter__(self) -> AsyncGenerator[str, None]:
+        lines = await in_thread(lambda: iter(self._read()))
+        try:
+            while (line := await in_thread(next, lines, None)) is not None:
+                yield line
+        finally:
+            if isinstance(lines, Generator):
+                lines.close()
+
+
+def _lines_shim(
+    verb: Callable[Concatenate[Any, P], list[str] | Generator[str, None, None]],
+) -> Callable[Concatenate[Any, P], AsyncLines]:
+    """Return the async twin of ``logs``, with its arguments and documentation."""
+
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncLines:
+        blocking: Callable[P, list[str] | Generator[str, None, None]] = getattr(self._blocking, verb.__name__)
+        return AsyncLines(lambda: blocking(*args, **kwargs), self._slots)
+
+    return functools.wraps(verb)(call)
+
+
 class AsyncHost:
     """The verbs of a host for ``async`` callers; ``host.aio`` makes one. It owns nothing: the host does.
 
@@ -199,6 +240,7 @@ class AsyncHost:
     get = _shim(Host.get)
     interact = _shim(Host.interact)
     forward = _shim(Host.forward)
+    logs = _lines_shim(Host.logs)
     start_repeat = _shim(Host.start_repeat)
     stop_repeat = _unlimited_shim(Host.stop_repeat)
     stop_all_repeats = _unlimited_shim(Host.stop_all_repeats)

@@ -10,7 +10,7 @@ import math
 import os
 import re
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Union
 
@@ -78,6 +78,23 @@ def check_seconds(what: str, value: Any) -> float:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
         raise _refusal(what, value, "pass seconds, more than 0")
     return float(seconds)
+
+
+def check_since(what: str, value: Any) -> float | datetime | None:
+    """Check where a log is to begin: seconds before now, a ``timedelta``, an aware ``datetime``, or None.
+
+    >>> check_since("since", timedelta(minutes=5))
+    300.0
+    """
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise _refusal(what, value, "pass a datetime with a time zone, as datetime.now(timezone.utc)")
+        return value
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    is_number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if seconds is not None and not (is_number and 0 <= seconds < math.inf):
+        raise _refusal(what, value, "pass seconds before now (0 or more), a timedelta, or an aware datetime")
+    return seconds
 
 
 def check_count(what: str, value: Any, minimum: int = 0) -> int:

@@ -247,6 +247,9 @@ TYPE_AGAIN_TIME = 3.0
 DOCKER_TIME = 30.0
 """For an answer of the docker client to a question of ours."""
 
+LOG_PIECE = 16 * 1024
+"""The pieces in which docker keeps a longer line of a container's log."""
+
 PS_TIME = 60.0
 """For listing the containers of a parent."""
 

@@ -8,8 +8,9 @@ that is right for a machine which is always there.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Generator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, TypeVar, Union
 
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
@@ -19,6 +20,9 @@ from .base import SIZE, Channel
 from .tcp import Stream
 
 T = TypeVar("T")
+Lines = Generator[str, None, None]
+Since = Union[float, datetime, None]
+"""Where a log begins: seconds before now, by the clock of the machine that has it, or a moment; None is all of it."""
 
 
 class Guard:
@@ -154,6 +158,20 @@ class Backend(ABC):
         The type stands with the transfers, which are above this module.
         """
         return None
+
+    def require_log(self) -> None:
+        """Raise `ConfigError` on a host that prints nothing itself, as machines do not."""
+        raise ConfigError(
+            f"{self.id}: a machine has no log of its own; read one with oneshot(), as in oneshot('journalctl -n 50')"
+        )
+
+    def read_log(self, *, tail: int | None, since: Since, follow: bool, deadline: Deadline) -> Lines:
+        """The lines that the host itself has printed; to be asked for after `require_log`.
+
+        `since` is in seconds before now, or a moment. With `follow`, lines come until the host ends, or the iterator is
+        closed. Raises `NoSuchContainer`, `ConnectError` and its subclasses, `DockerUnavailable`, `DeadlineExpired`.
+        """
+        yield from ()
 
     # Trouble
 

@@ -5,7 +5,8 @@ The rules for such a file, which `make lint` and the tests hold:
 - POSIX shell, built-ins and /proc only where it may run in a container, one statement a line.
 - It begins with its values, which the caller gives: ``: "${name?}" "${other?}"``. They are sent as quoted assignments
   in front of the text, so nothing is ever formatted into shell text.
-- ``. ./other.sh`` includes that file of the same folder; the values of both are then given together.
+- ``. ./other.sh`` includes that file of the same folder, ``. ../folder/other.sh`` one of another room; the values of
+  both are then given together.
 - A comment has a line of its own. Comments, indentation, empty lines and the line of the values are not sent: a shell
   reads its script byte by byte.
 - So there is no here-document, and the only quoted text that spans lines is a single line end, whose closing quote
@@ -21,7 +22,7 @@ from typing import NamedTuple
 
 VALUE = re.compile(r'"\$\{(\w+)\?\}"')
 VALUES_LINE = ': "${'
-INCLUDE = ". ./"
+INCLUDE = re.compile(r"\. \.(?:/|\./(\w+)/)(\w+)\.sh")
 
 
 class ShellText(NamedTuple):
@@ -40,8 +41,9 @@ def load(package: str, name: str) -> ShellText:
     values: set[str] = set()
     for full_line in files(package).joinpath(f"{name}.sh").read_text("utf-8").splitlines():
         line = full_line.lstrip()
-        if line.startswith(INCLUDE):
-            included = load(package, line.removeprefix(INCLUDE).removesuffix(".sh"))
+        if include := INCLUDE.fullmatch(line):
+            room = f"{package.rpartition('.')[0]}.{include[1]}" if include[1] else package
+            included = load(room, include[2])
             lines.append(included.text)
             values |= included.values
         elif line.startswith(VALUES_LINE):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .backend import ContainerBackend
+from .container_log import read_log_text
 from .errors import docker_error
 
-__all__ = ["ContainerBackend", "docker_error"]
+__all__ = ["ContainerBackend", "docker_error", "read_log_text"]

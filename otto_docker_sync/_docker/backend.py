@@ -11,7 +11,7 @@ from datetime import datetime
 from time import monotonic, sleep
 from typing import Any
 
-from .._channel.backend import Backend
+from .._channel.backend import Backend, Lines, Since
 from .._channel.base import KILL_STATUS, SIZE, Channel
 from .._channel.markers import new_nonce
 from .._channel.scripts import script
@@ -23,6 +23,7 @@ from ..limits import DOCKER_POLL, DOCKER_TIME
 from ..locks import AbandonableLock
 from ..logs import HostLog
 from .address import AddressLookup
+from .container_log import log_options, read_log
 from .errors import docker_error
 
 # Docker's own keys, ^P^Q, belong to the program. An empty value would not switch them off.
@@ -187,16 +188,57 @@ class ContainerBackend(Backend):
         self._id = found or before
         return bool(found)
 
-    def _find_by_labels(self, deadline: Deadline) -> str:
-        """Return the id of the service's running container: of the number asked for, or else of the lowest one."""
+    def _find_by_labels(self, deadline: Deadline, *, stopped: bool = False) -> str:
+        """Return the id of the service's running container: of the number asked for, or else of the lowest one.
+
+        With `stopped`, one that does not run will do.
+        """
         if not self._compose_project:
             return ""
         service, _, number = self._service.partition("#")
-        answers = self._ask_docker("find_container", deadline, project=self._compose_project, service=service)
+        which = "-a" if stopped else "--filter status=running"
+        answers = self._ask_docker(
+            "find_container", deadline, project=self._compose_project, service=service, which=which
+        )
         rows = [answer.split("|") for answer in answers]
         # podman-compose gives no container the label that marks one-off ones.
         numbered = sorted((int(row[0] or 1), row[2]) for row in rows if row[1] != "True")
         return next((found for replica, found in numbered if not number or replica == int(number)), "")
+
+    # What it has printed
+
+    def require_log(self) -> None:
+        return
+
+    def read_log(self, *, tail: int | None, since: Since, follow: bool, deadline: Deadline) -> Lines:
+        options = log_options(tail=tail, since=since, follow=follow)
+        known, has_begun = self._id, False
+        try:
+            for line in self._log_lines(known or self._find_any(deadline), options, deadline):
+                has_begun = True
+                yield line
+        except NoSuchContainer:
+            # One that Compose made may have been recreated meanwhile.
+            if has_begun or not known or not self._compose_project:
+                raise
+            found = self._find_any(deadline)
+            yield from self._log_lines(found, options, deadline)
+
+    def _log_lines(self, container: str, options: list[str], deadline: Deadline) -> Lines:
+        def explain(said: bytes, status: int | None) -> OttoError:
+            return self._docker_error(said, status, failed="docker logs failed")
+
+        return read_log(self.parent, container, options, deadline, explain)
+
+    def _find_any(self, deadline: Deadline) -> str:
+        """Return the id of the container that runs, or else of one that has run. Raises `NoSuchContainer`."""
+        found = self._find_by_labels(deadline) or self._find_by_labels(deadline, stopped=True)
+        if not found:
+            raise NoSuchContainer(
+                f"{self.id}: {self.parent.id} has no container of the compose project {self._compose_project!r} for "
+                f"the service {self._service!r}, so there is nothing that it could have printed"
+            )
+        return found
 
     # Trouble
 
@@ -214,9 +256,9 @@ class ContainerBackend(Backend):
                     return self._docker_error(b"the container is paused", status)
         return error
 
-    def _docker_error(self, output: bytes, status: int | None) -> OttoError:
+    def _docker_error(self, output: bytes, status: int | None, **words: str) -> OttoError:
         program = self.parent.docker_command()[-1]
-        return docker_error(self.id, self._id, self.shell, output, status, self.user, self.workdir, program)
+        return docker_error(self.id, self._id, self.shell, output, status, self.user, self.workdir, program, **words)
 
     def loss_reason(self, started_at: float, patience: float, deadline: Deadline) -> str:
         limit = Deadline.grace(patience)

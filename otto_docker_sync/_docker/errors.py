@@ -50,6 +50,11 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
         "pass one that it has as shell=, or use put() and get(), which need none",
     ),
     (
+        r"logging driver does not support reading",
+        DockerUnavailable,
+        "the container's logging driver keeps nothing that docker could show; see where it sends the log to",
+    ),
+    (
         r"(command )?not found|No such file or directory",
         DockerUnavailable,
         "the parent has no docker client in its PATH; install one, or give its path in docker_command=",
@@ -69,10 +74,11 @@ def docker_error(
     user: str | None,
     workdir: str | None,
     program: str = "docker",
+    failed: str = "docker exec did not start the shell",
 ) -> OttoError:
     """Return the error that `said` stands for, when something did not start in `container`.
 
-    `program` is the client to use in advice.
+    `program` is the client to use in advice, `failed` says what did not work where `said` is not understood.
     """
     text = said.decode("utf-8", "replace").replace("\r", "").strip()
     last = "\n".join(text.splitlines()[-5:])[-1000:]
@@ -83,5 +89,5 @@ def docker_error(
             what = advice.format(container=container, shell=shell, user=user, workdir=workdir, program=program)
             return kind(f"{host}: {what}. Docker said: {last}")
     return DockerUnavailable(
-        f"{host}: docker exec in {container!r} did not start the shell (status {status}) and said: {last or 'nothing'}"
+        f"{host}: {failed} in container {container!r} (status {status}) and said: {last or 'nothing'}"
     )

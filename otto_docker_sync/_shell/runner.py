@@ -47,14 +47,17 @@ class Runner:
         return Deadline.after(self._default_timeout() if timeout is None else timeout)
 
     @contextmanager
-    def call(self, deadline: Deadline) -> Iterator[Deadline]:
+    def call(self, deadline: Deadline, *, may_be_idle: bool = False) -> Iterator[Deadline]:
         """Let `cancel_calls` end the call that runs inside the block, by the deadline that this yields.
 
-        Raises `ReservationError` when the host may not be used now.
+        One that `may_be_idle`, as an iterator is between two steps, is not waited for then. Raises `ReservationError`
+        when the host may not be used now.
         """
         deadline = deadline.also(*self.backend.guard.enter())
         cancellation = Cancellation()
         call = Call(threading.get_ident(), threading.Event())
+        if may_be_idle:
+            call.ended.set()
         try:
             with self._lock:
                 self._calls[cancellation] = call

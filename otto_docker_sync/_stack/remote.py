@@ -19,7 +19,7 @@ from weakref import WeakKeyDictionary
 from .._channel import scripts
 from .._channel.base import Channel
 from .._channel.markers import new_nonce
-from .._docker import docker_error
+from .._docker import docker_error, read_log_text
 from .._shell import TextStream
 from .._transfer import put
 from ..deadline import Deadline, DeadlineExpired, cancellation
@@ -333,9 +333,7 @@ class RemoteStack:
         remaining = deadline.remaining()
         # Not None for "no end", which stands for the parent's own default.
         seconds = math.inf if remaining is None else remaining
-        result = self.parent.oneshot(
-            self._script(name, nonce, values), timeout=seconds, log=False, on_output=on_output
-        )
+        result = self.parent.oneshot(self._script(name, nonce, values), timeout=seconds, log=False, on_output=on_output)
         # A result whose output went to a callback holds only the end of it.
         output = result.output if lines is None else lines.text
         report = ScriptReport.parse(output.replace("\r\n", "\n"), nonce)
@@ -435,7 +433,9 @@ def _describe_losses(report: ScriptReport) -> str:
     texts = []
     for service, section in report.sections("lost"):
         states = " and ".join(section.all("state")) or "there is no such container"
-        texts.append(f"{service.removesuffix('#1')} does not run: {states}.\n{section.last_lines()}")
+        words = read_log_text("\n".join(section.other))[-SHOWN_COMPOSE:]
+        shown = "\n".join(words) or section.last_lines()
+        texts.append(f"{service.removesuffix('#1')} does not run: {states}.\n{shown}")
     return "\n".join(texts)
 
 

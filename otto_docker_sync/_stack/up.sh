@@ -8,6 +8,7 @@
 : "${moment?}" "${restarts?}" "${tail?}"
 . ./prelude.sh
 . ./undo.sh
+. ../_docker/print_log.sh
 
 # Note what of a container counts: its start, its service, and what is wrong with it.
 judge_container() {
@@ -67,7 +68,7 @@ say_last_words() {
     esac
     # Asked again, because the status that stands in $statuses may be older than what was seen.
     ask ps -a --filter "id=$1" --format "<$nonce> {{.Status}}" && say state "$answer"
-    dock logs --tail "$tail" "$1" 2>&1
+    (print_log --tail "$tail" "$1" 8>&- 9>&-)
 }
 
 # Unpack the archive beside the tree, so that one which was cut off spoils nothing, and bring the tree to its state.

@@ -1,12 +1,17 @@
-"""The services that run on a host: how to reach them."""
+"""The services that run on a host: how to reach them, and what they print."""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from functools import partial
+from typing import Literal, overload
 
-from .._channel.backend import Backend
+from .._channel.backend import Backend, Lines, Since
 from .._channel.forward import Forward, Forwards, check_port, check_route
 from .._shell import Runner
+from ..arguments import check_count, check_since
+from ..deadline import Deadline, DeadlineExpired, Timeout
+from ..errors import ConnectError
 
 
 class ServiceVerbs:
@@ -44,3 +49,75 @@ class ServiceVerbs:
         with self.runner.call(self.runner.deadline(None)) as deadline:
             check_route(connect, port, deadline)
         return self._forwards.open_port(name, to, partial(connect, port))
+
+    @overload
+    def logs(
+        self,
+        *,
+        tail: int | None = None,
+        since: float | timedelta | datetime | None = None,
+        follow: Literal[False] = False,
+        timeout: Timeout = None,
+    ) -> list[str]: ...
+    @overload
+    def logs(
+        self,
+        *,
+        tail: int | None = None,
+        since: float | timedelta | datetime | None = None,
+        follow: Literal[True],
+        timeout: Timeout = None,
+    ) -> Lines: ...
+    @overload
+    def logs(
+        self,
+        *,
+        tail: int | None = None,
+        since: float | timedelta | datetime | None = None,
+        follow: bool,
+        timeout: Timeout = None,
+    ) -> list[str] | Lines: ...
+    def logs(
+        self,
+        *,
+        tail: int | None = None,
+        since: float | timedelta | datetime | None = None,
+        follow: bool = False,
+        timeout: Timeout = None,
+    ) -> list[str] | Lines:
+        """Return the lines that the container itself has printed, stdout and stderr, as ``docker logs`` has them.
+
+        Also those of a container that has ended. Nothing is started, and no stack brought up.
+
+        Args:
+            tail: Only so many lines, the last ones; None is all.
+            since: Only what was printed since then: seconds before now, or a ``timedelta``, by the parent's clock; or
+                a ``datetime`` with a time zone. None is all.
+            follow: Return an iterator that gives lines as they come, until the container ends, `timeout` is over, its
+                host is closed, or it is closed itself.
+            timeout: Seconds; None has no limit.
+
+        Raises `ConfigError` for a machine, which has no log of its own, and for an argument that is not valid; what
+        keeps docker from showing the log: `NoSuchContainer`, `DockerUnavailable`, `ConnectError`, `ConnectionLost`.
+
+        >>> web.logs(tail=1)
+        ['listening on port 8080']
+        >>> for line in web.logs(since=60, follow=True):
+        ...     print(line)
+        """
+        deadline = Deadline.after(timeout)
+        self.backend.require_log()
+        if tail is not None:
+            check_count("tail", tail)
+        lines = self._log_lines(tail, check_since("since", since), follow, deadline)
+        return lines if follow else list(lines)
+
+    def _log_lines(self, tail: int | None, since: Since, follow: bool, deadline: Deadline) -> Lines:
+        with self.runner.call(deadline, may_be_idle=follow) as limit:
+            try:
+                yield from self.backend.read_log(tail=tail, since=since, follow=follow, deadline=limit)
+            except DeadlineExpired:
+                self.backend.guard.check()
+                if not follow:
+                    reason = limit.cancelled or "timed out; allow more with timeout="
+                    raise ConnectError(f"{self.backend.id}: reading the container's log: {reason}") from None

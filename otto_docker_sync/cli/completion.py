@@ -75,7 +75,9 @@ def complete(before: list[str], beginning: str) -> dict[str, str] | None:
     if not entry.completes or (len(words) > 1 and not entry.repeats):
         return {}
     names = read_names(lab_file)
-    known: dict[str, str] = names.hosts if entry.completes == "host" else dict.fromkeys(names.projects, "")
+    known: dict[str, str] = dict.fromkeys(names.projects, "") if entry.completes != "host" else names.hosts
+    if entry.completes == "printer":
+        known |= {name: about for name, about in names.hosts.items() if "." in name}
     return {name: about for name, about in known.items() if name.startswith(beginning)}
 
 

@@ -28,6 +28,13 @@ def complete_projects(ctx: typer.Context, incomplete: str) -> list[str]:
     return [name for name in _names(ctx).projects if name.startswith(incomplete)]
 
 
+def complete_printers(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Return the projects and the containers that begin so. Reads the lab file only."""
+    names = _names(ctx)
+    containers = [host for host in names.hosts if "." in host]
+    return [name for name in [*names.projects, *containers] if name.startswith(incomplete)]
+
+
 def complete_services(ctx: typer.Context, incomplete: str) -> list[str]:
     """Return the services of the project on the command line, else of all, that begin so. Reads the lab file only."""
     projects = _names(ctx).projects

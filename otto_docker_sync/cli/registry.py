@@ -19,7 +19,9 @@ class Entry(NamedTuple):
     usage: str
     """What comes after the command's name in its usage line."""
     completes: str = ""
-    """What its first argument is: "host" or "project". What comes after is a file, for completion."""
+    """What its first argument is: "host", "project", or "printer", which is a project or a container.
+
+    What comes after is a file, for completion."""
     repeats: bool = False
     """Whether all its arguments are what the first one is."""
     passes_words: bool = False
@@ -41,7 +43,7 @@ COMMANDS: dict[str, Entry] = {
     "up": Entry("stacks", "[OPTIONS] [PROJECT]", "project"),
     "down": Entry("stacks", "[OPTIONS] [PROJECT]", "project"),
     "ps": Entry("stacks", "[HOST]", "host"),
-    "logs": Entry("stacks", "[OPTIONS] [PROJECT]", "project"),
+    "logs": Entry("stacks", "[OPTIONS] [PROJECT|HOST]", "printer"),
     "reserve": Entry("reservations", "[OPTIONS] TAG|HOST... [-- CMD...]", "host", repeats=True, runs_after_dashes=True),
     "who": Entry("reservations", "[OPTIONS]"),
     "release": Entry("reservations", "[OPTIONS] TAG|HOST... --force --why TEXT", "host", repeats=True),

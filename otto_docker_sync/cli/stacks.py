@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..deadline import cancellation
-from ..errors import OttoError
+from ..errors import ConfigError, OttoError
 from . import COULD_NOT_RUN, INTERRUPTED
-from .hosts import complete_hosts, complete_projects, complete_services
+from .hosts import complete_hosts, complete_printers, complete_projects, complete_services
 from .state import State
 
 if TYPE_CHECKING:
@@ -184,7 +184,14 @@ def ps(
 
 def logs(
     ctx: typer.Context,
-    project: ProjectName = None,
+    project: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="PROJECT|HOST",
+            help="A project, for its whole stack, or a container; not needed when there is only one project.",
+            autocompletion=complete_printers,
+        ),
+    ] = None,
     on: On = None,
     project_name: Name = None,
     service: Annotated[
@@ -197,15 +204,25 @@ def logs(
     tail: Annotated[
         int | None, typer.Option(metavar="LINES", help="Show only the last LINES lines of each container.")
     ] = None,
+    since: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Show only what HOST printed in the last SECONDS seconds.")
+    ] = None,
 ) -> int:
-    """Show what the containers of a stack have written.
+    """Show what the containers of a stack, or one container, have printed.
 
     Example: otto-docker logs repo1 --service api --tail 20 --follow
+
+    Example: otto-docker logs carrot.repo1.api --since 60
     """
     from .. import compose
 
     state: State = ctx.obj
+    is_host = project is not None and ("." in project or project in state.lab.hosts)
+    if is_host and project not in state.lab.projects:
+        _require_unset(str(project), {"--on": on, "--project-name": project_name, "--service": service})
+        return _host_logs(state, str(project), follow=follow, tail=tail, since=since)
     chosen = state.lab.project(project)
+    _require_unset(chosen.name, {"--since": since})
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
         return state.report_dry_run(f"show the logs of {chosen.name} on {parent.id}", project=chosen.name)
@@ -224,6 +241,29 @@ def logs(
 
     state.call(show, hint="")
     return INTERRUPTED if state.interrupted else 0
+
+
+def _host_logs(state: State, host_id: str, *, follow: bool, tail: int | None, since: float | None) -> int:
+    host = state.lab.get(host_id)
+    if state.dry_run:
+        return state.report_dry_run(f"show the log of {host.id} ({host.description})", host=host.id)
+
+    def show() -> None:
+        for line in host.logs(follow=follow, tail=tail, since=since):
+            if state.json:
+                state.print_json({"host": host.id, "line": line})
+            else:
+                state.write(line + "\n")
+
+    state.call(show, hint="")
+    return INTERRUPTED if state.interrupted else 0
+
+
+def _require_unset(target: str, options: dict[str, Any]) -> None:
+    """Refuse options of `logs` that are for the other kind of target."""
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise ConfigError(f"{given[0]} is for {'a container' if '--since' in options else 'a project'}, not {target}")
 
 
 # How a stack is now

@@ -1,4 +1,4 @@
-"""Keywords about Compose stacks."""
+"""Keywords about Compose stacks and the logs of containers."""
 
 from __future__ import annotations
 
@@ -54,6 +54,25 @@ class StackKeywords(HostKeywords):
         """
         machine = None if on is None else self._host(on)
         compose_down(project, self._lab(), on=machine, project_name=project_name, timeout=timeout)
+
+    @keyword
+    def get_container_logs(
+        self,
+        *,
+        tail: int | None = None,
+        since: timedelta | None = None,
+        timeout: timedelta | None = None,
+        host: HostRef = None,
+    ) -> list[str]:
+        """Return the lines that a container itself has printed, also one that has ended.
+
+        ``tail`` is for the last lines only, ``since`` for those of so much time before now. ``timeout`` has no limit
+        unless given.
+
+        | ${lines} =          | Get Container Logs | tail=20 | since=5 min | host=api |
+        | Should Contain Match | ${lines} | *listening on port* |
+        """
+        return self._host(host).logs(tail=tail, since=since, timeout=timeout)
 
     def _lab(self) -> Lab:
         if not self._labs:

@@ -442,6 +442,18 @@ def test_logs_as_json_are_one_object_a_line(stack: Bench) -> None:
     assert [line["line"] for line in lines] == ["api is up"] and "api" in lines[0]["container"]
 
 
+def test_logs_of_a_container_are_its_own_lines(stack: Bench) -> None:
+    assert stack.otto("logs", API).stdout == "api is up\n"
+    assert stack.otto("logs", API, "--since", "0").stdout == ""
+    assert json.loads(stack.otto("--json", "logs", API, "--tail", "1").stdout) == {"host": API, "line": "api is up"}
+    terminal = stack.terminal("logs", "-f", API)
+    terminal.expect_exact("api is up")
+    terminal.sendintr()
+    assert ended(terminal)[0] == 130
+    assert "a machine has no log of its own" in stack.otto("logs", "carrot", status=255).stderr
+    assert "--since is for a container" in stack.otto("logs", "repo1", "--since", "5", status=255).stderr
+
+
 def test_ctrl_c_in_up_is_130_and_says_how_the_stack_is(stack: Bench) -> None:
     other = ("--project-name", stack.environ["OTTO_COMPOSE_SUFFIX"] + "-other")
     terminal = stack.terminal("up", *other)

@@ -418,6 +418,7 @@ def test_completion_of_host_ids_reads_the_lab_file_only(lab: Path) -> None:
     assert completed("otto-docker run carrot.") == ["carrot.repo1.api", "carrot.repo1.db"]
     assert completed("otto-docker up re") == ["repo1"]
     assert completed("otto-docker logs --service a") == ["api"]
+    assert completed("otto-docker logs ") == ["repo1", "carrot.repo1.api", "carrot.repo1.db"]
     assert completed("otto-docker doctor carrot gate") == ["gateway"]
     assert completed("otto-docker put carrot a") == []
     assert "--timeout" in completed("otto-docker run --ti")

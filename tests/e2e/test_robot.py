@@ -122,7 +122,7 @@ def test_stacks_and_hosts_that_last_from_suite_to_suite(robot, rig, sshd, compos
     suffix = rig.unique(f"{rig.worker}-robot-{sshd.port}")
     path = write_lab_file(tmp_path / "lab", sshd, rig.image("busybox"))
     result = robot(SUITES / "stack", OTTO_LAB=str(path), OTTO_COMPOSE_SUFFIX=suffix, PROJECT=f"otto-repo1-{suffix}")
-    assert result.statistics.total.passed == 3
+    assert result.statistics.total.passed == 4
 
 
 def test_pabot_runs_suites_side_by_side(robot):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from otto_docker_sync import (
     compose_up,
     composed,
 )
-from otto_docker_sync.aio import AsyncHost, AsyncSession, in_thread
+from otto_docker_sync.aio import AsyncHost, AsyncLines, AsyncSession, in_thread
 from otto_docker_sync.logs import configure, mask, masked
 
 assert_type(otto.__version__, str)
@@ -98,6 +98,13 @@ assert_type(api.resources, set[str])
 assert_type(api.parent, Host)
 assert_type(api.container_id, str)
 assert_type(api.is_running(), bool)
+
+# Logs
+
+assert_type(api.logs(), list[str])
+assert_type(api.logs(tail=5, since=timedelta(minutes=5), timeout=10), list[str])
+for log_line in api.logs(follow=True, since=datetime.now(timezone.utc)):
+    assert_type(log_line, str)
 
 # Commands
 
@@ -299,6 +306,10 @@ with configure("logs", stdout=True):
 
 async def main() -> None:
     async with api.aio as host:
+        assert_type(host.logs(tail=1), AsyncLines)
+        assert_type(await host.logs(tail=1), list[str])
+        async for async_line in host.logs(follow=True):
+            assert_type(async_line, str)
         assert_type(host, AsyncHost)
         assert_type(host.host, Host)
         assert_type(await host.oneshot("id", 5, check=True), CommandResult)

@@ -35,8 +35,8 @@ def with_includes(path: Path) -> str:
     """The file, with its includes in place and without the lines that name its values."""
     lines = []
     for line in path.read_text().splitlines(keepends=True):
-        if line.startswith(". ./"):
-            lines.append(with_includes(path.with_name(line.removeprefix(". ./").strip())))
+        if line.startswith((". ./", ". ../")):
+            lines.append(with_includes(path.parent / line.removeprefix(". ").strip()))
         elif not line.startswith(': "${'):
             lines.append(line)
     return "".join(lines)

@@ -11,6 +11,10 @@ Services Are Known By Name And By Id
     ${result} =    Run Command    cat /tmp/answer    host=api
     Should Be Equal    ${result.output}    42\n
 
+A Container's Own Log Is A List Of Lines
+    ${lines} =    Get Container Logs    tail=1    since=1 hour    timeout=20 s    host=api
+    Should Be Equal    ${lines}    ${{ ['api is up'] }}
+
 A Project Is Stopped
     Docker Compose Down    repo1
     ${result} =    Run Oneshot    docker ps --quiet --filter label=com.docker.compose.project=%{PROJECT}    host=carrot    check=True
