@@ -110,7 +110,9 @@ class SFTPTransport:
         if stat.S_ISDIR(about.st_mode):
             children = sftp.listdir_attr(path)
             unpacker.directory(parts, stat.S_IMODE(about.st_mode), about.st_mtime)
-            return [(path + b"/" + os.fsencode(child.filename), (*parts, child.filename), child) for child in children]
+            return [
+                (path + b"/" + os.fsencode(child.filename), (*parts, child.filename), child) for child in children
+            ]
         if stat.S_ISLNK(about.st_mode):
             unpacker.link(parts, sftp.readlink(path))
         elif stat.S_ISREG(about.st_mode):

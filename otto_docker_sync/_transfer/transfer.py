@@ -127,7 +127,9 @@ def _start_script(
 ) -> ScriptChannel | None:
     """Start a script. None if no shell runs, and files can be carried without one."""
     try:
-        return backend.retry_once_recovered(lambda: ScriptChannel.start(backend, make_script, deadline, data), deadline)
+        return backend.retry_once_recovered(
+            lambda: ScriptChannel.start(backend, make_script, deadline, data), deadline
+        )
     except (ContainerNotRunning, ShellNotFound):
         transport: FallbackTransport | None = backend.file_fallback(deadline)
         if transport is None or transport.needs_shell:

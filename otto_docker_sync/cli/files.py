@@ -106,7 +106,9 @@ def get(
         return state.report_dry_run(f"get {', '.join(sources)} from {target.id} into {destination}", host=target.id)
 
     def receive(directory: str | Path, progress: Callable[[FileProgress], None] | None) -> TransferResult:
-        return target.get(sources, directory, timeout=timeout, preserve_times=preserve_times, progress=progress)
+        return target.get(
+            sources, directory, timeout=timeout, preserve_times=preserve_times, progress=progress
+        )
 
     def work() -> TransferResult:
         with _bars(state) as progress:

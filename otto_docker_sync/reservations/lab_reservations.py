@@ -59,9 +59,7 @@ class ReservationOptions:
 
     def __post_init__(self) -> None:
         check_ttl(self.ttl)
-        if not isinstance(self.backend, str) or not self.backend.startswith(
-            ("file", "redis://", "rediss://", "unix://")
-        ):
+        if not isinstance(self.backend, str) or not self.backend.startswith(("file", "redis://", "rediss://", "unix://")):
             raise ConfigError(
                 f"reservations: backend={self.backend!r}: use 'file', 'file:/directory' or 'redis://server:6379/0'"
             )
@@ -216,7 +214,7 @@ class LabReservations:
                 continue
             host = self._lab.get(item)
             if not self.tags_of(host):
-                raise ConfigError(f'{host.id} has no tags to reserve: give it some, resources = ["{host.id}"]')
+                raise ConfigError(f"{host.id} has no tags to reserve: give it some, resources = [\"{host.id}\"]")
             tags.update(self.tags_of(host))
             hosts.append(host)
         return tuple(sorted(tags)), list({host.id: host for host in hosts or self._hosts_of(tags)}.values())
@@ -414,3 +412,5 @@ def _withdraw(lease: Lease) -> None:
         lease.release()
     except ReservationError as error:
         logger.warning("%s; the request ends by itself", error)
+
+

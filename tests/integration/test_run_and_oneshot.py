@@ -327,7 +327,9 @@ def test_docker_is_missing_or_its_daemon_down(
         container_host(shared_container("busybox"), parent=down).run("true", timeout=20)
 
 
-def test_a_container_of_a_parent_in_one_word(unix_host: UnixHost, shared_container: Callable[[str], Container]) -> None:
+def test_a_container_of_a_parent_in_one_word(
+    unix_host: UnixHost, shared_container: Callable[[str], Container]
+) -> None:
     container = shared_container("bash")
     with unix_host.container(container.id, shell="bash", env={"A": "b"}) as host:
         assert host.run("echo $A ${BASH_VERSION%%.*}", timeout=20).output.startswith("b 5")
@@ -389,8 +391,8 @@ def test_the_environment_of_a_shell_on_a_terminal(
     ("value", "test"),
     [
         ("x" * 9000, "${#VALUE} = 9000"),
-        ("a\rb\tc\x03d\x04e\x16f\x7fg", '"$VALUE" = "$(printf \'a\\015b\\011c\\003d\\004e\\026f\\177g\')"'),
-        ("a'b\nc", '"$VALUE" = "$(printf \'a\\047b\\012c\')"'),
+        ("a\rb\tc\x03d\x04e\x16f\x7fg", "\"$VALUE\" = \"$(printf 'a\\015b\\011c\\003d\\004e\\026f\\177g')\""),
+        ("a'b\nc", "\"$VALUE\" = \"$(printf 'a\\047b\\012c')\""),
     ],
     ids=["long", "control", "quote"],
 )

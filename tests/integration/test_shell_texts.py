@@ -52,7 +52,9 @@ CASES = [
     Case("for i in 1 2 3; do\n echo $i\ndone", "1\n2\n3\n"),
     Case("f() { echo in f; return 7; }; f", "in f\n", 7, then=(("f || :", "in f\n"), ("unset -f f", ""))),
     # Jobs. Bash says which job it started.
-    Case("sleep 0.05 &", lambda output: output == "" or output.startswith("[1] "), then=(("wait", lambda _: True),)),
+    Case(
+        "sleep 0.05 &", lambda output: output == "" or output.startswith("[1] "), then=(("wait", lambda _: True),)
+    ),
     Case("{ echo bg; } & wait $!", says("bg\n")),
     Case("echo 'abc", says("sh:"), (1, 2)),
     Case('echo "abc', says("sh:"), (1, 2)),

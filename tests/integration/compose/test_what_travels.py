@@ -124,9 +124,11 @@ class TestVariables:
         lines = "    env_file: [api.env]\n    environment: {B: '${FROM_DOT}', C: '${MY_OTHER}'}\n"
         files = {"api.env": "A=${MY_TOKEN:-none}\nMY_TOKEN\n", ".env": "FROM_DOT=${MY_TOKEN:-none}\n"}
         printed = shown('printf "%s|" "$A" "$B" "$C" "$MY_TOKEN"', lines, files)
-        assert printed == 'secret|secret|it\'s "quoted" ${MY_TOKEN} $MY_TOKEN \\n #x|secret|'
+        assert printed == "secret|secret|it's \"quoted\" ${MY_TOKEN} $MY_TOKEN \\n #x|secret|"
 
-    def test_ours_win_over_those_of_dot_env(self, shown: Shown, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_ours_win_over_those_of_dot_env(
+        self, shown: Shown, version: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         monkeypatch.setenv("MY_TAG", "v7")
         files = {".env": "MY_TAG=dev\nIMAGE=repo:${MY_TAG}\n"}
         lines = "    environment: {A: '${MY_TAG}', B: '${IMAGE}'}\n"

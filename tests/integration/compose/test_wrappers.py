@@ -35,7 +35,7 @@ def sudoers(account: Account) -> Iterator[None]:
 
 @pytest.mark.usefixtures("sudoers")
 def test_sudo_drops_no_variable(bench: Bench, sshd: Sshd, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MY_TAG", 'it\'s "v7" $x')
+    monkeypatch.setenv("MY_TAG", "it's \"v7\" $x")
     monkeypatch.setenv("COMPOSE_PROFILES", "debug")
     bench.write({".env": "FROM_DOT=${MY_TAG}\n"})
     bench.write_services(
@@ -49,7 +49,7 @@ def test_sudo_drops_no_variable(bench: Bench, sshd: Sshd, monkeypatch: pytest.Mo
     with composed("repo1", lab, on=parent) as services:
         assert sorted(services) == ["api", "dbg"]
         printed = services["api"].oneshot('printf "%s|" "$TAG" "$DOT" "$MY_TAG"').output
-        assert printed == 'it\'s "v7" $x|' * 3
+        assert printed == "it's \"v7\" $x|" * 3
     assert bench.containers("-a") == []
 
 

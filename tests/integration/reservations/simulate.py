@@ -1,6 +1,6 @@
 """Many clients and tags against one real Redis server: how many grants, how late, and what it costs the server.
 
-python -m tests.integration.reservations.simulate --clients 1000 --tags 200 --seconds 60
+    python -m tests.integration.reservations.simulate --clients 1000 --tags 200 --seconds 60
 """
 
 from __future__ import annotations

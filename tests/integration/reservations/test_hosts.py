@@ -85,7 +85,9 @@ def test_a_loss_interrupts_what_runs_and_the_next_verb_says_who_and_why(lab_of, 
     os.mkfifo(started)
     with lab.reserve("here"):
         results = []
-        running = threading.Thread(target=lambda: results.append(getattr(local, verb)(f"echo x >{started}; sleep 600")))
+        running = threading.Thread(
+            target=lambda: results.append(getattr(local, verb)(f"echo x >{started}; sleep 600"))
+        )
         running.start()
         started.read_text()
         take_away()

@@ -117,7 +117,9 @@ def test_a_tree_is_merged_across_file_systems(kind: str, make_place: MakePlace, 
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_sticky_directory_keeps_what_is_anothers(make_place: MakePlace, account: Account, local: Path) -> None:
+def test_a_sticky_directory_keeps_what_is_anothers(
+    make_place: MakePlace, account: Account, local: Path
+) -> None:
     place = make_place("ssh")
     root = place.root / "tree"
     (root / "a").mkdir(parents=True)
