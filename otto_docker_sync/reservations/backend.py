@@ -44,6 +44,9 @@ class Lease(ABC):
     interval: float
     """Seconds between two calls of `keep`."""
 
+    table_id: str
+    """Which table of requests it is in. The fences of two tables have nothing to do with each other."""
+
     @property
     @abstractmethod
     def request(self) -> Request:

@@ -17,6 +17,7 @@ import fcntl
 import json
 import os
 import random
+import secrets
 import socket
 import time
 import weakref
@@ -190,8 +191,9 @@ class FileBackend(Backend):
     def _write(self, path: Path, table: Table) -> None:
         requests = [request.to_json() for request in table.requests.values()]
         table.version += 1
+        table.id = table.id or secrets.token_hex(8)
         counters = {"version": table.version, "sequence": table.sequence, "fence": table.fence}
-        content = {**_this_machine(), **counters, "requests": requests}
+        content = {**_this_machine(), "id": table.id, **counters, "requests": requests}
         new = self.directory / "state.new"
         new.unlink(missing_ok=True)  # of a process that died here
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, self._mode)
@@ -274,6 +276,7 @@ class FileLease(Lease):
         self._backend = backend
         self._request = request
         self._owned = owned
+        self.table_id = backend.read().id
         self._taken_away: dict[str, float] = {}
 
     @property
@@ -361,7 +364,8 @@ def _table(content: bytes) -> Table:
         return Table()
     told = json.loads(content)
     requests = [Request.from_json(text) for text in told["requests"]]
-    return Table({request.id: request for request in requests}, told["sequence"], told["fence"], told["version"])
+    by_id = {request.id: request for request in requests}
+    return Table(by_id, told["sequence"], told["fence"], told["version"], told.get("id", ""))
 
 
 def _this_machine() -> dict[str, str]:

@@ -32,12 +32,10 @@ class ReservationGuard(Guard):
 
     def __init__(
         self,
-        table: str,
         backend: Backend,
         holds: Callable[[], list[Reservation]],
         require: Callable[[list[Reservation]], object],
     ) -> None:
-        self._table = table
         self._backend = backend
         self._holds = holds
         self._require = require
@@ -58,22 +56,19 @@ class ReservationGuard(Guard):
 
     def marker_env(self) -> dict[str, str]:
         marks = [
-            f"{self._hash(tag)}:{hold.fence}:{'s' if hold.shared else 'x'}"
+            f"{_hash(hold, tag)}:{hold.fence}:{'s' if hold.shared else 'x'}"
             for hold in self._holds()
             for tag in hold.tags
             if not hold.lost
         ]
         return {VARIABLE: f",{','.join(marks)},;"} if marks else {}
 
-    def _hash(self, tag: str) -> str:
-        return hashlib.sha256(f"{self._table}\0{tag}".encode()).hexdigest()[:16]
-
     def _sweep(self, hold: Reservation) -> None:
         """End what runs under older fences: of a holder that was stopped, or whose machine is gone."""
         with self._sweeping:
             if hold in self._swept:
                 return
-            text = sweep_script([self._hash(tag) for tag in hold.tags], hold.fence, shared=hold.shared)
+            text = sweep_script([_hash(hold, tag) for tag in hold.tags], hold.fence, shared=hold.shared)
             deadline = Deadline.grace(SWEEP_TIME).also(hold.interruption)
             try:
                 outcome = run_oneshot(self._backend, text, deadline, Capture(None, lambda _: None))
@@ -87,6 +82,10 @@ class ReservationGuard(Guard):
                     f"ended: {why}"
                 )
             self._swept = {known for known in self._swept if not known.released} | {hold}
+
+
+def _hash(hold: Reservation, tag: str) -> str:
+    return hashlib.sha256(f"{hold.lease.table_id}\0{tag}".encode()).hexdigest()[:16]
 
 
 def sweep_script(hashes: Collection[str], fence: int, *, shared: bool) -> str:

@@ -46,6 +46,7 @@ class Publication:
         lease = reservation.lease
         content = {
             "table": self._table,
+            "table_id": lease.table_id,
             "request": reservation.request.to_json(),
             "valid_until": lease.valid_until,
             "loss": reservation.describe_loss() if reservation.lost else "",
@@ -71,6 +72,7 @@ class Publication:
 @dataclass(frozen=True)
 class _Told:
     table: str
+    table_id: str
     request: Request
     valid_until: float
     loss: str
@@ -84,12 +86,13 @@ class InheritedLease(Lease):
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self._told = self._read()
+        self.table_id = self._told.table_id
         self._version: object = None
         self._loss = ""
 
     @property
     def table(self) -> str:
-        """Which table of requests the hold is in."""
+        """What the lab of the publisher calls the table."""
         return self._told.table
 
     @property
@@ -135,7 +138,7 @@ class InheritedLease(Lease):
     def _read(self) -> _Told:
         content = json.loads((self.directory / "hold.json").read_text())
         request = Request.from_json(content["request"])
-        return _Told(content["table"], request, float(content["valid_until"]), content["loss"])
+        return _Told(content["table"], content["table_id"], request, float(content["valid_until"]), content["loss"])
 
 
 def has_inherited() -> bool:

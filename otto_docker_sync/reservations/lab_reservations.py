@@ -59,7 +59,9 @@ class ReservationOptions:
 
     def __post_init__(self) -> None:
         check_ttl(self.ttl)
-        if not isinstance(self.backend, str) or not self.backend.startswith(("file", "redis://", "rediss://", "unix://")):
+        if not isinstance(self.backend, str) or not self.backend.startswith(
+            ("file", "redis://", "rediss://", "unix://")
+        ):
             raise ConfigError(
                 f"reservations: backend={self.backend!r}: use 'file', 'file:/directory' or 'redis://server:6379/0'"
             )
@@ -214,7 +216,7 @@ class LabReservations:
                 continue
             host = self._lab.get(item)
             if not self.tags_of(host):
-                raise ConfigError(f"{host.id} has no tags to reserve: give it some, resources = [\"{host.id}\"]")
+                raise ConfigError(f'{host.id} has no tags to reserve: give it some, resources = ["{host.id}"]')
             tags.update(self.tags_of(host))
             hosts.append(host)
         return tuple(sorted(tags)), list({host.id: host for host in hosts or self._hosts_of(tags)}.values())
@@ -311,9 +313,7 @@ class LabReservations:
 
     def guard(self, host: Host) -> ReservationGuard:
         """What `host` asks before each verb."""
-        return ReservationGuard(
-            self.table, host.backend, lambda: self.holds_on(host), lambda holds: self.require(host, holds)
-        )
+        return ReservationGuard(host.backend, lambda: self.holds_on(host), lambda holds: self.require(host, holds))
 
     def _inherited_holds(self) -> list[Reservation]:
         """The holds of the process that started this one for us."""
@@ -412,5 +412,3 @@ def _withdraw(lease: Lease) -> None:
         lease.release()
     except ReservationError as error:
         logger.warning("%s; the request ends by itself", error)
-
-

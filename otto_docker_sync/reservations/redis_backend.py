@@ -76,7 +76,8 @@ class RedisBackend(Backend):
     def submit(self, request: Request, deadline: Deadline) -> RedisLease:  # noqa: ARG002 (the base has it)
         client = self.client(request.ttl)
         client.check_server()
-        lease = RedisLease(client, self.client(request.ttl, blocking=True), self._keys[3] + request.id, request)
+        bells = self.client(request.ttl, blocking=True)
+        lease = RedisLease(client, bells, self._keys[3] + request.id, request, f"{self.name} {self._prefix}")
         try:
             lease.submit()
         except BaseException:
@@ -216,8 +217,9 @@ class Client:
 class RedisLease(Lease):
     """A request in Redis. It beats while it waits, and `keep` beats while it is held."""
 
-    def __init__(self, client: Client, bells: Client, bell: str, request: Request) -> None:
+    def __init__(self, client: Client, bells: Client, bell: str, request: Request, table_id: str) -> None:
         self.interval = request.ttl * BEAT
+        self.table_id = table_id
         self._client = client
         self._bells = bells
         self._bell = bell

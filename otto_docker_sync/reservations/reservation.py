@@ -30,14 +30,18 @@ class Interruption(Cancellation):
     So a process that was stopped for a while sends nothing more when it goes on.
     """
 
-    def __init__(self, loss: Callable[[], str]) -> None:
-        self._loss = loss
+    def __init__(self, is_lost: Callable[[], bool], describe: Callable[[], str]) -> None:
+        self._is_lost = is_lost
+        self._describe = describe
         self._noticed = False
         super().__init__("the reservation was lost")
 
     @property
     def cancelled(self) -> bool:
-        return self._noticed or bool(self._loss())
+        if not self._noticed and self._is_lost():
+            self.reason = self._describe()
+            return True
+        return self._noticed
 
     @cancelled.setter
     def cancelled(self, value: bool) -> None:
@@ -68,7 +72,7 @@ class Reservation:
         self.lease = lease
         self.pid = os.getpid()
         self.request: Request = lease.request
-        self.interruption = Interruption(lambda: self._loss or lease.loss())
+        self.interruption = Interruption(lambda: bool(self._loss or lease.loss()), self.describe_loss)
         """Cancelled when the hold is lost; carried by every call on the hosts."""
         self._backend = backend
         self._followers: list[Callable[[Reservation], object]] = []

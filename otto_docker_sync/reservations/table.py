@@ -25,6 +25,8 @@ class Table:
     fence: int = 0
     version: int = 0
     """Counts the changes of a table that is kept in a file."""
+    id: str = ""
+    """Tells a table that is kept in a file from those of other directories and machines."""
 
     def submit(self, request: Request, now: float) -> None:
         """Add a request, unless it is there already: the answer to the first call may have been lost."""

@@ -23,6 +23,7 @@ class UnlockedLease(Lease):
     """Grants whatever is asked for, as a lock that is a no-op does."""
 
     interval = 1.0
+    table_id = "unlocked"
     valid_until = float("inf")
     request = Request("", ())
 

@@ -100,6 +100,15 @@ def test_a_loss_interrupts_what_runs_and_the_next_verb_says_who_and_why(lab_of, 
     assert local.oneshot("echo ok").output == "ok\n"
 
 
+def test_the_interruption_says_why_before_any_thread_has_noticed(lab_of, local):
+    with lab_of(local).reserve("here") as reservation:
+        reservation._stop.set()  # the thread that would notice
+        reservation._thread.join(20)
+        take_away()
+        assert reservation.interruption.cancelled
+        assert "needed" in reservation.interruption.reason
+
+
 def test_a_loss_ends_an_expect(lab_of, local):
     lab = lab_of(local)
     with lab.reserve("here"):
@@ -159,6 +168,30 @@ def test_a_new_holder_ends_what_runs_under_an_older_fence(lab_of, container, con
         until(lambda: sleeping() == {"614", "615"}, 10, "what carries no fence is spared")
         host.oneshot("true", check=True)
         assert sleeping() == {"614", "615"}
+
+
+ELSEWHERE = """
+from otto_docker_sync import Lab, LocalHost
+with Lab("bench", [LocalHost(id="here", resources={"here"})]) as lab, lab.reserve("here"):
+    lab.get("here").oneshot("true").check()
+"""
+
+
+def test_who_reserves_elsewhere_is_spared(lab_of, local, tmp_path):
+    """Two tables of one name: of two directories, or of two machines that use the same hosts."""
+    lab_of(local).reserve("here")
+    results = []
+    started, end = tmp_path / "started", tmp_path / "end"
+    os.mkfifo(started)
+    command = f"echo x >{started}; until [ -e {end} ]; do sleep 0.1; done"
+    running = threading.Thread(target=lambda: results.append(local.oneshot(command)))
+    running.start()
+    started.read_text()
+    elsewhere = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "elsewhere")}
+    subprocess.run([sys.executable, "-c", ELSEWHERE], env=elsewhere, check=True)
+    end.touch()
+    running.join(20)
+    assert results[0].ok
 
 
 def test_sharers_spare_each_other(lab_of, local):
