@@ -25,8 +25,11 @@ from .descriptors import Descriptors, pipe, select
 WITH_PIPES = 'exec "$@"'
 WITH_TTY = 'exec <>"$0" >&0 2>&0; exec "$@"'
 
-_leaving: set[subprocess.Popen[bytes]] = set()
-"""Processes that still ran when their channel was closed. Somebody has to wait for them, or they become zombies."""
+_processes: dict[subprocess.Popen[bytes], Descriptors] = {}
+"""The processes whose exit was not collected yet: somebody has to wait for them, or they become zombies.
+
+Held here, so that the garbage collector never finds one by itself: Python would warn that it still runs.
+"""
 
 
 class LocalChannel(Channel):
@@ -75,7 +78,7 @@ class LocalChannel(Channel):
                 self._outputs = [out, err]
                 launch, stdio = [WITH_PIPES, "sh"], (stdin, stdout, stderr)
             self._process = _start(["/bin/sh", "-c", *launch, *argv], environ, stdio)
-            ours.callback(_leave, self._process)
+            _processes[self._process] = self._descriptors
             undo.pop_all()
         self._reading = list(self._outputs)
         self._writing = True
@@ -166,14 +169,16 @@ def reap(deadline: Deadline) -> None:
 
     >>> reap(Deadline.grace(0.5))
     """
-    for process in list(_leaving):
+    for process, descriptors in list(_processes.items()):
+        if not descriptors.closed:
+            continue
         with ExitStack() as undo:
             handle: list[int] = []
             while process.poll() is None and not deadline.expired:
                 handle = handle or _end_of(process, undo)
                 select((deadline if handle else deadline.at_most(EXIT_POLL)).remaining(), handle)
         if process.returncode is not None:
-            _leaving.discard(process)
+            _processes.pop(process, None)
 
 
 def _start(argv: Sequence[str], environ: Mapping[str, str], stdio: tuple[int, int, int]) -> subprocess.Popen[bytes]:
@@ -184,11 +189,6 @@ def _start(argv: Sequence[str], environ: Mapping[str, str], stdio: tuple[int, in
         raise ConnectError(f"this machine cannot start {shlex.join(argv[4:])[:200]}: {error}") from error
     except ValueError as error:
         raise ConfigError(f"this machine cannot start {shlex.join(argv[4:])[:200]!r}: {error}") from error
-
-
-def _leave(process: subprocess.Popen[bytes]) -> None:
-    if process.poll() is None:
-        _leaving.add(process)
 
 
 def _end_of(process: subprocess.Popen[bytes], undo: ExitStack) -> list[int]:

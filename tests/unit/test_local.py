@@ -45,7 +45,7 @@ def nothing_is_left() -> Iterator[None]:
     before, children = set(os.listdir("/proc/self/fd")), children_of_ours()
     yield
     reap(Deadline.grace(5))
-    assert not local._leaving
+    assert not local._processes
     assert set(os.listdir("/proc/self/fd")) <= before
     assert children_of_ours() <= children
 
@@ -239,3 +239,14 @@ def test_many_threads_start_and_close_channels() -> None:
     for thread in threads:
         thread.join()
     assert not failures
+
+
+def test_a_channel_that_is_dropped_in_a_circle_makes_no_noise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an error's traceback does, which holds the frames that hold the error."""
+    complaints = []
+    monkeypatch.setattr("sys.unraisablehook", lambda told: complaints.append(told.exc_value))
+    circle: list[object] = [LocalChannel(["cat"])]
+    circle.append(circle)
+    del circle
+    gc.collect()
+    assert complaints == []
