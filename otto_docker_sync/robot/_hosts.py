@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import timedelta
 from typing import Any
 
@@ -30,6 +31,8 @@ class HostKeywords:
         self._last_index = 0
         self._current: OpenHost | None = None
         self._labs: list[Lab] = []
+        self._held_stacks = ExitStack()
+        """The stacks that came up because a keyword used one of their containers."""
 
     # What the other keywords use
 
@@ -81,9 +84,13 @@ class HostKeywords:
                     self._current = None
 
     def _close_everything(self) -> None:
-        """Close and forget all hosts and labs, containers before their parents: the last opened first."""
+        """Close and forget all hosts and labs, containers before their parents: the last opened first.
+
+        The stacks that came up by their use are taken down before, while their parents are still connected.
+        """
         problems: list[str] = []
         for close in [
+            self._held_stacks.close,
             *(known.close for known in reversed(self._open_hosts.values())),
             *(lab.close for lab in reversed(self._labs)),
         ]:
@@ -101,13 +108,16 @@ class HostKeywords:
     def use_lab(self, path: str, current: str | None = None) -> Lab:
         """Load a lab file: its hosts are then known to ``host=`` by their ids. Nothing is connected yet.
 
-        ``current`` is the id of the host that becomes the current one.
+        ``current`` is the id of the host that becomes the current one. A stack that comes up because a keyword uses
+        one of its containers is taken down by `Close All Connections`, or else at the end of the run; one that was up
+        before, or that `Docker Compose Up` started, stays.
 
         | Use Lab     | lab.toml |
         | Run Command | uname -a | host=carrot.repo1.api |
         """
         lab = Lab.load(path)
         self._labs.append(lab)
+        self._held_stacks.enter_context(lab.hold_stacks())
         logger.info(f"Lab {lab.name}: {', '.join(lab.hosts)}")
         if current is not None:
             self._current = self._open_host(current)

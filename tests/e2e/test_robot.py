@@ -125,6 +125,14 @@ def test_stacks_and_hosts_that_last_from_suite_to_suite(robot, rig, sshd, compos
     assert result.statistics.total.passed == 4
 
 
+def test_a_stack_that_came_up_by_its_use_goes_with_the_run(robot, rig, sshd, compose, docker, tmp_path):
+    suffix = rig.unique(f"{rig.worker}-robot-{sshd.port}")
+    path = write_lab_file(tmp_path / "lab", sshd, rig.image("busybox"))
+    robot(SUITES / "first_use.robot", OTTO_LAB=str(path), OTTO_COMPOSE_SUFFIX=suffix)
+    project = f"label=com.docker.compose.project=otto-repo1-{suffix}"
+    assert docker("ps", "--all", "--quiet", "--filter", project) == ""
+
+
 def test_pabot_runs_suites_side_by_side(robot):
     result = robot(SUITES / "pabot_one.robot", SUITES / "pabot_two.robot", tool="pabot")
     assert result.statistics.total.passed == 6
