@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Union
@@ -139,6 +139,49 @@ def check_text(what: str, value: Any, advice: str = "pass a string", *, may_be_e
     if not isinstance(value, str) or "\0" in value or not (value or may_be_empty):
         raise _refusal(what, value, advice)
     return value
+
+
+USER = re.compile(r"[^-:\s\0][^:\s\0]*(:[^-:\s\0][^:\s\0]*)?\Z")
+VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
+
+
+def check_user(what: str, value: Any) -> str:
+    """Check a user that a program is to run as: a name or a number, with or without a group.
+
+    >>> check_user("user", "www-data:www-data")
+    'www-data:www-data'
+    """
+    if not isinstance(value, str) or not USER.match(value):
+        raise _refusal(what, value, "pass a name or a number, as 'www-data', '1000' or '1000:1000'")
+    return value
+
+
+def check_directory(what: str, value: Any) -> str:
+    """Check a directory of a host, to start a program in.
+
+    >>> check_directory("workdir", "/srv/app")
+    '/srv/app'
+    """
+    path = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
+        raise _refusal(what, value, "pass the absolute path of a directory of the host")
+    return path
+
+
+def check_environment(what: str, value: Any) -> dict[str, str]:
+    """Check variables for the environment of a program, and return a copy of them.
+
+    >>> check_environment("env", {"LANG": "C"})
+    {'LANG': 'C'}
+    """
+    if not isinstance(value, Mapping):
+        raise _refusal(what, value, "pass a dict of strings")
+    for name, text in value.items():
+        if not isinstance(name, str) or not VARIABLE.match(name):
+            raise _refusal(f"a name in {what}", name, "pass letters, digits and '_', the first no digit")
+        if not isinstance(text, str) or "\0" in text:
+            raise ConfigError(f"{what}: the value of {name} is not a string that a shell can take")
+    return dict(value)
 
 
 def check_path(what: str, value: Any) -> Path:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
 from ._docker import ContainerBackend
+from .arguments import check_environment, check_user
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .errors import ConfigError, ConnectError, NoSuchContainer
 from .host import Host
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*\Z")
 # Whatever Compose takes, also a name that begins with a dash.
 SERVICE = re.compile(r"[a-zA-Z0-9._-]+(#[1-9][0-9]*)?\Z")
-USER = re.compile(r"[a-zA-Z0-9_.][a-zA-Z0-9_.-]*(:[a-zA-Z0-9_.][a-zA-Z0-9_.-]*)?\Z")
-VARIABLE = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*\Z")
 
 
 @dataclass(eq=False, repr=False)
@@ -74,16 +73,13 @@ class DockerContainerHost(Host):
         _require(NAME, "project", self.project)
         _require(SERVICE, "service", self.service)
         _require(NAME, "compose_project", self.compose_project, optional=True)
-        _require(USER, "user", self.user, optional=True)
+        if self.user:
+            check_user("user", self.user)
         if self.workdir is not None and (not self.workdir or "\0" in self.workdir):
             raise ConfigError(f"workdir={self.workdir!r}: pass a path in the container, or None")
         if self.warm != 0:
             raise ConfigError("warm: not available yet; leave it at 0")
-        for name, value in (self.env or {}).items():
-            _require(VARIABLE, "a name in env", name)
-            if not isinstance(value, str) or "\0" in value:
-                raise ConfigError(f"env: the value of {name} is not a string that a shell can take")
-        self.env = dict(self.env or {})
+        self.env = check_environment("env", self.env or {})
         self.id = f"{self.parent.id}.{self.project}.{self.service}".lower()
         self.name = f"{self.parent.id}:{self.service}"
         self._container = ContainerBackend(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, overload
 
 from ._channel.backend import Backend
 from ._channel.forward import Forwards
@@ -12,8 +12,8 @@ from ._shell import CommandList, Conversation, Runner, Sink
 from ._verbs import FileVerbs, ServiceVerbs
 from .deadline import Timeout, timeout_seconds
 from .errors import OttoError
-from .repeat import Repeats
-from .result import Command, CommandResult
+from .repeat import Repeated, Repeats
+from .result import Command, CommandResult, RunResult
 from .session import DEFAULT_SESSION, HostSession, Sessions, SessionVerbs
 
 if TYPE_CHECKING:
@@ -97,6 +97,9 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         check: bool = False,
         on_output: Sink | None = None,
         log: bool = True,
+        env: Mapping[str, str] | None = None,
+        workdir: str | os.PathLike[str] | None = None,
+        user: str | None = None,
     ) -> CommandResult:
         """Run a command in a fresh process that shares no state with others; safe from many threads at once.
 
@@ -109,13 +112,21 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
             check: Raise a result that is not ok, as `CommandFailed`.
             on_output: Called with each piece of the output as it comes; the result then holds its end (1 MiB) only.
             log: False keeps the command and its output out of every log.
+            env: Variables for this one call, on top of the host's own. They travel as input, and show in no process
+                list.
+            workdir: The directory to run in, an absolute path; None is the host's own.
+            user: Whom to run as: a name or a number, with or without a group as in ``"1000:1000"``. None is the host's
+                own. In a container docker changes the user, on a machine sudo does: without a password, or with the
+                ``sudo_password`` of `UnixHost`.
 
         Raises what kept the command from being started: `ConnectError`, `ContainerNotRunning`, `ShellNotFound`,
-        `ConfigError` and their subclasses.
+        `ConfigError` and their subclasses, also for an unknown user or directory; `AuthenticationError` when sudo
+        refuses.
 
         >>> host.oneshot(["ls", "-l", "name with spaces"], timeout=10).stdout
+        >>> host.oneshot("make install", user="root", workdir="/srv/app", env={"DESTDIR": "/opt"}).check()
         """
-        result = self.runner.oneshot(cmd, timeout, on_output=on_output, log=log)
+        result = self.runner.oneshot(cmd, timeout, on_output=on_output, log=log, env=env, workdir=workdir, user=user)
         return result.check() if check else result
 
     def open_session(self, name: str, *, size: tuple[int, int] | None = None) -> HostSession:
@@ -155,6 +166,32 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
 
     # Repeats
 
+    @overload
+    def start_repeat(
+        self,
+        name: str,
+        cmds: str,
+        interval: float,
+        *,
+        times: int | None = None,
+        duration: float | None = None,
+        until: Callable[[CommandResult], object] | None = None,
+        on_result: Callable[[CommandResult], object] | None = None,
+        max_history: int = 1000,
+    ) -> None: ...
+    @overload
+    def start_repeat(
+        self,
+        name: str,
+        cmds: CommandList,
+        interval: float,
+        *,
+        times: int | None = None,
+        duration: float | None = None,
+        until: Callable[[RunResult], object] | None = None,
+        on_result: Callable[[RunResult], object] | None = None,
+        max_history: int = 1000,
+    ) -> None: ...
     def start_repeat(
         self,
         name: str,
@@ -163,8 +200,8 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         *,
         times: int | None = None,
         duration: float | None = None,
-        until: Callable[[Any], object] | None = None,
-        on_result: Callable[[Any], object] | None = None,
+        until: Callable[..., object] | None = None,
+        on_result: Callable[..., object] | None = None,
         max_history: int = 1000,
     ) -> None:
         """Run commands every `interval` seconds on a thread of their own, until stopped.
@@ -204,7 +241,7 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         """Stop every repeat of this host."""
         self._repeats.stop_all()
 
-    def repeat_results(self, name: str) -> list[Any]:
+    def repeat_results(self, name: str) -> list[Repeated]:
         """Return what the repeat called `name` has returned so far, oldest first.
 
         A `CommandResult` for each run, a `RunResult` where a list of commands is repeated.

@@ -108,6 +108,7 @@ class _Hosts:
                 term=table.term,
                 hop=hop,
                 password=_secret(where, "password", given),
+                sudo_password=_secret(where, "sudo_password", given),
                 ssh=SSHOptions(passphrase=_secret(where, "passphrase", given), **options),
                 telnet=TelnetOptions(**given.get("telnet", {})),
                 **common,

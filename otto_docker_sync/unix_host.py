@@ -170,6 +170,7 @@ class UnixHost(ParentHost):
         id: The key in a lab; by default the host in lower case.
         name: What people call it; by default the id.
         password: A string, or a function that returns it when it is needed.
+        sudo_password: The same, for ``oneshot(user=)``: what sudo is given when it asks. None: sudo must not ask.
         port: By default as ``~/.ssh/config`` has it, else 22, or 23 over telnet.
         term: ``"ssh"`` or ``"telnet"``.
         hop: The `UnixHost` through which it is reached. Hops can have hops.
@@ -209,6 +210,7 @@ class UnixHost(ParentHost):
         log_stdout: bool = True,
         shell: str = "sh",
         default_timeout: Timeout = None,
+        sudo_password: Secret = None,
     ) -> None:
         address = parse_address("host", host)
         where = f"UnixHost({host!r}): "
@@ -260,6 +262,7 @@ class UnixHost(ParentHost):
                 password=secret,
                 options=self.telnet,
             )
+        self._machine.sudo_password = register_secret(sudo_password)
         self._hop: UnixHost | None = None
         self.hop = hop
         self._init(self._machine)

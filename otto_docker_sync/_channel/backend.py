@@ -16,6 +16,7 @@ from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
 from ..limits import LOSS_PATIENCE
 from ..logs import HostLog
+from ..secret import Secret
 from .base import SIZE, Channel
 from .tcp import Stream
 
@@ -47,7 +48,7 @@ class Backend(ABC):
     """One host, as everything below the faces sees it. Any thread may call any method.
 
     ``id`` names the host in errors and logs, ``shell`` is the user's, in which commands run, ``log`` is the host's log,
-    and ``guard`` is asked before each verb.
+    and ``guard`` is asked before each verb. ``sudo_password`` is the answer when sudo asks; with None it must not ask.
 
     >>> class Chroot(Backend):
     ...     def open_channel(self, argv, *, marker_env=None, tty=False, deadline, term="dumb", size=SIZE):
@@ -61,6 +62,7 @@ class Backend(ABC):
         self.shell = shell
         self.log = log
         self.guard = Guard()
+        self.sudo_password: Secret = None
 
     # Starting programs
 
@@ -96,6 +98,15 @@ class Backend(ABC):
         Not the user's shell: that may be one which reads our scripts differently.
         """
         return self.open_channel(["sh", *args], marker_env=marker_env, tty=tty, deadline=deadline, size=size)
+
+    def run_as(self, user: str | None, workdir: str | None) -> Backend:
+        """Return this host for a call that names another user, or another directory; None leaves each as it is.
+
+        Whether they exist shows when a program is started: `startup_error` of what is returned says so.
+        """
+        from .variant import MachineVariant  # it builds on this module
+
+        return self if user is None and workdir is None else MachineVariant(self, user, workdir, self.sudo_password)
 
     def login_argv(self) -> list[str]:
         """What a person gets on a terminal."""

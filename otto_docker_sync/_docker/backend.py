@@ -16,6 +16,7 @@ from .._channel.base import KILL_STATUS, SIZE, Channel
 from .._channel.markers import new_nonce
 from .._channel.scripts import script
 from .._channel.tcp import ForwardingForbidden, Stream
+from .._channel.variant import Variant
 from .._shell import Capture, run_oneshot
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
@@ -80,17 +81,38 @@ class ContainerBackend(Backend):
         term: str = "dumb",
         size: tuple[int, int] = SIZE,
     ) -> Channel:
+        place = self.user, self.workdir
+        return self.open_exec(argv, *place, marker_env=marker_env, tty=tty, deadline=deadline, term=term, size=size)
+
+    def open_exec(
+        self,
+        argv: Sequence[str],
+        user: str | None,
+        workdir: str | None,
+        *,
+        marker_env: Mapping[str, str] | None,
+        tty: bool,
+        deadline: Deadline,
+        term: str,
+        size: tuple[int, int],
+    ) -> Channel:
+        """Start a program as `user` in `workdir`; otherwise as `open_channel`."""
         options = ["-it", "--detach-keys", DETACH_KEYS] if tty else ["-i"]
         for name, value in (marker_env or {}).items():
             options += ["-e", f"{name}={value}"]
-        if self.user is not None:
-            options += ["-u", self.user]
-        if self.workdir is not None:
-            options += ["-w", self.workdir]
+        if user is not None:
+            options += ["-u", user]
+        if workdir is not None:
+            options += ["-w", workdir]
         # Remembered for `recover`, which must not take an id that another thread has found since for a stale one.
         self._attempt.id = self.resolve(deadline)
         command = [*self.parent.docker_command(), "exec", *options, self._attempt.id, *argv]
         return self.parent.open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
+
+    def run_as(self, user: str | None, workdir: str | None) -> Backend:
+        if user is None and workdir is None:
+            return self
+        return ContainerVariant(self, self.user if user is None else user, self.workdir if workdir is None else workdir)
 
     def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:  # noqa: ARG002 (the base has it)
         raise UnsupportedParentError(
@@ -243,12 +265,18 @@ class ContainerBackend(Backend):
     # Trouble
 
     def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
+        return self.exec_error(out, err, status, deadline, self.user, self.workdir)
+
+    def exec_error(
+        self, out: bytes, err: bytes, status: int | None, deadline: Deadline, user: str | None, workdir: str | None
+    ) -> OttoError:
+        """Return the `startup_error` of a program that was to start as `user` in `workdir`."""
         # A container that dies while docker starts a program in it: docker is killed, and has nothing to say.
         if status == KILL_STATUS and not (out + err).strip():
             reason = self.loss_reason_or_error(monotonic(), deadline)
             if reason:
                 return ContainerNotRunning(f"{self.id}: {reason}")
-        error = self._docker_error(out + b"\n" + err, status)
+        error = self._docker_error(out + b"\n" + err, status, user, workdir)
         if isinstance(error, ContainerNotRunning):
             # podman has the same words for a stopped and for a paused container.
             with suppress(OttoError, DeadlineExpired):
@@ -256,9 +284,11 @@ class ContainerBackend(Backend):
                     return self._docker_error(b"the container is paused", status)
         return error
 
-    def _docker_error(self, output: bytes, status: int | None, **words: str) -> OttoError:
+    def _docker_error(
+        self, output: bytes, status: int | None, user: str | None = None, workdir: str | None = None, **words: str
+    ) -> OttoError:
         program = self.parent.docker_command()[-1]
-        return docker_error(self.id, self._id, self.shell, output, status, self.user, self.workdir, program, **words)
+        return docker_error(self.id, self._id, self.shell, output, status, user, workdir, program, **words)
 
     def loss_reason(self, started_at: float, patience: float, deadline: Deadline) -> str:
         limit = Deadline.grace(patience)
@@ -322,6 +352,32 @@ class ContainerBackend(Backend):
         # A container that Compose made may have been recreated meanwhile.
         if self._compose_project:
             self._id = self._given_id
+
+
+class ContainerVariant(Variant):
+    """A container, for a call with a `user` and a `workdir` of its own."""
+
+    def __init__(self, container: ContainerBackend, user: str | None, workdir: str | None) -> None:
+        super().__init__(container)
+        self._container = container
+        self._place = user, workdir
+
+    def open_channel(
+        self,
+        argv: Sequence[str],
+        *,
+        marker_env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        deadline: Deadline,
+        term: str = "dumb",
+        size: tuple[int, int] = SIZE,
+    ) -> Channel:
+        return self._container.open_exec(
+            argv, *self._place, marker_env=marker_env, tty=tty, deadline=deadline, term=term, size=size
+        )
+
+    def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
+        return self._container.exec_error(out, err, status, deadline, *self._place)
 
 
 def _seconds(text: str) -> float:

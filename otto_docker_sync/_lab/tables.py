@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from ..errors import ConfigError
 from ..project import NAME, SERVICE, did_you_mean
 
-SECRETS = ("password", "passphrase")
+SECRETS = ("password", "passphrase", "sudo_password")
 
 MEANT = {
     "dict_type": "it should be a table",
@@ -98,6 +98,8 @@ class HostTable(Table):
     hop: Id | None = None
     password_env: str | None = None
     password_command: SecretCommand = None
+    sudo_password_env: str | None = None
+    sudo_password_command: SecretCommand = None
     docker_capable: bool = True
     docker_command: Words = ["docker"]
     resources: list[str] = []

@@ -11,4 +11,6 @@ while IFS= read -r otto_line; do
     otto_script="$otto_script$otto_line
 "
 done
+# A script that was cut off is not run.
+[ "$otto_line" = "$otto_nonce" ] || exit 1
 eval "$otto_script"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -51,8 +51,15 @@ def command_text(command: Command) -> str:
     )
 
 
-def run_oneshot(backend: Backend, command: Command, deadline: Deadline, capture: Capture) -> Outcome:
-    """Run `command` and collect its output in `capture`.
+def run_oneshot(
+    backend: Backend,
+    command: Command,
+    deadline: Deadline,
+    capture: Capture,
+    *,
+    environment: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run `command` and collect its output in `capture`. `environment` comes on top of the host's own.
 
     The script travels over stdin, which stays open as the lease. Marks on both streams tell the command's own output
     and status from whatever docker, sshd and start-up files have to say. Raises what `Backend.startup_error` makes of
@@ -67,7 +74,8 @@ def run_oneshot(backend: Backend, command: Command, deadline: Deadline, capture:
     capture.separate_streams = not channel.tty
     sections = [Section(begin, (EndMarker(f"<{end}:".encode()),)) for _ in range(1 if channel.tty else 2)]
     try:
-        request = oneshot_script(nonce, begin, end, script, backend.environment(), backend.shell, merged=channel.tty)
+        variables = {**backend.environment(), **(environment or {})}
+        request = oneshot_script(nonce, begin, end, script, variables, backend.shell, merged=channel.tty)
         channel.write(request, deadline)
         ended = _collect(channel, sections, deadline, capture)
     except DeadlineExpired:

@@ -26,12 +26,16 @@ while IFS= read -r otto_line; do
         otto_count=0
     fi
 done
+# A command that was cut off is not run.
+[ "$otto_line" = "$otto_nonce" ] || exit 1
 otto_script=$otto_script$otto_block
 
 # 3 is the lease, 4 and 5 the command's stdout and stderr. What this shell itself has to say goes nowhere.
 exec 3<&0 </dev/null 4>&1 5>&"$otto_stderr" 2>/dev/null
 
 {
+    # A terminal that hangs up, or sudo that ends, must not keep it from its work.
+    trap '' HUP INT PIPE TERM
     while read -r line <&3; do
         :
     done

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import NamedTuple
 
 from .._channel.backend import Backend
 from .._channel.base import KILL_STATUS
-from ..arguments import check_callback
+from ..arguments import check_callback, check_directory, check_environment, check_user
 from ..deadline import Cancellation, Deadline, DeadlineExpired, Timeout
 from ..errors import OttoError
 from ..limits import CALL_END_TIME, KILLED_PATIENCE, LOSS_PATIENCE
@@ -95,16 +96,29 @@ class Runner:
                 call.ended.wait(limit.remaining())
 
     def oneshot(
-        self, cmd: Command, timeout: Timeout = None, *, on_output: Sink | None = None, log: bool = True
+        self,
+        cmd: Command,
+        timeout: Timeout = None,
+        *,
+        on_output: Sink | None = None,
+        log: bool = True,
+        env: Mapping[str, str] | None = None,
+        workdir: str | os.PathLike[str] | None = None,
+        user: str | None = None,
     ) -> CommandResult:
         """Run a command in a fresh process; see `Host.oneshot`."""
         text = command_text(cmd)
         deadline = self.deadline(timeout)
+        environment = check_environment("env", env) if env is not None else {}
+        backend = self.backend.run_as(
+            None if user is None else check_user("user", user),
+            None if workdir is None else check_directory("workdir", workdir),
+        )
         record = CommandRecord(self.backend, text, on_output, log)
         with self.call(deadline) as deadline:
             try:
-                outcome = self.backend.retry_once_recovered(
-                    lambda: run_oneshot(self.backend, cmd, deadline, record.capture), deadline
+                outcome = backend.retry_once_recovered(
+                    lambda: run_oneshot(backend, cmd, deadline, record.capture, environment=environment), deadline
                 )
             except DeadlineExpired:
                 outcome = Outcome.out_of_time(deadline, "before the command was started")

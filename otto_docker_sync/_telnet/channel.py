@@ -39,11 +39,13 @@ END = r"printf '\036%s:%d\036' {nonce}"
 # terminal would act on. printf turns a line into bytes. After a line ``=N`` come N lines for base64; head reads exactly
 # these, because a terminal is read line by line. The input also ends when the connection hangs up; HUP is ignored, so
 # that the program sees the end of its input instead of being killed. The output goes through a pipe, because programs
-# behave differently on a terminal.
+# behave differently on a terminal. A program must not open the terminal either, as sudo does: it would take away input.
+# A session of its own has no terminal.
 WITH_PIPES = r"""stty -opost; trap '' HUP; exec 3>&1 2>/dev/null; command -v base64 && command -v head && b=64
+s=; command -v setsid && s=setsid
 {begin}
 {{ while IFS= read -r l; do case $l in .) break;; =*) head -n "${{l#=}}" | base64 -d;; *) printf "$l";; esac; done; }} |
-{{ r=$({{ {{ (exec {command} 2>&1 3>&- 4>&-); echo $? >&4; }} | cat >&3 4>&-; }} 4>&1); {end} $r >&3; }}
+{{ r=$({{ {{ (exec $s {command} 2>&1 3>&- 4>&-); echo $? >&4; }} | cat >&3 4>&-; }} 4>&1); {end} $r >&3; }}
 """
 # Signals from the terminal are for the program; this shell survives them, to report the program's status.
 WITH_TTY = r"""stty sane; TERM={term}; export TERM; trap : INT QUIT; exec 2>/dev/null; {begin}

@@ -7,7 +7,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import Any
 
 import pexpect
 from typing_extensions import assert_type
@@ -82,6 +81,7 @@ machine = UnixHost(
     telnet=TelnetOptions(),
     docker_capable=True,
     docker_command=("sudo", "-n", "docker"),
+    sudo_password=lambda: "secret",
     resources={"carrot"},
     log=True,
     log_stdout=False,
@@ -110,6 +110,8 @@ for log_line in api.logs(follow=True, since=datetime.now(timezone.utc)):
 
 assert_type(api.oneshot("true"), CommandResult)
 assert_type(api.oneshot(["ls", "-l"], 10, check=True), CommandResult)
+api.oneshot("id", env={"LANG": "C"}, workdir=Path("/srv"), user="root")
+api.oneshot("id", env={"PORT": 80})  # type: ignore[dict-item]
 assert_type(api.run("true", timeout=timedelta(minutes=1)), CommandResult)
 assert_type(api.run("make", {"sure?": "y\n"}, 5.0, check=True, on_output=print), CommandResult)
 assert_type(api.run(["cd /src", ShellCommand("make", timeout=60)]), RunResult)
@@ -208,14 +210,17 @@ assert_type(api.get("/tmp/a", Path("here"), progress=show, timeout=2.5, preserve
 # Repeats and life
 
 
-def is_done(result: Any) -> bool:
-    return bool(result.ok)
+def is_done(result: CommandResult) -> bool:
+    return result.ok
+
+
+def show_all(results: RunResult) -> None:
+    print(results.output)
 
 
 api.start_repeat("load", "uptime", 5, times=3, duration=60, until=is_done, on_result=print, max_history=10)
-api.start_repeat("both", ["uptime", "id"], 0.5)
-for one in api.repeat_results("load"):
-    print(one)
+api.start_repeat("both", ["uptime", "id"], 0.5, until=lambda results: results[0].ok, on_result=show_all)
+assert_type(api.repeat_results("load"), "list[CommandResult | RunResult]")
 api.stop_repeat("load")
 api.stop_all_repeats()
 api.rebuild_connections()

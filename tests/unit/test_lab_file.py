@@ -180,7 +180,12 @@ class TestPasswords:
         with pytest.raises(ConfigError, match=rf"\[hosts.carrot\] password_command: {command} {what}"):
             self.password(load, f'password_command = "{command}"')
 
-    @pytest.mark.parametrize("key", ["password", "passphrase"])
+    def test_of_sudo(self, load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CARROT_SUDO", "hunter3")
+        host = load('[hosts.carrot]\nhost = "192.0.2.1"\nsudo_password_env = "CARROT_SUDO"').hosts["carrot"]
+        assert reveal(host.backend.sudo_password) == "hunter3"
+
+    @pytest.mark.parametrize("key", ["password", "passphrase", "sudo_password"])
     def test_never_in_the_file(self, refusal: Callable[[str], str], key: str) -> None:
         message = refusal(f'[hosts.carrot]\nhost = "x"\n{key} = "hunter2"')
         assert f"[hosts.carrot] {key}" in message and f"{key}_env" in message and f"{key}_command" in message
