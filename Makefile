@@ -5,16 +5,17 @@
 # make docs   the documentation, in build/docs
 # make transcripts   what docs/protocols.rst shows, recorded anew (as root)
 # make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
+# make bench   what everything costs, beside others, in build/bench, for BENCH_ARGS="--quick" (as root)
 # make test-paramiko   the tests of connections, with the oldest and the newest Paramiko that is allowed (as root)
 # make sshlibrary SUITES=<folder>   SSHLibrary's own acceptance suites, with SSHLibrary and with ours (as root)
-# Nothing but Debian packages, .venv and .venv-paramiko is left behind.
+# Nothing but Debian packages, .venv, .venv-bench and .venv-paramiko is left behind.
 
 PYTHON ?= python3
 VENV ?= .venv
 PYTEST_ARGS ?= -n 2 --dist worksteal
 export PYTHON
 
-.PHONY: demo test lint coverage docs transcripts soak sshlibrary test-paramiko clean
+.PHONY: demo test lint coverage docs transcripts soak sshlibrary test-paramiko bench clean
 
 demo: $(VENV)/demo.stamp
 	$(VENV)/bin/otto-docker demo
@@ -43,6 +44,14 @@ transcripts: $(VENV)/test.stamp
 soak: $(VENV)/test.stamp
 	$(VENV)/bin/python -m tests.soak $(SOAK_ARGS)
 
+# The peers have a virtual environment of their own: some bring pytest plugins that change our tests.
+bench: .venv-bench/bench.stamp
+	.venv-bench/bin/python -m bench $(BENCH_ARGS)
+
+.venv-bench/bench.stamp: setup.cfg tools/setup tools/debian-packages.txt bench/requirements.txt
+	tools/setup bench .venv-bench
+	touch $@
+
 test-paramiko:
 	tools/test-paramiko
 
@@ -54,4 +63,4 @@ $(VENV)/%.stamp: setup.cfg tools/setup tools/debian-packages.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) .venv-paramiko build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench .venv-paramiko build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,1 @@
+"""What the library costs, beside references and peers, on one machine and in one run: ``make bench``."""
