@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ class _Machine(_Examination):
             yield from self._start_up(facts)
             yield from self._sftp(self.host.connections)
             yield from self._sessions(self.host.connections)
+            yield from self._server(self.host.connections.describe())
         if self.host.docker_capable:
             yield from self._docker()
         else:
@@ -165,7 +167,7 @@ class _Machine(_Examination):
             advice = "keep version managers and the like out of it where there is no terminal: [ -t 1 ] || return"
             yield self.note("start-up file", f"each command waits {start} ms for the shell's start-up file", advice)
         elif start.isdigit():
-            yield self.ok("start-up file", "quick and silent")
+            yield self.ok("start-up file", f"silent, and a login shell is ready after {start} ms")
 
     def _sftp(self, connections: Connections) -> Iterator[Finding]:
         try:
@@ -198,6 +200,24 @@ class _Machine(_Examination):
         else:
             advice = f"further connections are opened where more are needed; MaxSessions {MAX_SESSIONS} is usual"
             yield self.note("sessions", f"{limit} at once on one connection", advice)
+
+    def _server(self, about: dict[str, object]) -> Iterator[Finding]:
+        """Say what slows down all work with this server: it locks addresses out, or encrypts slowly."""
+        if has_penalties(str(about.get("server", ""))):
+            found = "this version of OpenSSH locks an address out for a while after failed logins (PerSourcePenalties)"
+            advice = "name the addresses of your test machines in its sshd_config: PerSourcePenaltyExemptList"
+            yield self.note("penalties", found, advice)
+        else:
+            yield self.ok("penalties", "this version of the server locks no address out")
+        cipher, compression = str(about.get("cipher", "")), str(about.get("compression", "none"))
+        if cipher.endswith("-cbc"):
+            found = f"{cipher} is slow: 3des takes some ten times as long as aes-gcm, aes-cbc half as long again"
+            yield self.note("cipher", found, "allow aes128-gcm@openssh.com: Ciphers in its sshd_config and ssh_config")
+        elif compression != "none":
+            found = f"{cipher}, and all data is compressed ({compression})"
+            yield self.note("cipher", found, "on a fast network that costs time: Compression no in ssh_config")
+        else:
+            yield self.ok("cipher", cipher)
 
     def _docker(self) -> Iterator[Finding]:
         docker = list(self.host.backend.docker_command())
@@ -320,6 +340,12 @@ class _Container(_Examination):
         running = [item for item in found if item.status.startswith("Up")]
         chosen = [item for item in found if str(item.number) == number] if number else running or found
         return min(chosen, key=lambda item: item.number).container_id if chosen else ""
+
+
+def has_penalties(server: str) -> bool:
+    """Whether a server with this identification has PerSourcePenalties: they came with OpenSSH 9.8, and are on."""
+    version = re.search(r"OpenSSH_(\d+)\.(\d+)", server)
+    return version is not None and (int(version[1]), int(version[2])) >= (9, 8)
 
 
 def _versions(text: str) -> tuple[str, str]:

@@ -19,6 +19,7 @@ import pytest
 
 from otto_docker_sync._sandbox import Docker
 from otto_docker_sync._sandbox.processes import pids
+from otto_docker_sync.cli.checks import has_penalties
 from tests.rig.account import Account
 from tests.rig.compose import Compose
 from tests.rig.containers import Container, arguments
@@ -482,6 +483,10 @@ def test_the_doctor_says_what_is_wrong_and_what_to_do(stack: Bench) -> None:
     assert verdicts["dead", "reach"] == "wrong"
     for check in ("reach", "host key", "login", "clock", "start-up file", "sftp", "sessions", "docker", "compose"):
         assert verdicts["carrot", check] == "ok", rows
+    assert verdicts["carrot", "penalties"] in ("ok", "note")  # it depends on the version of this machine's sshd
+    assert ["carrot", "cipher", "ok", "aes128-gcm@openssh.com"] in rows
+    (start,) = [row[3] for row in rows if row[:2] == ["carrot", "start-up file"]]
+    assert re.fullmatch(r"silent, and a login shell is ready after \d+ ms", start)
     for check in ("container", "shell", "tar"):
         assert verdicts[API, check] == "ok", rows
     assert done.stderr == "1 wrong\n"
@@ -576,10 +581,53 @@ docker_capable = false
     found = {(finding["host"], finding["check"]): finding for finding in json.loads(done.stdout)}
     assert found["gateway", "sessions"]["verdict"] == "note" and "2 at once" in found["gateway", "sessions"]["found"]
     assert found["gateway", "sftp"]["verdict"] == "note"
-    assert found["gateway", "start-up file"]["verdict"] == "note"
+    start = found["gateway", "start-up file"]
+    assert start["verdict"] == "note" and int(re.findall(r"\d+", start["found"])[0]) >= 200
     assert found["gateway", "docker"]["verdict"] == "wrong" and "daemon" in found["gateway", "docker"]["advice"]
     assert found["unknown", "hop gateway"]["verdict"] == "ok"
     assert found["unknown", "host key"]["verdict"] == "wrong" and "ssh-keyscan" in found["unknown", "host key"]["found"]
+
+
+def test_the_doctor_finds_what_makes_a_host_slow(bench: Bench, make_sshd: Callable[..., Sshd], tmp_path: Path) -> None:
+    old = make_sshd(Ciphers="3des-cbc")
+    packed = make_sshd(Compression="yes")
+    config = tmp_path / "ssh_config"
+    config.write_text("Host *\n  Ciphers +3des-cbc\n  Compression yes\n")
+    (tmp_path / "lab.toml").write_text(
+        "".join(
+            f"""
+[hosts.{name}]
+host = "{sshd.host}"
+port = {sshd.port}
+user = "{sshd.user}"
+identity_file = "{sshd.identity_file}"
+known_hosts = "{sshd.known_hosts}"
+config_file = "{config}"
+docker_capable = false
+"""
+            for name, sshd in (("old", old), ("packed", packed))
+        )
+    )
+    done = Bench(tmp_path, bench.environ).otto("--json", "doctor")
+    found = {(finding["host"], finding["check"]): finding for finding in json.loads(done.stdout)}
+    cipher = found["old", "cipher"]
+    assert cipher["verdict"] == "note" and "3des-cbc is slow" in cipher["found"] and "aes128-gcm" in cipher["advice"]
+    cipher = found["packed", "cipher"]
+    assert cipher["verdict"] == "note" and "compressed" in cipher["found"] and "Compression no" in cipher["advice"]
+
+
+@pytest.mark.parametrize(
+    ("server", "expected"),
+    [
+        ("SSH-2.0-OpenSSH_9.7p1", False),
+        ("SSH-2.0-OpenSSH_9.8", True),
+        ("SSH-2.0-OpenSSH_10.0p2 Debian-7", True),
+        ("SSH-2.0-dropbear_2024.85", False),
+        ("", False),
+    ],
+)
+def test_which_servers_lock_addresses_out(server: str, expected: bool) -> None:
+    assert has_penalties(server) is expected
 
 
 def test_a_host_over_telnet(bench: Bench, telnetd: Telnetd, tmp_path: Path) -> None:
