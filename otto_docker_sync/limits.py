@@ -430,5 +430,17 @@ LONG_LINE = 65536
 REPORT_LINES = 1000
 """Of each host, the last lines that pytest's report of a failing test shows."""
 
+EVIDENCE_LINE = 2000
+"""Characters of a line that a container has printed, in such a report."""
+
+EVIDENCE_TIME = 10.0
+"""For asking docker about all containers that a failed test has used. The next test waits for it."""
+
+COLLECT_TIME = 60.0
+"""For getting their files."""
+
+COLLECT_SIZE = 64 << 20
+"""Of the files of one container that are kept for one test."""
+
 SHOWN_NAMES = 5
 """Names in a message, of the parts of a source that were left out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 from .limits import REPORT_LINES
 
 if TYPE_CHECKING:
+    from ._docker import Evidence
     from .docker_host import DockerContainerHost
     from .host import Host
     from .lab import Lab
@@ -42,7 +44,7 @@ class Transcript(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         host = getattr(record, "otto_host", None)
-        if host is not None:
+        if host is not None and getattr(record, "otto_kind", "") != "evidence":  # that has a section of its own
             self._lines.setdefault(host, deque(maxlen=REPORT_LINES)).extend(self.format(record).split("\n"))
 
     def clear(self) -> None:
@@ -53,6 +55,7 @@ class Transcript(logging.Handler):
 
 
 transcript_key = pytest.StashKey[Transcript]()
+evidence_key: pytest.StashKey[Evidence] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,6 +66,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="lab file that the fixture otto_lab loads; by default OTTO_LAB, or the nearest lab.toml from here upwards",
     )
     group.addoption("--otto-log-dir", metavar="DIR", help="write the logs of all hosts to this directory, a file each")
+    group.addoption(
+        "--otto-collect",
+        metavar="GLOB",
+        action="append",
+        default=[],
+        help="get these files of each container that a failed test has used, into the directory of --otto-log-dir",
+    )
     group.addoption(
         "--otto-reserve",
         metavar="TAG|HOST",
@@ -77,12 +87,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     for marker in MARKERS:
         config.addinivalue_line("markers", marker)
-    log_dir = _path(config, "otto_log_dir")
+    log_dir = _log_dir(config)
     if log_dir is not None:
         from .logs import configure
 
-        worker: dict[str, str] = getattr(config, "workerinput", {})  # of pytest-xdist, in its workers
-        config.add_cleanup(configure(log_dir / worker.get("workerid", "")).close)
+        config.add_cleanup(configure(log_dir).close)
+    elif config.getoption("--otto-collect"):
+        raise pytest.UsageError("--otto-collect: say with --otto-log-dir where the files are to go")
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist starts its workers, which inherit the environment
@@ -132,6 +143,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if transcript := item.config.stash.get(transcript_key, None):
         transcript.clear()
+    if evidence := item.config.stash.get(evidence_key, None):
+        evidence.begin()
 
 
 @pytest.hookimpl(hookwrapper=True)
@@ -143,6 +156,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     transcript = item.config.stash.get(transcript_key, None)
     if transcript and report.failed:
         report.sections += transcript.sections()
+    evidence = item.config.stash.get(evidence_key, None)
+    if evidence and report.failed:
+        patterns: list[str] = item.config.getoption("--otto-collect")
+        log_dir = _log_dir(item.config)
+        directory = log_dir and log_dir / "failures" / re.sub(r"[^\w.#@-]+", "_", item.nodeid)
+        report.sections += [(f"Container {host}", text) for host, text in evidence.collect(patterns, directory)]
 
 
 def _hide_library() -> None:
@@ -187,7 +206,7 @@ def otto_lab(pytestconfig: pytest.Config) -> Iterator[Lab]:
         from .lab import Lab
 
         lab = Lab.load(_path(pytestconfig, "otto_lab") or find_lab_file())
-    with _transcribing(pytestconfig), lab, lab.hold_stacks():
+    with _transcribing(pytestconfig), _noting_what_is_used(pytestconfig), lab, lab.hold_stacks():
         yield lab
 
 
@@ -232,6 +251,20 @@ def _transcribing(config: pytest.Config) -> Iterator[None]:
         hosts.setLevel(level)
         hosts.removeHandler(transcript)
         del config.stash[transcript_key]
+
+
+@contextmanager
+def _noting_what_is_used(config: pytest.Config) -> Iterator[None]:
+    """Know which containers a test has used, when it fails."""
+    from ._docker import Evidence
+
+    evidence = config.stash[evidence_key] = Evidence()
+    evidence.start()
+    try:
+        yield
+    finally:
+        evidence.stop()
+        del config.stash[evidence_key]
 
 
 @pytest.fixture
@@ -343,6 +376,13 @@ def _leave(host: Host) -> None:
     """End what the test left in the host. Connections stay, for the next test."""
     host.stop_all_repeats()
     host.close_sessions()
+
+
+def _log_dir(config: pytest.Config) -> Path | None:
+    """Return the directory for logs; a worker of pytest-xdist has one of its own in it."""
+    log_dir = _path(config, "otto_log_dir")
+    worker: dict[str, str] = getattr(config, "workerinput", {})
+    return log_dir and log_dir / worker.get("workerid", "")
 
 
 def _path(config: pytest.Config, name: str) -> Path | None:

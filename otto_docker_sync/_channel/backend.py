@@ -184,6 +184,19 @@ class Backend(ABC):
         """
         yield from ()
 
+    # For reports of tests
+
+    def report(self, started_at: float, deadline: Deadline) -> str:
+        """Say how the host itself is, and what it has printed since `started_at` (monotonic); '' for a machine.
+
+        Starts nothing. Raises as `read_log`.
+        """
+        return ""
+
+    def pinned(self) -> Backend:
+        """Return a backend of the same host as it is now: it never looks for another one, nor brings anything up."""
+        return self
+
     # Trouble
 
     def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:

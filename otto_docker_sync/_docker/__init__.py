@@ -5,5 +5,6 @@ from __future__ import annotations
 from .backend import ContainerBackend
 from .container_log import read_log_text
 from .errors import docker_error
+from .evidence import Evidence
 
-__all__ = ["ContainerBackend", "docker_error", "read_log_text"]
+__all__ = ["ContainerBackend", "Evidence", "docker_error", "read_log_text"]

@@ -20,11 +20,12 @@ from .._channel.variant import Variant
 from .._shell import Capture, run_oneshot
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
-from ..limits import DOCKER_POLL, DOCKER_TIME
+from ..limits import DOCKER_POLL, DOCKER_TIME, REPORT_LINES
 from ..locks import AbandonableLock
 from ..logs import HostLog
 from .address import AddressLookup
 from .container_log import log_options, read_log
+from .container_report import ContainerReport, last_lines, moment_of
 from .errors import docker_error
 
 # Docker's own keys, ^P^Q, belong to the program. An empty value would not switch them off.
@@ -245,6 +246,30 @@ class ContainerBackend(Backend):
                 raise
             found = self._find_any(deadline)
             yield from self._log_lines(found, options, deadline)
+
+    def report(self, started_at: float, deadline: Deadline) -> str:
+        if not self._id:
+            return ""
+        answers = self._ask_docker("container_report", deadline, container=self._id)
+        report = ContainerReport.parse(answers, _seconds)
+        since = moment_of(report, started_at)
+        return report.text(
+            last_lines(self.read_log(tail=REPORT_LINES + 1, since=since, follow=False, deadline=deadline))
+        )
+
+    def pinned(self) -> ContainerBackend:
+        return ContainerBackend(
+            self.id,
+            "sh",
+            self.log,
+            self.parent,
+            self._id,
+            compose_project="",
+            service=self._service,
+            user=self.user,
+            workdir=self.workdir,
+            environment=self._environment,
+        )
 
     def _log_lines(self, container: str, options: list[str], deadline: Deadline) -> Lines:
         def explain(said: bytes, status: int | None) -> OttoError:

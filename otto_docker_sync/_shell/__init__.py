@@ -6,7 +6,7 @@ from .capture import Capture, Sink
 from .conversation import CommandList, Conversation
 from .matcher import TextStream
 from .oneshot import command_text, run_oneshot
-from .runner import Runner
+from .runner import Runner, observers
 from .scripts import kill_tree, loader
 
 __all__ = [
@@ -19,5 +19,6 @@ __all__ = [
     "command_text",
     "kill_tree",
     "loader",
+    "observers",
     "run_oneshot",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from time import monotonic
 from typing import NamedTuple
@@ -19,6 +19,10 @@ from ..result import Command, CommandResult, Status
 from .capture import Capture, Sink
 from .oneshot import Outcome, command_text, run_oneshot
 from .warden import WardenKeeper
+
+observers: list[Callable[[Backend], object]] = []
+"""Each is called with the backend of a host when a call on that host begins: the report of a failed test wants to know
+which hosts the test has used."""
 
 
 class Call(NamedTuple):
@@ -54,7 +58,7 @@ class Runner:
         One that `may_be_idle`, as an iterator is between two steps, is not waited for then. Raises `ReservationError`
         when the host may not be used now.
         """
-        deadline = deadline.also(*self.backend.guard.enter())
+        deadline = deadline.also(*self._enter())
         cancellation = Cancellation()
         call = Call(threading.get_ident(), threading.Event())
         if may_be_idle:
@@ -75,10 +79,17 @@ class Runner:
         Raises `ReservationLost` also when that is why the block was interrupted.
         """
         try:
-            yield deadline.also(*self.backend.guard.enter())
+            yield deadline.also(*self._enter())
         except (OttoError, DeadlineExpired):
             self.backend.guard.check()
             raise
+
+    def _enter(self) -> Sequence[Cancellation]:
+        """Begin a call: return what may interrupt it. Raises `ReservationError`."""
+        interrupts = self.backend.guard.enter()
+        for observe in observers:
+            observe(self.backend)
+        return interrupts
 
     @contextmanager
     def cancel_calls(self, reason: str) -> Iterator[None]:

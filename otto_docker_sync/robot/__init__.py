@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from robot.api.deco import library
+from robot.running import TestCase, TestSuite  # type: ignore[import-untyped]
 
 from .. import __version__
+from .._docker import Evidence
 from .._ssh import HostKeyPolicy
 from ._commands import CommandKeywords
 from ._connections import ConnectionKeywords
@@ -137,10 +139,34 @@ class OttoDockerLibrary(
         self.ROBOT_LIBRARY_LISTENER = self
         self._background_log = BackgroundLogHandler()
         self._background_log.start()
+        self._has_evidence = False
+        self._evidence = Evidence()
+        self._evidence.start()
 
-    def end_keyword(self, data: Any, result: Any) -> None:  # noqa: ARG002 (Robot Framework calls it)
+    def start_suite(self, data: Any, result: Any) -> None:  # noqa: ARG002 (Robot Framework calls it)
+        """Called by Robot Framework before a suite, whose setup may fail."""
+        self._begin_evidence()
+
+    def start_test(self, data: Any, result: Any) -> None:  # noqa: ARG002 (Robot Framework calls it)
+        """Called by Robot Framework before a test."""
+        self._begin_evidence()
+
+    def end_keyword(self, data: Any, result: Any) -> None:
         """Called by Robot Framework at the end of every keyword, ours or not."""
         self._background_log.flush()
+        self.end_body_item(data, result)
+
+    def end_body_item(self, data: Any, result: Any) -> None:
+        """Called by Robot Framework at the end of everything else that a test consists of, such as a loop."""
+        # Only what fails the test itself: a keyword inside of another one may be expected to fail.
+        is_part_of_test = isinstance(data.parent, (TestCase, TestSuite))
+        if result.failed and is_part_of_test and not self._has_evidence:
+            self._has_evidence = True
+            self._evidence.collect()
+
+    def _begin_evidence(self) -> None:
+        self._has_evidence = False
+        self._evidence.begin()
 
     def close(self) -> None:
         """Called by Robot Framework at the end of the run."""
@@ -149,3 +175,4 @@ class OttoDockerLibrary(
         finally:
             self._stop_ssh_logging()
             self._background_log.stop()
+            self._evidence.stop()

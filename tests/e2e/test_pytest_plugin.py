@@ -85,6 +85,63 @@ def test_a_failing_test_shows_what_its_hosts_were_told_and_answered(run, pyteste
     assert "Captured log" not in text, "the same lines a second time"
 
 
+EVIDENCE = """
+import time
+import pytest
+
+def test_it_serves(otto_lab, docker):
+    api = otto_lab.get("carrot.repo1.api")
+    api.oneshot("echo hello >/proc/1/fd/1; echo first >/tmp/one.log", check=True)
+    while "hello" not in docker("logs", api.container_id): time.sleep(0.05)
+
+def test_it_answers(otto_lab, docker):
+    api = otto_lab.get("carrot.repo1.api")
+    api.oneshot("echo connection refused >/proc/1/fd/1; sleep 2147 & echo second >/tmp/two.log", check=True)
+    while "refused" not in docker("logs", api.container_id): time.sleep(0.05)
+    assert api.oneshot("cat /tmp/one.log")
+    assert not "the answer"
+
+def test_it_lives(otto_lab, docker):
+    db = otto_lab.get("carrot.repo1.db")
+    db.oneshot("true", check=True)
+    docker("kill", db.container_id)
+    assert not "alive"
+"""
+
+
+def test_a_failing_test_shows_what_its_containers_have_to_say(run, pytester, monkeypatch, rig):
+    """And a test that passes asks docker nothing more than it says itself."""
+    monkeypatch.setenv("DOCKER_CLI_HINTS", "false")
+    pytester.makeconftest(
+        """
+        import subprocess, pytest
+
+        @pytest.fixture
+        def docker():
+            return lambda *args: subprocess.run(["docker", *args], capture_output=True, text=True, check=True).stdout
+        """
+    )
+    pytester.makepyfile(EVIDENCE)
+    result = run(
+        "--otto-log-dir", "logs", "--otto-collect", "/tmp/*.log", "--otto-collect", "/nosuch", "-p", "xdist", "-n", "1"
+    )
+    result.assert_outcomes(passed=1, failed=2)
+    text = result.stdout.str()
+    answers, lives = re.split(r"_+ test_it_lives _+", text)
+    section = answers.partition("Container carrot.repo1.api -")[2]
+    assert "It is running." in section
+    assert "sleep 2147" in section.partition("Its processes:")[2]
+    assert re.search(r"It printed during the test:\n  connection refused\n", section), section
+    assert "carrot.repo1.db" not in answers and "Container carrot -" not in answers
+    section = lives.partition("Container carrot.repo1.db -")[2]
+    assert "It is exited with status 137." in section and "It printed nothing during the test." in section
+    assert "/tmp/*.log could not be had" in section
+    (directory,) = Path(pytester.path, "logs").rglob("failures")
+    files = {path.name: path.read_text() for path in directory.rglob("*.log")}
+    assert files == {"one.log": "first\n", "two.log": "second\n"}
+    assert "connection refused" in Path(directory.parent, "carrot.repo1.api.log").read_text()
+
+
 def test_what_is_missing_is_said(run, pytester):
     pytester.makepyfile(
         """

@@ -7,8 +7,9 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from robot.api import ExecutionResult
@@ -63,6 +64,13 @@ def robot(environ, tmp_path) -> Callable[..., ExecutionResult]:
 def keyword_messages(result: ExecutionResult, name: str) -> list[str]:
     (test,) = result.suite.tests
     return [message.message for keyword in test.body if keyword.name == name for message in keyword.messages]
+
+
+def messages_in(body: Iterable[Any]) -> Iterator[str]:
+    for item in body:
+        if hasattr(item, "message"):
+            yield item.message
+        yield from messages_in(getattr(item, "body", ()))
 
 
 def test_every_keyword_on_a_real_container(robot):
@@ -123,6 +131,14 @@ def test_stacks_and_hosts_that_last_from_suite_to_suite(robot, rig, sshd, compos
     path = write_lab_file(tmp_path / "lab", sshd, rig.image("busybox"))
     result = robot(SUITES / "stack", OTTO_LAB=str(path), OTTO_COMPOSE_SUFFIX=suffix, PROJECT=f"otto-repo1-{suffix}")
     assert result.statistics.total.passed == 4
+
+
+def test_a_failed_test_shows_what_its_containers_have_to_say(robot, container):
+    result = robot(SUITES / "evidence.robot", failed=1, OWN_CONTAINER=container("busybox").id)
+    passed, failed = result.suite.tests
+    assert "printed" not in "".join(message for message in messages_in(passed.body))
+    (text,) = [message for message in messages_in(failed.body) if "It is running." in message]
+    assert "It printed during the test:\n  line 1\n" in text
 
 
 def test_a_stack_that_came_up_by_its_use_goes_with_the_run(robot, rig, sshd, compose, docker, tmp_path):
