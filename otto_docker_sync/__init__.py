@@ -43,10 +43,12 @@ if TYPE_CHECKING:
         TransferFailed,
         UnknownHost,
         UnsupportedParentError,
+        WaitTimedOut,
     )
     from .host import Host
     from .lab import Lab, Project, all_hosts
     from .local_host import LocalHost
+    from .process import Process
     from .reservations import Reservation, ReservationOptions
     from .result import (
         CommandResult,
@@ -97,10 +99,12 @@ _MODULES = {
         "TransferFailed",
         "UnknownHost",
         "UnsupportedParentError",
+        "WaitTimedOut",
     ),
     "host": ("Host",),
     "lab": ("Lab", "Project", "all_hosts"),
     "local_host": ("LocalHost",),
+    "process": ("Process",),
     "reservations": ("Reservation", "ReservationOptions"),
     "result": (
         "CommandResult",
@@ -143,6 +147,7 @@ __all__ = [
     "LocalHost",
     "NoSuchContainer",
     "OttoError",
+    "Process",
     "Project",
     "Reservation",
     "ReservationError",
@@ -165,6 +170,7 @@ __all__ = [
     "UnixHost",
     "UnknownHost",
     "UnsupportedParentError",
+    "WaitTimedOut",
     "all_hosts",
     "compose_down",
     "compose_logs",

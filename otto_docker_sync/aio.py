@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from .arguments import check_count
-from .deadline import Cancellation, cancellation
+from .deadline import Cancellation, Deadline, cancellation
 from .host import Host
+from .process import Process, Stream
 from .session import HostSession
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Opened = TypeVar("Opened", bound=AbstractAsyncContextManager[Any])
 
 
 async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -111,44 +113,44 @@ def _unlimited_shim(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concaten
     return functools.wraps(verb)(call)
 
 
-class OpeningSession:
-    """A session that is about to be opened: await it, or enter it with ``async with``, which also closes it.
+class Opening(Generic[Opened]):
+    """What is about to be opened: await it, or enter it with ``async with``, which also closes it.
 
     >>> async with host.aio.open_session("monitor") as session:
     ...     await session.run("cd /var/log")
     >>> session = await host.aio.open_session("monitor")
     """
 
-    def __init__(self, open_session: Callable[[], Coroutine[Any, Any, AsyncSession]]) -> None:
-        self._open = open_session
-        self._session: AsyncSession | None = None
+    def __init__(self, open_it: Callable[[], Coroutine[Any, Any, Opened]]) -> None:
+        self._open = open_it
+        self._opened: Opened | None = None
 
-    def __await__(self) -> Generator[Any, None, AsyncSession]:
+    def __await__(self) -> Generator[Any, None, Opened]:
         return self._open().__await__()
 
-    async def __aenter__(self) -> AsyncSession:
-        self._session = await self._open()
-        return self._session
+    async def __aenter__(self) -> Opened:
+        self._opened = await self._open()
+        return self._opened
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._session is not None:
-            await self._session.close()
+        if self._opened is not None:
+            await self._opened.__aexit__(kind, error, trace)
 
 
 def _opening_shim(
-    verb: Callable[Concatenate[Any, P], HostSession],
-) -> Callable[Concatenate[Any, P], OpeningSession]:
-    """Return the async twin of ``open_session``, with its arguments and documentation."""
+    verb: Callable[Concatenate[Any, P], R], wrap: Callable[[R, Slots], Opened]
+) -> Callable[Concatenate[Any, P], Opening[Opened]]:
+    """Return the async twin of a verb that opens something, with its arguments and documentation."""
 
-    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> OpeningSession:
-        blocking: Callable[P, HostSession] = getattr(self._blocking, verb.__name__)
+    def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Opening[Opened]:
+        blocking: Callable[P, R] = getattr(self._blocking, verb.__name__)
 
-        async def open_session() -> AsyncSession:
-            return AsyncSession(await in_thread(blocking, *args, **kwargs), slots=self._slots)
+        async def open_it() -> Opened:
+            return wrap(await in_thread(blocking, *args, **kwargs), self._slots)
 
-        return OpeningSession(open_session)
+        return Opening(open_it)
 
     return functools.wraps(verb)(call)
 
@@ -249,7 +251,8 @@ class AsyncHost:
     close_sessions = _unlimited_shim(Host.close_sessions)
     rebuild_connections = _unlimited_shim(Host.rebuild_connections)
     close = _unlimited_shim(Host.close)
-    open_session = _opening_shim(Host.open_session)
+    open_session = _opening_shim(Host.open_session, lambda session, slots: AsyncSession(session, slots=slots))
+    start = _opening_shim(Host.start, lambda process, _: AsyncProcess(process))
 
     async def __aenter__(self) -> Self:
         return self
@@ -307,3 +310,60 @@ class AsyncSession:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+class AsyncProcess:
+    """The verbs of a started process for ``async`` callers; ``process.aio`` makes one. It owns nothing: the host does.
+
+    >>> async with host.aio.start("tail -f /var/log/app.log") as process:
+    ...     async for line in process.lines():
+    ...         print(line)
+    """
+
+    def __init__(self, process: Process) -> None:
+        self._blocking = process
+        self._slots = Slots(None)
+
+    @property
+    def process(self) -> Process:
+        """The process itself, with the blocking verbs."""
+        return self._blocking
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, as far as is known."""
+        return self._blocking.running
+
+    @property
+    def output(self) -> str:
+        """What it has written so far; see `Process.output`."""
+        return self._blocking.output
+
+    def __repr__(self) -> str:
+        return f"{self._blocking!r}.aio"
+
+    async def lines(self, stream: Stream = None) -> AsyncIterator[str]:
+        """Yield the lines that it writes; see `Process.lines`. `stream` chooses one of the two.
+
+        >>> async for line in process.lines("stderr"):
+        ...     print(line)
+        """
+        with self._blocking.reading(stream) as reader:
+            while True:
+                line = reader.take()
+                if line is not None:
+                    yield line
+                elif not await in_thread(lambda: reader.wait(Deadline.after(None))):
+                    return
+
+    wait_for = _unlimited_shim(Process.wait_for)
+    wait = _unlimited_shim(Process.wait)
+    stop = _unlimited_shim(Process.stop)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()

@@ -106,10 +106,10 @@ class ConnectionLost(OttoError, ConnectionError):
 
 
 class SessionClosed(_PexpectTwin, OttoError, EOFError):
-    """The shell of a session ended while something was still expected of it.
+    """The shell of a session, or a started process, ended while something was still expected of it.
 
-    ``before`` is the text that arrived and was not consumed; ``retcode`` the shell's exit status, None when nobody
-    knows it. ``except pexpect.EOF`` catches this error too.
+    ``before`` is the text that arrived and was not consumed; ``retcode`` the exit status, None when nobody knows
+    it. ``except pexpect.EOF`` catches this error too.
     """
 
     _pexpect_name = "EOF"
@@ -136,6 +136,10 @@ class ExpectTimeout(_PexpectTwin, OttoError, TimeoutError):
     def __init__(self, message: str, before: str = "") -> None:
         super().__init__(message)
         self.before = before
+
+
+class WaitTimedOut(OttoError, TimeoutError):
+    """What was waited for did not happen in time. The text says what was seen last."""
 
 
 class ContainerNotRunning(OttoError):

@@ -12,6 +12,7 @@ from ._shell import CommandList, Conversation, Runner, Sink
 from ._verbs import FileVerbs, ServiceVerbs
 from .deadline import Timeout, timeout_seconds
 from .errors import OttoError
+from .process import Process
 from .repeat import Repeated, Repeats
 from .result import Command, CommandResult, RunResult
 from .session import DEFAULT_SESSION, HostSession, Sessions, SessionVerbs
@@ -128,6 +129,30 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         """
         result = self.runner.oneshot(cmd, timeout, on_output=on_output, log=log, env=env, workdir=workdir, user=user)
         return result.check() if check else result
+
+    def start(
+        self,
+        cmd: Command,
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str | os.PathLike[str] | None = None,
+        user: str | None = None,
+    ) -> Process:
+        """Start a command in the background, and return its handle when it has begun.
+
+        It is a `oneshot` otherwise: it ends with all that it started when its host or the parent is closed, when the
+        connection is lost, and when this program ends. It has no time limit.
+
+        Args:
+            cmd: A string is run by the host's shell; a list is run as argv, without a shell. stdin is empty.
+            env: As for `oneshot`; `workdir` and `user` as well.
+
+        Raises what kept the command from being started, as `oneshot`.
+
+        >>> with web.start(["python3", "-u", "server.py"]) as server:
+        ...     server.wait_for("ready", timeout=30)
+        """
+        return Process(self.runner, cmd, self.runner.deadline(None), env=env, workdir=workdir, user=user)
 
     def open_session(self, name: str, *, size: tuple[int, int] | None = None) -> HostSession:
         """Get the persistent shell called `name`, or make one. It is opened when first used.

@@ -114,6 +114,15 @@ UNMATCHED_TEXT = 100
 TAIL_BYTES = 1 << 20
 """Of each stream, kept for the result when a sink takes all of it."""
 
+UNREAD_BYTES = 1 << 20
+"""Of a started process that nobody reads; beyond that it waits, as at the end of a full pipe."""
+
+STOP_GRACE = 5.0
+"""The default of ``Process.stop(grace=)``: what most programs take to end in order."""
+
+SIGNAL_EVERY = 0.2
+"""Between two looks whether a process that was told to end has ended, or something of it must be told, too."""
+
 # The user's terminal
 
 EOF_AGAIN = 1.0

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from .capture import Capture, Sink
 from .conversation import CommandList, Conversation
-from .matcher import TextStream
-from .oneshot import command_text, run_oneshot
-from .runner import Runner, observers
+from .matcher import TextStream, compile_patterns
+from .oneshot import Outcome, command_text, run_oneshot
+from .process_output import LineReader, ProcessOutput
+from .runner import CommandRecord, Runner, observers
 from .scripts import kill_tree, loader
 
 __all__ = [
     "Capture",
     "CommandList",
+    "CommandRecord",
     "Conversation",
+    "LineReader",
+    "Outcome",
+    "ProcessOutput",
     "Runner",
     "Sink",
     "TextStream",
     "command_text",
+    "compile_patterns",
     "kill_tree",
     "loader",
     "observers",

@@ -42,6 +42,9 @@ class Capture:
     that gets stdout and stderr separately sets ``separate_streams``.
     """
 
+    where_dropped = "went to on_output only"
+    """What a message says of bytes that were not kept."""
+
     def __init__(self, sink: Sink | None, log: Sink) -> None:
         limit = None if sink is None else TAIL_BYTES
         self.separate_streams = False
@@ -55,10 +58,14 @@ class Capture:
         """Take a piece of `stream` (0 stdout, 1 stderr), and return it decoded."""
         if not data:
             return ""
+        self.keep(data, stream)
+        return self._show(self._decoders[stream].feed(data))
+
+    def keep(self, data: bytes, stream: int) -> None:
+        """Keep a piece for the result."""
         self.output.add(data)
         if self.separate_streams:
             self.streams[stream].add(data)
-        return self._show(self._decoders[stream].feed(data))
 
     def finish(self) -> None:
         """Pass on the rest, now that no more output will come. A character that was cut off becomes U+FFFD."""

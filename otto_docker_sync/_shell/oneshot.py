@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 
@@ -58,12 +58,14 @@ def run_oneshot(
     capture: Capture,
     *,
     environment: Mapping[str, str] | None = None,
+    on_start: Callable[[Channel], object] | None = None,
 ) -> Outcome:
     """Run `command` and collect its output in `capture`. `environment` comes on top of the host's own.
 
     The script travels over stdin, which stays open as the lease. Marks on both streams tell the command's own output
-    and status from whatever docker, sshd and start-up files have to say. Raises what `Backend.startup_error` makes of
-    it when the command could not be started.
+    and status from whatever docker, sshd and start-up files have to say. `on_start` is called when the command has
+    begun, with the channel, which takes the orders of ``oneshot.sh`` from then on. Raises what `Backend.startup_error`
+    makes of it when the command could not be started.
     """
     text = command_text(command)
     script = encode_command(text if isinstance(command, str) else f"exec {text}")
@@ -74,10 +76,18 @@ def run_oneshot(
     capture.separate_streams = not channel.tty
     sections = [Section(begin, (EndMarker(f"<{end}:".encode()),)) for _ in range(1 if channel.tty else 2)]
     try:
-        variables = {**backend.environment(), **(environment or {})}
-        request = oneshot_script(nonce, begin, end, script, variables, backend.shell, merged=channel.tty)
+        request = oneshot_script(
+            nonce,
+            begin,
+            end,
+            script,
+            {**backend.environment(), **(environment or {})},
+            backend.shell,
+            merged=channel.tty,
+            takes_signals=on_start is not None,
+        )
         channel.write(request, deadline)
-        ended = _collect(channel, sections, deadline, capture)
+        ended = _collect(channel, sections, deadline, capture, on_start)
     except DeadlineExpired:
         _end_tree(channel)
         if not deadline.expired:
@@ -95,16 +105,28 @@ def run_oneshot(
     return _ended_early(backend, channel, sections, started_at)
 
 
-def _collect(channel: Channel, sections: list[Section], deadline: Deadline, capture: Capture) -> bool:
+def _collect(
+    channel: Channel,
+    sections: list[Section],
+    deadline: Deadline,
+    capture: Capture,
+    on_start: Callable[[Channel], object] | None,
+) -> bool:
     """Read until each stream has shown its end (True), or the channel has ended."""
     start_limit = deadline.at_most(START_TIME)
+    started = False
     try:
         while not all(section.ended for section in sections):
-            chunk = channel.read(deadline if any(section.started for section in sections) else start_limit)
+            chunk = channel.read(deadline if started else start_limit)
             if chunk.ended:
                 return False
-            for index, section in enumerate(sections):
-                capture.add(section.feed(chunk[index]), index)
+            pieces = [section.feed(chunk[index]) for index, section in enumerate(sections)]
+            if not started and any(section.started for section in sections):
+                started = True
+                if on_start is not None:
+                    on_start(channel)
+            for index, piece in enumerate(pieces):
+                capture.add(piece, index)
         return True
     finally:
         for index, section in enumerate(sections):

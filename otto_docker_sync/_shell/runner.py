@@ -106,6 +106,17 @@ class Runner:
             if call.thread_id != threading.get_ident():
                 call.ended.wait(limit.remaining())
 
+    def variant(
+        self, env: Mapping[str, str] | None, workdir: str | os.PathLike[str] | None, user: str | None
+    ) -> tuple[Backend, Mapping[str, str]]:
+        """Return the backend and the further environment for one call with these arguments; see `Host.oneshot`."""
+        environment = check_environment("env", env) if env is not None else {}
+        backend = self.backend.run_as(
+            None if user is None else check_user("user", user),
+            None if workdir is None else check_directory("workdir", workdir),
+        )
+        return backend, environment
+
     def oneshot(
         self,
         cmd: Command,
@@ -120,11 +131,7 @@ class Runner:
         """Run a command in a fresh process; see `Host.oneshot`."""
         text = command_text(cmd)
         deadline = self.deadline(timeout)
-        environment = check_environment("env", env) if env is not None else {}
-        backend = self.backend.run_as(
-            None if user is None else check_user("user", user),
-            None if workdir is None else check_directory("workdir", workdir),
-        )
+        backend, environment = self.variant(env, workdir, user)
         record = CommandRecord(self.backend, text, on_output, log)
         with self.call(deadline) as deadline:
             try:
@@ -137,14 +144,25 @@ class Runner:
 
 
 class CommandRecord:
-    """One command on its way to its result: logged from now on, its output collected in ``capture``."""
+    """One command on its way to its result: logged from now on, its output collected in ``capture``.
 
-    def __init__(self, backend: Backend, command: str, on_output: Sink | None, log: bool) -> None:
+    `make_capture` makes another kind of capture, of the function that logs.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        command: str,
+        on_output: Sink | None,
+        log: bool,
+        make_capture: Callable[[Sink], Capture] | None = None,
+    ) -> None:
         check_callback("on_output", on_output)
         self._backend = backend
         self._command = command
         self._log = backend.log.command(command, log=log)
-        self.capture = Capture(on_output, self._log.output)
+        log_output = self._log.output
+        self.capture = make_capture(log_output) if make_capture else Capture(on_output, log_output)
         self._started_at = monotonic()
 
     def finish(self, outcome: Outcome) -> CommandResult:
@@ -157,7 +175,7 @@ class CommandRecord:
         message = outcome.message
         if capture.output.dropped:
             message = f"{message}; " if message else ""
-            message += f"the first {capture.output.dropped} bytes of the output went to on_output only"
+            message += f"the first {capture.output.dropped} bytes of the output {capture.where_dropped}"
         data = bytes(capture.output)
         output = data.decode("utf-8", "replace")
         # On a terminal there is one stream only. Without stderr stdout is the output too: it is not held twice.

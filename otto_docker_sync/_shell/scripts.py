@@ -67,10 +67,11 @@ def oneshot_script(
     shell: str,
     *,
     merged: bool,
+    takes_signals: bool = False,
 ) -> bytes:
     """What goes to the `loader` of a oneshot: the wrapper, then the command, each closed by the nonce's line.
 
-    `merged` is for a channel on which stdout and stderr are one.
+    `merged` is for a channel on which stdout and stderr are one. With `takes_signals`, it takes orders to send one.
     """
     wrapper = script(
         __package__,
@@ -84,6 +85,7 @@ def oneshot_script(
         otto_exports=export_text(environment),
         otto_shell=shell,
         otto_command=load(__package__, "command").text,
+        otto_signals=load(__package__, "signal_tree").text if takes_signals else "",
     )
     mark = f"{nonce}\n".encode()
     return wrapper.encode("utf-8", "surrogateescape") + mark + command + b"\n" + mark

@@ -209,3 +209,37 @@ def test_a_host_can_be_closed_while_its_calls_wait(ctr):
         assert not any(result.ok for result in results)
 
     asyncio.run(main())
+
+
+def test_a_started_process_has_its_verbs(ctr):
+    async def main() -> None:
+        async with ctr.aio.start("echo up; echo oops >&2; sleep 60") as process:
+            assert (await process.wait_for("up\n", timeout=10)) == "up\n"
+            lines = []
+            async for line in process.lines():
+                lines.append(line)
+                if len(lines) == 2:
+                    break
+            assert sorted(lines) == ["oops", "up"]
+            assert [await anext(process.lines(stream)) for stream in ("stdout", "stderr")] == ["up", "oops"]
+            with pytest.raises(asyncio.TimeoutError):
+                await asyncio.wait_for(process.wait(), 0.2)
+            assert process.running
+        assert not process.running and "up\n" in process.output
+        assert (await (await ctr.aio.start("exit 3")).wait()).retcode == 3
+
+    asyncio.run(main())
+
+
+def test_a_start_that_is_cancelled_leaves_nothing(ctr, shared_container):
+    async def main() -> None:
+        starting = [asyncio.ensure_future(ctr.aio.start("sleep 9015").__aenter__()) for _ in range(5)]
+        await asyncio.sleep(0.05)
+        for task in starting:
+            task.cancel()
+        for outcome in await asyncio.gather(*starting, return_exceptions=True):
+            if not isinstance(outcome, asyncio.CancelledError):
+                await outcome.stop()
+
+    asyncio.run(main())
+    assert not [line for line in shared_container("busybox").processes().values() if "9015" in line]

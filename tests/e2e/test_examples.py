@@ -77,6 +77,7 @@ def run(lab_file, sshd, shared_container, tmp_path) -> Callable[..., str]:
 DIALOGUE = ["before the match: '", "exit status: 1\n", "timed out\n"]
 SAYS = {
     "first_command.py": ["exit status 3", "hello from /tmp", "timed out: True", "still hello"],
+    "background.py": ["listens on port 8080", "request at ", "exit status 0, last words: bye", "meanwhile\nchecked\n"],
     "prompts.py": ["user tester, password of 6 letters, sure: y", "pattern 0 matched, group 'go'"],
     "files.py": ["/tmp/greeting: SUCCESS", "/no/such/file: FAILED", "hello from /tmp/hello.sh"],
     "many_hosts.py": ["carrot.repo1.api", "carrot.repo1.db", "Linux"],

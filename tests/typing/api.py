@@ -40,7 +40,7 @@ from otto_docker_sync import (
     compose_up,
     composed,
 )
-from otto_docker_sync.aio import AsyncHost, AsyncLines, AsyncSession, in_thread
+from otto_docker_sync.aio import AsyncHost, AsyncLines, AsyncProcess, AsyncSession, in_thread
 from otto_docker_sync.logs import configure, mask, masked
 
 assert_type(otto.__version__, str)
@@ -54,6 +54,25 @@ with LocalHost() as forwarding, forwarding.forward(8080, to=None) as forward:
 with UnixHost("192.0.2.10") as daemon, daemon.forward_socket("/var/run/docker.sock") as docker_socket:
     assert_type(docker_socket, otto.SocketForward)
     assert_type(docker_socket.docker_host, str)
+
+# Commands in the background
+
+with (
+    LocalHost() as starting,
+    starting.start(["tail", "-f", "log"], env={"LC_ALL": "C"}, workdir=Path("/var/log"), user="root") as process,
+):
+    assert_type(process, otto.Process)
+    assert_type(process.wait_for(["up", re.compile("ready")], timeout=30), ExpectMatch)
+    assert_type(list(process.lines()), list[str])
+    assert_type(list(process.lines(stream="stderr")), list[str])
+    assert_type(process.output, str)
+    assert_type(process.running, bool)
+    assert_type(process.command, str)
+    try:
+        assert_type(process.wait(timeout=timedelta(minutes=1)), CommandResult)
+    except otto.WaitTimedOut as not_yet:
+        assert_type(isinstance(not_yet, TimeoutError), bool)
+    assert_type(process.stop("INT", grace=1), CommandResult)
 
 # Hosts
 
@@ -333,6 +352,15 @@ async def main() -> None:
         assert_type(await host.is_running(), bool)
         await host.rebuild_connections()
         assert_type(AsyncHost(api, limit=20), AsyncHost)
+        async with host.start("tail -f log") as started:
+            assert_type(started, AsyncProcess)
+            assert_type(started.process, otto.Process)
+            assert_type(await started.wait_for("up"), ExpectMatch)
+            assert_type([line async for line in started.lines("stdout")], list[str])
+            assert_type(await started.wait(5), CommandResult)
+            assert_type(await started.stop(), CommandResult)
+            assert_type((started.output, started.running), tuple[str, bool])
+        assert_type((await host.start("true")).process.aio, AsyncProcess)
         assert_type(await host.open_session("build"), AsyncSession)
         async with host.open_session("build") as session:
             assert_type(session, AsyncSession)

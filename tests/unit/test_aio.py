@@ -256,5 +256,5 @@ def test_every_verb_of_a_host_and_of_a_session_has_its_shim():
         assert verbs <= set(vars(shims)), f"{shims.__name__} lacks verbs"
         for verb in verbs:
             # A session is opened by an await or by `async with`, so there it is an object that can do both.
-            assert inspect.iscoroutinefunction(getattr(shims, verb)) or verb == "open_session"
+            assert inspect.iscoroutinefunction(getattr(shims, verb)) or verb in ("open_session", "start")
             assert getattr(shims, verb).__doc__

@@ -16,6 +16,7 @@ MADE_BY_THE_LIBRARY = {
     "ExpectMatch",
     "Forward",
     "HostSession",
+    "Process",
     "Reservation",
     "RunResult",
     "SocketForward",

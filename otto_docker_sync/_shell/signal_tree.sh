@@ -1,0 +1,83 @@
+#!/bin/sh
+# signal_tree NAME WHOM
+#
+# Sends a signal to the processes of a oneshot's command; for its watcher. The client gives the order again and again
+# until the command has ended, because the watcher cannot wait: it would not see the end of the lease. Each process gets
+# the signal once. What is overlooked here is killed once the command has ended.
+#
+# The command's own shell gets it only when the other processes have ended and it goes on. It would end at once, and
+# with it the command, while the program in it still has last words to say and an exit status to report. WHOM is
+# "program" for a command without a shell of its own.
+signalled=' '
+looks=0
+signal_tree() {
+    signal=$1
+    whom=$2
+    read -r self line </proc/self/stat
+    read -r line </proc/$$/stat
+    # Into its fields from the third on: $1 is the state, $2 the parent, ${20} the start time.
+    # shellcheck disable=SC2086
+    set -- ${line##*) }
+    born=${20}
+    found=' '
+    shells=
+    others=
+    # /proc is in no order of descent, so it is read until nothing is added.
+    grown=1
+    while [ "$grown" = 1 ]; do
+        grown=0
+        for dir in /proc/[0-9]*; do
+            pid=${dir#/proc/}
+            case "$found $$ $self " in
+            *" $pid "*) continue ;;
+            esac
+            { read -r line <"$dir/stat"; } 2>/dev/null || continue
+            # shellcheck disable=SC2086
+            set -- ${line##*) }
+            case $1 in
+            Z | X) continue ;;
+            esac
+            hit=
+            case $found in
+            *" $2 "*) hit=1 ;;
+            *)
+                # Reading environments is what takes the time on a busy machine.
+                [ "${20}" -ge "$born" ] || continue
+                # shellcheck disable=SC2154 # the wrapper has the nonce
+                while read -r line || [ "$line" ]; do
+                    case $line in
+                    *"OTTO_TAG=$otto_nonce"*)
+                        hit=1
+                        break
+                        ;;
+                    esac
+                done 2>/dev/null <"$dir/environ"
+                ;;
+            esac
+            [ "$hit" ] || continue
+            case $signalled in
+            *" $pid "*)
+                looks=0
+                return
+                ;;
+            esac
+            found="$found$pid "
+            grown=1
+            if [ "$2" = "$$" ] && [ "$whom" != program ]; then
+                shells="$shells $pid"
+            else
+                others="$others $pid"
+            fi
+        done
+    done 2>/dev/null
+    if [ "$signalled" != ' ' ]; then
+        # Two looks, because a shell whose program has ended needs a moment to end, too.
+        looks=$((looks + 1))
+        [ "$looks" -ge 2 ] || return
+        others="$others$shells"
+    fi
+    for pid in ${others:-$shells}; do
+        kill -s "$signal" "$pid" 2>/dev/null
+        signalled="$signalled$pid "
+    done
+}
