@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._channel.forward import Forward, SocketForward
     from ._ssh import SSHOptions
     from ._telnet import TelnetOptions
+    from ._verbs.path import RemotePath
     from .compose import Stack, StackContainer, compose_down, compose_logs, compose_ps, compose_up, composed
     from .docker_host import DockerContainerHost
     from .errors import (
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
         LocalFileError,
         NoSuchContainer,
         OttoError,
+        RemoteFileError,
+        RemoteFileExists,
+        RemoteFileNotFound,
+        RemoteFileTimedOut,
+        RemoteIsADirectory,
+        RemoteNotADirectory,
+        RemotePermissionDenied,
         ReservationError,
         ReservationLost,
         ReservationTimedOut,
@@ -71,6 +79,7 @@ _MODULES = {
     "_channel.forward": ("Forward", "SocketForward"),
     "_ssh": ("SSHOptions",),
     "_telnet": ("TelnetOptions",),
+    "_verbs.path": ("RemotePath",),
     "compose": ("Stack", "StackContainer", "compose_down", "compose_logs", "compose_ps", "compose_up", "composed"),
     "docker_host": ("DockerContainerHost",),
     "errors": (
@@ -90,6 +99,13 @@ _MODULES = {
         "LocalFileError",
         "NoSuchContainer",
         "OttoError",
+        "RemoteFileError",
+        "RemoteFileExists",
+        "RemoteFileNotFound",
+        "RemoteFileTimedOut",
+        "RemoteIsADirectory",
+        "RemoteNotADirectory",
+        "RemotePermissionDenied",
         "ReservationError",
         "ReservationLost",
         "ReservationTimedOut",
@@ -149,6 +165,14 @@ __all__ = [
     "OttoError",
     "Process",
     "Project",
+    "RemoteFileError",
+    "RemoteFileExists",
+    "RemoteFileNotFound",
+    "RemoteFileTimedOut",
+    "RemoteIsADirectory",
+    "RemoteNotADirectory",
+    "RemotePath",
+    "RemotePermissionDenied",
     "Reservation",
     "ReservationError",
     "ReservationLost",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
 from contextvars import copy_context
@@ -12,6 +13,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
+from ._verbs.path import PathParts, RemotePath, Segment
 from .arguments import check_count
 from .deadline import Cancellation, Deadline, cancellation
 from .host import Host
@@ -109,6 +111,30 @@ def _unlimited_shim(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concaten
     async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
         blocking: Callable[P, R] = getattr(self._blocking, verb.__name__)
         return await in_thread(blocking, *args, **kwargs)
+
+    return functools.wraps(verb)(call)
+
+
+def _listing_shim(
+    verb: Callable[Concatenate[Any, P], Iterator[RemotePath]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, list[AsyncRemotePath]]]:
+    """Return the async twin of a verb that lists paths."""
+    listing = _shim(verb)
+
+    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> list[AsyncRemotePath]:
+        return [AsyncRemotePath(path, slots=self._slots) for path in await listing(self, *args, **kwargs)]
+
+    return functools.wraps(verb)(call)
+
+
+def _renaming_shim(
+    verb: Callable[Concatenate[Any, P], RemotePath],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, AsyncRemotePath]]:
+    """Return the async twin of a verb that renames a path."""
+    renaming = _shim(verb)
+
+    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncRemotePath:
+        return AsyncRemotePath(await renaming(self, *args, **kwargs), slots=self._slots)
 
     return functools.wraps(verb)(call)
 
@@ -254,6 +280,13 @@ class AsyncHost:
     open_session = _opening_shim(Host.open_session, lambda session, slots: AsyncSession(session, slots=slots))
     start = _opening_shim(Host.start, lambda process, _: AsyncProcess(process))
 
+    def path(self, path: str | os.PathLike[str]) -> AsyncRemotePath:
+        """As `Host.path`, for a path whose verbs are awaited. Is not awaited itself.
+
+        >>> text = await host.aio.path("/etc/hostname").read_text()
+        """
+        return AsyncRemotePath(self._blocking.path(path), slots=self._slots)
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -367,3 +400,49 @@ class AsyncProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+
+
+class AsyncRemotePath(PathParts):
+    """The verbs of a `RemotePath` for ``async`` callers; ``host.aio.path(…)`` makes one. It owns nothing.
+
+    What needs no answer of the host, such as ``/``, ``name`` and ``parent``, is not awaited. ``iterdir``, ``glob`` and
+    ``rglob`` return lists.
+
+    >>> config = host.aio.path("/etc/app") / "app.conf"
+    >>> if await config.exists():
+    ...     text = await config.read_text()
+    """
+
+    def __init__(self, path: RemotePath, *, slots: Slots | None = None) -> None:
+        super().__init__(path.host, path.pure)
+        self._blocking = path
+        self._slots = slots or Slots(None)
+
+    @property
+    def path(self) -> RemotePath:
+        """The path itself, with the blocking verbs."""
+        return self._blocking
+
+    def with_segments(self, *segments: Segment) -> Self:
+        return type(self)(self._blocking.with_segments(*segments), slots=self._slots)
+
+    exists = _shim(RemotePath.exists)
+    is_file = _shim(RemotePath.is_file)
+    is_dir = _shim(RemotePath.is_dir)
+    is_symlink = _shim(RemotePath.is_symlink)
+    stat = _shim(RemotePath.stat)
+    lstat = _shim(RemotePath.lstat)
+    read_bytes = _shim(RemotePath.read_bytes)
+    read_text = _shim(RemotePath.read_text)
+    write_bytes = _shim(RemotePath.write_bytes)
+    write_text = _shim(RemotePath.write_text)
+    mkdir = _shim(RemotePath.mkdir)
+    touch = _shim(RemotePath.touch)
+    unlink = _shim(RemotePath.unlink)
+    rmdir = _shim(RemotePath.rmdir)
+    chmod = _shim(RemotePath.chmod)
+    iterdir = _listing_shim(RemotePath.iterdir)
+    glob = _listing_shim(RemotePath.glob)
+    rglob = _listing_shim(RemotePath.rglob)
+    rename = _renaming_shim(RemotePath.rename)
+    replace = _renaming_shim(RemotePath.replace)

@@ -190,6 +190,51 @@ class LocalFileError(OttoError, FileNotFoundError):
     """A local file that is to be sent does not exist on this machine."""
 
 
+class RemoteFileError(OttoError, OSError):
+    """A path of a host could not be used as was asked. ``errno`` is the reason, ``filename`` the path.
+
+    What has a class of its own among Python's errors has one here, too. ``errno`` is None when nobody knows it.
+
+    >>> try:
+    ...     host.path("/etc/app.conf").read_text()
+    ... except FileNotFoundError as error:
+    ...     print(error)
+    """
+
+    # Those of OSError do not stand among an object's attributes, so they would not travel with it.
+    errno: int | None = None
+    filename: str | None = None
+
+    def __init__(self, message: str, errno: int | None = None, filename: str | None = None) -> None:
+        super().__init__(message)
+        self.errno = errno
+        self.filename = filename
+
+
+class RemoteFileNotFound(RemoteFileError, FileNotFoundError):
+    """There is nothing at that path of the host."""
+
+
+class RemoteFileExists(RemoteFileError, FileExistsError):
+    """There is something at that path of the host already."""
+
+
+class RemotePermissionDenied(RemoteFileError, PermissionError):
+    """The user may not do that with the path of the host."""
+
+
+class RemoteIsADirectory(RemoteFileError, IsADirectoryError):
+    """The path of the host is a directory, and a file is needed."""
+
+
+class RemoteNotADirectory(RemoteFileError, NotADirectoryError):
+    """The path of the host, or one above it, is not a directory."""
+
+
+class RemoteFileTimedOut(RemoteFileError, TimeoutError):
+    """The host's ``default_timeout`` was over before the answer came; a change may have been made or not."""
+
+
 class TransferFailed(OttoError):
     """A checked transfer did not succeed for every source. ``result`` is its `TransferResult`."""
 

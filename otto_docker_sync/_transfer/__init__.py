@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .docker_cp import DockerCopy
+    from .glob import Pattern
     from .left_out import LeftOut, describe_type
+    from .paths import PathOperations
     from .sftp import SFTPTransport
     from .transfer import get, put
 
-__all__ = ["DockerCopy", "LeftOut", "SFTPTransport", "describe_type", "get", "put"]
+__all__ = ["DockerCopy", "LeftOut", "PathOperations", "Pattern", "SFTPTransport", "describe_type", "get", "put"]
 
 _MODULES = {
     "DockerCopy": "docker_cp",
     "LeftOut": "left_out",
+    "PathOperations": "paths",
+    "Pattern": "glob",
     "SFTPTransport": "sftp",
     "describe_type": "left_out",
     "get": "transfer",

@@ -15,15 +15,6 @@
 . ./merge.sh
 : "${destination?}" "${stage_prefix?}" "${tar_options?}" "${owner?}"
 
-# leave: ends when nothing more is sent. A connection that is closed while there is unread data in it can lose what it has
-# to say.
-leave() {
-    cat >/dev/null 2>&1 || while read -r _; do
-        :
-    done
-    exit
-}
-
 remove_stage() {
     rm -rf "$stage" 2>/dev/null || {
         # A directory that shuts out its owner.

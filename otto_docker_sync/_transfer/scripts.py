@@ -54,6 +54,16 @@ def inspect_script(nonce: str, docker: Sequence[str], container: str) -> str:
     return script(__package__, "inspect", nonce=nonce, docker=shlex.join(docker), container=container)
 
 
+def path_script(name: str, nonce: str, path: str, **values: str) -> str:
+    """One of the scripts for a path, ``path_NAME.sh``."""
+    return script(__package__, f"path_{name}", nonce=nonce, path=path, **values)
+
+
+def path_write_script(nonce: str, path: str, size: int, way: str) -> str:
+    """Take the content of a file. `way` is how it comes: ``raw`` or ``lines``."""
+    return script(__package__, "path_write", nonce=nonce, path=path, size=size, way=way, stage_prefix=STAGE_PREFIX)
+
+
 def _send_calls(sources: Iterable[tuple[int, str]]) -> str:
     words = [f"{number} {shlex.quote(path)}" for number, path in sources]
     calls = [words[start : start + SOURCES_PER_CALL] for start in range(0, len(words), SOURCES_PER_CALL)]

@@ -1,4 +1,4 @@
-"""Files on a host: `put` and `get`."""
+"""Files on a host: `put`, `get` and `path`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from .._channel.backend import Backend
 from .._shell import Runner
 from ..deadline import Deadline, Timeout
 from ..result import FileProgress, Paths, TransferResult
+from .path import RemotePath, RemotePaths, as_pure, as_texts
 
 
 class FileVerbs:
@@ -20,7 +21,7 @@ class FileVerbs:
     def put(
         self,
         src_files: Paths,
-        dest_dir: str | os.PathLike[str],
+        dest_dir: str | os.PathLike[str] | RemotePath,
         *,
         timeout: Timeout = None,
         mode: int | None = None,
@@ -32,7 +33,7 @@ class FileVerbs:
 
         Args:
             src_files: One path or many, ``str`` or ``os.PathLike``.
-            dest_dir: A directory of this host.
+            dest_dir: A directory of this host; a `RemotePath`, too.
             timeout: Seconds; None, the default, is no limit: the host's ``default_timeout`` is for commands.
             mode: Permissions to set on files, such as ``0o644``; None, the default, keeps each file's own.
             owner: Whom all of it is to belong to: ``"user"`` or ``"user:group"``, by name or number. None, the default,
@@ -52,7 +53,7 @@ class FileVerbs:
             return put(
                 self.backend,
                 src_files,
-                dest_dir,
+                as_texts(dest_dir),
                 mode=mode,
                 owner=owner,
                 preserve_times=preserve_times,
@@ -62,7 +63,7 @@ class FileVerbs:
 
     def get(
         self,
-        src_files: Paths,
+        src_files: RemotePaths,
         dest_dir: str | os.PathLike[str],
         *,
         timeout: Timeout = None,
@@ -72,7 +73,7 @@ class FileVerbs:
         """Copy files and directories of this host into a local directory; the mirror of `put`.
 
         Args:
-            src_files: One path of this host or many, ``str`` or ``os.PathLike``.
+            src_files: One path of this host or many, ``str``, ``os.PathLike`` or `RemotePath`.
             dest_dir: A local directory. A file in it is replaced only when the new one is complete.
             timeout: Seconds; None, the default, is no limit: the host's ``default_timeout`` is for commands.
             preserve_times: Keep the times of modification. False, the default, makes them those of the arrival.
@@ -87,9 +88,22 @@ class FileVerbs:
         with self.runner.call(Deadline.after(timeout)) as deadline:
             return get(
                 self.backend,
-                src_files,
+                as_texts(src_files),
                 dest_dir,
                 preserve_times=preserve_times,
                 progress=progress,
                 deadline=deadline,
             )
+
+    def path(self, path: str | os.PathLike[str]) -> RemotePath:
+        """Return a path of this host, with the words of `pathlib.Path`. Asks the host nothing.
+
+        Args:
+            path: The path. ``~`` in front is the home directory of the user that commands run as.
+
+        Raises `ConfigError` for what is not a path.
+
+        >>> host.path("/etc/hostname").read_text()
+        'carrot\\n'
+        """
+        return RemotePath(self.runner, as_pure(path))

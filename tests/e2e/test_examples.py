@@ -80,6 +80,7 @@ SAYS = {
     "background.py": ["listens on port 8080", "request at ", "exit status 0, last words: bye", "meanwhile\nchecked\n"],
     "prompts.py": ["user tester, password of 6 letters, sure: y", "pattern 0 matched, group 'go'"],
     "files.py": ["/tmp/greeting: SUCCESS", "/no/such/file: FAILED", "hello from /tmp/hello.sh"],
+    "paths.py": ["colour = red\napp.conf: 13 bytes, mode 640\n", "/etc/passwd exists", "No such file or directory"],
     "many_hosts.py": ["carrot.repo1.api", "carrot.repo1.db", "Linux"],
     "async_commands.py": ["'0', '1', '2', '3', '4', '5', '6', '7'", "cancelled", "still here"],
     "repeat.py": ["samples, highest load"],

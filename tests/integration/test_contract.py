@@ -293,6 +293,28 @@ def test_put_and_get(host: Host, tmp_path: Path) -> None:
     host.oneshot(f"rm -r '/tmp/{name}' '/tmp/{tree.name}'")  # the dash image has no rm
 
 
+@every(MACHINES, CONTAINERS, SESSIONLESS)
+def test_paths(host: Host) -> None:
+    directory = host.path("/tmp")
+    path = directory / f"otto {time.monotonic_ns()}\n"
+    data = bytes(range(256)) * 4
+    assert not path.exists()
+    with pytest.raises(FileNotFoundError, match=re.escape(host.id)):
+        path.read_bytes()
+    assert path.write_bytes(data) == len(data)
+    assert path.read_bytes() == data
+    assert (path.exists(), path.is_file(), path.is_dir()) == (True, True, False)
+    assert path in directory.iterdir()
+    assert list(directory.glob(f"{path.stem[:-3]}*")) == [path]
+    host.oneshot(["rm", str(path)])  # the dash image has none
+
+
+@every(NEW_KIND)
+def test_questions_about_paths(host: Host) -> None:
+    assert host.path("/etc").is_dir()
+    assert "root:" in host.path("/etc/passwd").read_text()
+
+
 @every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS, NEW_KIND)
 def test_repeats(host: Host) -> None:
     done = threading.Event()

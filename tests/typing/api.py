@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pexpect
 from typing_extensions import assert_type
@@ -40,7 +41,7 @@ from otto_docker_sync import (
     compose_up,
     composed,
 )
-from otto_docker_sync.aio import AsyncHost, AsyncLines, AsyncProcess, AsyncSession, in_thread
+from otto_docker_sync.aio import AsyncHost, AsyncLines, AsyncProcess, AsyncRemotePath, AsyncSession, in_thread
 from otto_docker_sync.logs import configure, mask, masked
 
 assert_type(otto.__version__, str)
@@ -226,6 +227,35 @@ assert_type(copied["b"].message, str)
 assert_type(copied.ok, bool)
 assert_type(api.get("/tmp/a", Path("here"), progress=show, timeout=2.5, preserve_times=True), TransferResult)
 
+config = api.path("/etc/app") / "app.conf"
+assert_type(config, otto.RemotePath)
+assert_type(config.parent, otto.RemotePath)
+assert_type(config.name + config.suffix + config.stem + config.host, str)
+assert_type(config.parts, tuple[str, ...])
+assert_type(config.with_name("x").with_suffix(".y").joinpath("z", Path("w")), otto.RemotePath)
+assert_type(config.relative_to("/etc"), PurePosixPath)
+assert_type(config.exists() and config.is_file() and config.is_dir() and config.is_symlink(), bool)
+assert_type(config.stat(follow_symlinks=False).st_size + config.lstat().st_mode, int)
+assert_type(config.read_text("latin-1", errors="replace", newline=""), str)
+assert_type(config.read_bytes(), bytes)
+assert_type(config.write_text("x", encoding="utf-8"), int)
+assert_type(config.write_bytes(b"x"), int)
+assert_type([path.name for path in config.parent.iterdir()], list[str])
+assert_type(list(config.parent.glob("*.conf")), list[otto.RemotePath])
+assert_type(next(config.parent.rglob("*")), otto.RemotePath)
+config.parent.mkdir(0o755, parents=True, exist_ok=True)
+config.touch(exist_ok=False)
+config.chmod(0o644)
+assert_type(config.rename("/etc/app/old"), otto.RemotePath)
+assert_type(config.replace(config.parent / "old"), otto.RemotePath)
+config.unlink(missing_ok=True)
+config.parent.rmdir()
+config.write_text(b"x")  # type: ignore[arg-type]
+os.fspath(config)  # type: ignore[call-overload]
+api.get(config.parent.glob("*"), ".")
+api.get([config, "/etc/hosts"], ".")
+api.put("a", config.parent)
+
 # Repeats and life
 
 
@@ -295,6 +325,13 @@ for error in (
     otto.HostKeyError(),
     otto.LocalFileError(),
     otto.NoSuchContainer(),
+    otto.RemoteFileError("text"),
+    otto.RemoteFileExists("text"),
+    otto.RemoteFileNotFound("text"),
+    otto.RemoteFileTimedOut("text"),
+    otto.RemoteIsADirectory("text"),
+    otto.RemoteNotADirectory("text"),
+    otto.RemotePermissionDenied("text"),
     otto.ReservationError(),
     otto.ReservationLost(),
     otto.ReservationTimedOut(),
@@ -345,6 +382,12 @@ async def main() -> None:
         assert_type(await host.put("a", "/tmp", mode=0o644, owner="1000", timeout=5), TransferResult)
         assert_type(await host.get("/tmp/a", "."), TransferResult)
         assert_type(await host.interact(), "int | None")
+        remote = host.path("/etc") / "hosts"
+        assert_type(remote, AsyncRemotePath)
+        assert_type(await remote.exists(), bool)
+        assert_type(await remote.read_text(encoding="utf-8"), str)
+        assert_type(await remote.parent.glob("*"), list[AsyncRemotePath])
+        assert_type(await remote.rename("/etc/old"), AsyncRemotePath)
         await host.start_repeat("load", "uptime", 5)
         print(await host.repeat_results("load"))
         await host.stop_repeat("load")

@@ -258,3 +258,24 @@ def test_every_verb_of_a_host_and_of_a_session_has_its_shim():
             # A session is opened by an await or by `async with`, so there it is an object that can do both.
             assert inspect.iscoroutinefunction(getattr(shims, verb)) or verb in ("open_session", "start")
             assert getattr(shims, verb).__doc__
+
+
+def test_a_path_has_awaited_verbs_and_pure_parts(tmp_path):
+    from otto_docker_sync import LocalHost, RemotePath
+
+    with LocalHost() as host:
+
+        async def main() -> None:
+            folder = host.aio.path(tmp_path) / "folder"
+            await folder.mkdir()
+            await (folder / "a.txt").write_text("text")
+            renamed = await (folder / "a.txt").rename(folder / "b.txt")
+            assert renamed.name == "b.txt" and await renamed.read_text() == "text"
+            assert await folder.iterdir() == await folder.glob("*") == await folder.parent.rglob("*.txt") == [renamed]
+            with pytest.raises(FileNotFoundError):
+                await (folder / "a.txt").read_text()
+            assert (folder.path, renamed.parent) == (host.path(tmp_path / "folder"), folder)
+
+        asyncio.run(main())
+    verbs = {name for name in vars(RemotePath) if not name.startswith("_")} - {"with_segments"}
+    assert verbs <= set(vars(aio.AsyncRemotePath))

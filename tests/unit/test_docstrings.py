@@ -17,6 +17,7 @@ MADE_BY_THE_LIBRARY = {
     "Forward",
     "HostSession",
     "Process",
+    "RemotePath",
     "Reservation",
     "RunResult",
     "SocketForward",
