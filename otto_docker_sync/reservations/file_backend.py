@@ -294,6 +294,10 @@ class FileLease(Lease):
             table = self._backend.read()
             if table is not version:
                 version, pause = table, SHORTEST_POLL
+                if self._request.id not in table.requests:
+                    raise ReservationError(
+                        f"{' '.join(self._request.tags)}: {self.loss()}; if the directory was removed, try again"
+                    )
             self._remove_who_is_gone(table, deadline)
             if self.request.granted:
                 break

@@ -56,7 +56,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def otto(*args: str, status: int | None = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([OTTO_DOCKER, *args], capture_output=True, text=True, timeout=50, stdin=subprocess.DEVNULL)
+    done = subprocess.run([OTTO_DOCKER, *args], capture_output=True, text=True, timeout=100, stdin=subprocess.DEVNULL)
     assert status is None or done.returncode == status, done
     assert "Traceback" not in done.stderr
     return done

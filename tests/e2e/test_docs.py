@@ -16,7 +16,7 @@ import pytest
 from otto_docker_sync import SSHOptions
 from otto_docker_sync._shell.warden import State
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(200)
 
 ROOT = Path(__file__).parents[2]
 

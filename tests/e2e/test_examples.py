@@ -65,7 +65,7 @@ def run(lab_file, sshd, shared_container, tmp_path) -> Callable[..., str]:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=50,
+            timeout=100,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         assert done.stderr == "", done.stderr

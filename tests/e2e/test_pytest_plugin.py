@@ -23,7 +23,7 @@ def run(pytester, lab_file):
 
     def run(*args: str, lab: bool = True) -> pytest.RunResult:
         options = ("--otto-lab", str(lab_file)) if lab else ()
-        return pytester.runpytest_subprocess(*options, "-p", "no:cacheprovider", *args, timeout=50)
+        return pytester.runpytest_subprocess(*options, "-p", "no:cacheprovider", *args, timeout=100)
 
     return run
 

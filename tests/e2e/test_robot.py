@@ -52,7 +52,7 @@ def robot(environ, tmp_path) -> Callable[..., ExecutionResult]:
             cwd=tmp_path,
             capture_output=True,
             text=True,
-            timeout=55,
+            timeout=100,
         )
         assert done.returncode == failed, done.stdout + done.stderr
         assert "[ WARN ]" not in done.stdout + done.stderr and "[ ERROR ]" not in done.stdout + done.stderr, done.stderr

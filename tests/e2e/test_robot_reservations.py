@@ -28,7 +28,7 @@ def run(tmp_path, monkeypatch):
     (tmp_path / "lab.toml").write_text(LAB)
 
     def run(*argv: str) -> None:
-        done = subprocess.run(argv, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=50)
+        done = subprocess.run(argv, cwd=tmp_path, env=os.environ, capture_output=True, text=True, timeout=100)
         assert done.returncode == 0, done.stdout + done.stderr
 
     return run

@@ -336,7 +336,7 @@ class TestSocket:
 
             def client(*words: str) -> str:
                 return subprocess.run(
-                    words, cwd=tmp_path, env=environ, check=True, capture_output=True, text=True, timeout=50
+                    words, cwd=tmp_path, env=environ, check=True, capture_output=True, text=True, timeout=100
                 ).stdout
 
             stack = ("docker", "compose", "-p", rig.unique("forwarded"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,6 +149,28 @@ def test_who_waits_and_is_served_when_the_holder_releases(make_lab):
     holder.release()
     assert served.wait(20)
     waiting.join()
+
+
+def test_who_waits_learns_that_the_table_was_removed(make_lab, tmp_path):
+    lab = make_lab()
+    hold_elsewhere(make_lab)
+    errors: list[BaseException] = []
+
+    def wait() -> None:
+        try:
+            lab.reserve("carrot")
+        except BaseException as error:
+            errors.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    looked = make_lab()
+    while not looked.who().queue:
+        pass
+    shutil.rmtree(tmp_path / "otto-docker")
+    waiting.join(20)
+    assert isinstance(errors[0], ReservationError)
+    assert "if the directory was removed, try again" in str(errors[0])
 
 
 def test_sharers_and_a_priority(make_lab):

@@ -8,7 +8,7 @@ from tests.integration.reservations import fight
 from tests.integration.reservations.history import History, check
 from tests.integration.reservations.test_conformance import UnlockedBackend
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(200)
 
 
 @pytest.mark.parametrize(("backend", "ttl"), [("file", 0.5), ("redis", 3.0)])

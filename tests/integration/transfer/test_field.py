@@ -276,11 +276,11 @@ def test_a_tree_deeper_than_a_stack(kind: str, make_place: MakePlace, local: Pat
     with removed_in_the_end(local / "tree", local / "back", place.root / "tree"):
         deep_tree(local / "tree", depth)
         for _ in range(2):
-            place.host.put(local / "tree", place.path, timeout=50).check()
+            place.host.put(local / "tree", place.path, timeout=100).check()
             assert (place.root / "tree" / below).exists()
         (local / "back").mkdir()
         for _ in range(2):
-            place.host.get(f"{place.path}/tree", local / "back", timeout=50).check()
+            place.host.get(f"{place.path}/tree", local / "back", timeout=100).check()
             assert (local / "back" / "tree" / below).exists()
 
 
@@ -288,13 +288,13 @@ def test_a_tree_deeper_than_a_path_has_an_outcome(make_place: MakePlace, local: 
     place = make_place("busybox")
     with removed_in_the_end(local / "tree", local / "back", place.root / "tree"):
         deep_tree(local / "tree", 2500)
-        result = place.host.put(local / "tree", place.path, timeout=50)
+        result = place.host.put(local / "tree", place.path, timeout=100)
         assert result.status is Status.FAILED and result[local / "tree"].message
         place.host.oneshot(["mkdir", f"{place.path}/tree"], timeout=20).check()
         grow = "i=0; while [ $i -lt 2500 ]; do mkdir d && cd -P d || exit; i=$((i+1)); done"
-        place.host.oneshot(f"cd {place.path}/tree; {grow}", timeout=50)
+        place.host.oneshot(f"cd {place.path}/tree; {grow}", timeout=100)
         (local / "back").mkdir()
-        result = place.host.get(f"{place.path}/tree", local / "back", timeout=50)
+        result = place.host.get(f"{place.path}/tree", local / "back", timeout=100)
         assert result.ok or result[f"{place.path}/tree"].message
 
 
