@@ -22,6 +22,9 @@ CTRL_C_TIME = 0.5
 KILL_TIME = 2.0
 """For each step of ending a command's processes on the remote machine: a look at all of /proc takes a while there."""
 
+LEFT_TIME = 4.0
+"""For ending the processes of other users that a command left: another shell is started for each of these users."""
+
 SHOWN_OPENING = 0.1
 """To open a shell: what takes longer is worth a word in the message of a timeout."""
 
@@ -51,15 +54,15 @@ KILLED_PATIENCE = 0.5
 
 # What a call may take beyond its timeout, when every single step takes as long as it may. The documentation says so.
 
-RUN_OVERTIME = 2 * CTRL_C_TIME + 3 * KILL_TIME + 2 * GIVE_UP_TIME
-"""``run``: type Ctrl-C, wait for its effect; have the warden kill, wait for the end, ask the shell whether it is the
-same; end the shell, ask why."""
+RUN_OVERTIME = 2 * CTRL_C_TIME + 3 * KILL_TIME + LEFT_TIME + 2 * GIVE_UP_TIME
+"""``run``: type Ctrl-C, wait for its effect; have the warden kill, end what it had to leave, wait for the end, ask the
+shell whether it is the same; end the shell, ask why."""
 
-ONESHOT_OVERTIME = KILL_TIME
-"""``oneshot``: its watcher kills the command's tree."""
+ONESHOT_OVERTIME = KILL_TIME + LEFT_TIME
+"""``oneshot``: its watcher kills the command's tree; what it had to leave is ended."""
 
-CLOSE_LIMIT = STOP_TIME + CLOSE_TIME + CALL_END_TIME
-"""``close``: stop a repeat, end the sessions, wait for the calls in flight."""
+CLOSE_LIMIT = STOP_TIME + CLOSE_TIME + LEFT_TIME + CALL_END_TIME
+"""``close``: stop a repeat, end the sessions, and what that had to leave, wait for the calls in flight."""
 
 FOREVER = 1e8
 """A timeout of more than three years is none. The clocks of the system cannot take one of any size."""
@@ -426,6 +429,12 @@ SHOWN_VALUE = 200
 
 SHOWN_OUTPUT = 10
 """Lines of output in the message of a `CommandFailed`."""
+
+SHOWN_COMMAND = 60
+"""Characters of the command line of a process that could not be ended."""
+
+SHOWN_LEFTOVERS = 5
+"""Processes that could not be ended; the others are counted."""
 
 SHOWN_REPR = 60
 """Characters of a command, and of its last line of output, in a ``repr``."""

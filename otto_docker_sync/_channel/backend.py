@@ -108,6 +108,21 @@ class Backend(ABC):
 
         return self if user is None and workdir is None else MachineVariant(self, user, workdir, self.sudo_password)
 
+    def open_shell_as(self, owner: str, args: Sequence[str], *, deadline: Deadline) -> Channel | None:
+        """Start ``sh`` with `args` as a user who may end the processes of `owner`, given as ``UID:GID``.
+
+        None where no way to become one is known. Here it is the way of the docker client, if that is started by sudo.
+        """
+        try:
+            words = self.docker_command()
+        except ConfigError:
+            return None
+        if words[0].rpartition("/")[2] not in ("sudo", "doas"):
+            return None
+        # The client is the first word that is neither that, nor an option of it.
+        client = next((at for at, word in enumerate(words) if at and not word.startswith("-")), len(words))
+        return self.open_channel([*words[:client], "sh", *args], deadline=deadline)
+
     def login_argv(self) -> list[str]:
         """What a person gets on a terminal."""
         return [self.shell]

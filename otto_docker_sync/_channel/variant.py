@@ -54,6 +54,9 @@ class Variant(Backend):
         self.guard = base.guard
         self.base = base
 
+    def open_shell_as(self, owner: str, args: Sequence[str], *, deadline: Deadline) -> Channel | None:
+        return self.base.open_shell_as(owner, args, deadline=deadline)
+
     def environment(self) -> dict[str, str]:
         return self.base.environment()
 

@@ -115,6 +115,11 @@ class ContainerBackend(Backend):
             return self
         return ContainerVariant(self, self.user if user is None else user, self.workdir if workdir is None else workdir)
 
+    def open_shell_as(self, owner: str, args: Sequence[str], *, deadline: Deadline) -> Channel | None:
+        # The very user: root of a container may not look into the processes of its other users.
+        command = [*self.parent.docker_command(), "exec", "-i", "-u", owner, self.resolve(deadline), "sh", *args]
+        return self.parent.open_channel(command, deadline=deadline)
+
     def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:  # noqa: ARG002 (the base has it)
         raise UnsupportedParentError(
             f"{self.id}: only ports of the container itself can be forwarded; forward that of {address} from its parent"

@@ -134,7 +134,10 @@ class Conversation:
             unanswered = responder.explain_wait()
             if unanswered:
                 outcome.message += f"; {unanswered}"
-            if not shell.recover():
+            recovered = shell.recover()
+            if shell.left:
+                outcome.message += f"; {shell.left}"
+            if not recovered:
                 closed = shell.ended_by_us
                 self._drop(shell, outcome, GIVE_UP_TIME)
                 grace = Deadline.grace(GIVE_UP_TIME)

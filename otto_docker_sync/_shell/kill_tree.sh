@@ -1,16 +1,23 @@
 #!/bin/sh
-# kill_tree NEEDLE SID SINCE KEEP OLDEST
+# kill_tree NEEDLE SID SINCE KEEP OLDEST [ROOTS]
 #
 # Kills until a look at /proc finds nothing more: every process that
 # - has NEEDLE in its environment, or
 # - belongs to the session SID and started at SINCE (clock ticks since the machine's start) or later, or
 # - is in the foreground of the terminal of the shell KEEP, or
+# - is one of ROOTS, which are words as those of `left`, or
 # - descends from one of these.
-# KEEP itself, process 1 and the caller ($self, and $$) are spared. Returns 1 if something may be left.
+# KEEP itself, process 1 and the caller ($self, and $$) are spared. Returns 1 if something may be left. It sets:
+#
+# left    PID:START:UID:GID of each process that the last look found: it may not be signalled, or it does not die
+# unseen  the same of each process that may belong to them: it started meanwhile, its parent is gone, and its
+#         environment cannot be read, because it runs as another user
 #
 # Environments are read only of processes no older than the process OLDEST: on a busy machine, reading them is what
 # takes the time. There is no ps and no kill program in many containers, hence built-ins and /proc.
 kill_tree() {
+    left=
+    unseen=
     # An empty needle is in every environment.
     [ -n "$1" ] || return 1
     tree_needle=$1
@@ -23,6 +30,7 @@ kill_tree() {
     tree_sid=$2
     tree_since=$3
     tree_keep=$4
+    tree_roots=$6
     tree_born=0
     # Behind the last ")" of a stat line stand the fields from the third on: $1 is the state, $2 the parent, $3 the
     # process group, $4 the session, $6 the foreground group of the terminal, ${20} the start time. The name in front
@@ -32,11 +40,17 @@ kill_tree() {
         set -- ${line##*) }
         tree_born=${20}
     fi
+    tree_cgroup=
+    { read -r tree_cgroup </proc/self/cgroup; } 2>/dev/null
+    tree_refused=
     tree_round=0
-    # A process that is just being started can be missed, so there is another round until one finds nothing.
-    while [ "$tree_round" -lt 12 ]; do
+    tree_end=0
+    # A process that is just being started can be missed, so there is another round until one finds nothing new.
+    while [ "$tree_round" -lt 12 ] || tree_in_time; do
         tree_round=$((tree_round + 1))
         found=' '
+        left=
+        unseen=
         sids=' '
         group=
         if [ -n "$tree_keep" ] && { read -r line <"/proc/$tree_keep/stat"; } 2>/dev/null; then
@@ -66,6 +80,9 @@ kill_tree() {
                 case $found in
                 *" $2 "*) hit=1 ;;
                 esac
+                case " $tree_roots $tree_refused" in
+                *" $pid:${20}:"*) hit=1 ;;
+                esac
                 [ -n "$group" ] && [ "$3" = "$group" ] && hit=1
                 member=
                 if [ -n "$tree_sid" ] && [ "${20}" -ge "$tree_since" ]; then
@@ -74,31 +91,83 @@ kill_tree() {
                     esac
                 fi
                 if [ -z "$hit" ] && [ "${20}" -ge "$tree_born" ]; then
-                    while read -r line || [ "$line" ]; do
-                        case $line in
-                        *"$tree_needle"*)
-                            hit=1
-                            break
-                            ;;
-                        *"$tree_others"*)
-                            member=
-                            break
-                            ;;
-                        esac
-                    done 2>/dev/null <"$dir/environ"
+                    readable=
+                    {
+                        readable=1
+                        while read -r line || [ "$line" ]; do
+                            case $line in
+                            *"$tree_needle"*)
+                                hit=1
+                                break
+                                ;;
+                            *"$tree_others"*)
+                                member=
+                                break
+                                ;;
+                            esac
+                        done
+                    } 2>/dev/null <"$dir/environ"
                     [ "$member" ] && hit=1
+                    [ "$readable$hit" ] || tree_note_unseen "$2" "${20}"
                 fi
                 [ "$hit" ] || continue
                 found="$found$pid "
+                left="$left $pid:${20}:"
                 grown=1
                 # The leader of a session: what it started is in that session, even when its parent is gone.
                 [ "$4" = "$pid" ] && sids="$sids$pid "
             done
         done 2>/dev/null
-        [ "$found" = ' ' ] && return 0
-        for pid in $found; do
-            kill -9 "$pid" 2>/dev/null
+        tried=
+        for process in $left; do
+            case " $tree_refused " in
+            *" $process "*) continue ;;
+            esac
+            tried=1
+            kill -9 "${process%%:*}" 2>/dev/null || tree_refused="$tree_refused $process"
         done
+        [ "$tried" ] || break
     done
-    return 1
+    # shellcheck disable=SC2086 # into its words
+    tree_add_owners $left
+    left=$tree_owned
+    # shellcheck disable=SC2086
+    tree_add_owners $unseen
+    unseen=$tree_owned
+    [ -z "$left" ]
+}
+
+# Sets `tree_owned` to the words PID:START: that it is given, each with UID:GID at its end.
+tree_add_owners() {
+    tree_owned=
+    for process; do
+        tree_uid=
+        tree_gid=
+        while read -r key tree_real line; do
+            case $key in
+            Uid:) tree_uid=$tree_real ;;
+            Gid:) tree_gid=$tree_real ;;
+            esac
+        done 2>/dev/null <"/proc/${process%%:*}/status"
+        [ -z "$tree_gid" ] || tree_owned="$tree_owned $process$tree_uid:$tree_gid"
+    done
+}
+
+# Adds the process $pid with the parent $1 and the start $2 to `unseen`, if it may belong to what is killed.
+tree_note_unseen() {
+    [ "$1" = 1 ] && [ "$2" -ge "$tree_since" ] || return 0
+    case "$unseen " in
+    *" $pid:$2: "*) return 0 ;;
+    esac
+    # On a machine with systemd, each service and each login has a control group of its own.
+    read -r line <"$dir/cgroup" && [ "$line" = "$tree_cgroup" ] && unseen="$unseen $pid:$2:"
+}
+
+# Whether there is time for one more round: a big process takes a while to die, and must not count as left.
+tree_in_time() {
+    { read -r line </proc/uptime; } 2>/dev/null || return 1
+    line=${line%% *}
+    line=${line%.*}${line#*.}
+    [ "$tree_end" = 0 ] && tree_end=$((line + 100))
+    [ "$line" -lt "$tree_end" ]
 }

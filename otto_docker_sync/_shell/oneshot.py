@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,11 @@ from .._channel.base import Channel
 from .._channel.markers import BeginMarker, EndMarker, encode_command, new_nonce
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
-from ..limits import KILL_TIME, START_TIME
+from ..limits import CTRL_C_TIME, KILL_TIME, START_TIME
 from ..result import Command
 from .capture import Capture
 from .framing import Section
+from .leftovers import UNKNOWN_END, Report, end_left, find_report
 from .scripts import loader, oneshot_script
 from .warden import never_started
 
@@ -89,14 +91,17 @@ def run_oneshot(
         channel.write(request, deadline)
         ended = _collect(channel, sections, deadline, capture, on_start)
     except DeadlineExpired:
-        _end_tree(channel)
+        left = _end_tree(backend, channel, nonce, end)
         if not deadline.expired:
             raise never_started(backend.id) from None
-        return Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
+        outcome = Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
+        if left:
+            outcome.message += f"; {left}"
+        return outcome
     except ConnectionLost as error:
         return Outcome(None, f"the outcome is unknown: {error}")
     except BaseException:
-        _end_tree(channel)
+        _end_tree(backend, channel, nonce, end)
         raise
     finally:
         channel.close()
@@ -133,15 +138,32 @@ def _collect(
             capture.add(section.finish(), index)
 
 
-def _end_tree(channel: Channel) -> None:
-    """End the stdin lease, and wait until the remote watcher has done its work."""
+def _end_tree(backend: Backend, channel: Channel, nonce: str, end: str) -> str:
+    """End the stdin lease, and wait until the remote watcher has done its work.
+
+    Returns in words what could not be ended, which is also logged.
+    """
     deadline = Deadline.grace(KILL_TIME)
+    received = b""
+    report = None
+    ended = False
     try:
         channel.write_eof()
-        while not channel.read(deadline).ended:
-            pass
+        while not ended:
+            chunk = channel.read(deadline)
+            ended = chunk.ended
+            received = (received + chunk.out)[-65536:]
+            if report is None and (report := find_report(end, received)):
+                # The channel ends soon, too, unless a process that could not be ended keeps it open.
+                deadline = deadline.at_most(CTRL_C_TIME)
     except (DeadlineExpired, ConnectionLost):
         pass
+    if report is None and not ended:
+        return UNKNOWN_END
+    left = end_left(backend, report or Report(), f"OTTO_TAG={nonce}", name_unseen=True)
+    if left:
+        backend.log.event(f"a command was stopped; {left}", logging.WARNING)
+    return left
 
 
 def _ended_early(backend: Backend, channel: Channel, sections: list[Section], started_at: float) -> Outcome:

@@ -64,8 +64,11 @@ trap otto_told=1 USR1
         round=$((round + 1))
     done
     kill_tree "OTTO_TAG=$otto_nonce" "$$" 0 '' "$$"
+    otto_status=$?
     kill -9 $$
-} >/dev/null 4>&- 5>&- &
+    # After that, because it may have to wait for a reader.
+    printf '<%s:%s%s|%s>\n' "$otto_end" "$otto_status" "$left" "$unseen" >&4
+} >/dev/null 5>&- &
 otto_watcher=$!
 exec 3<&-
 

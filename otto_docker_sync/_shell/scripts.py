@@ -58,6 +58,20 @@ def export_text(environment: Mapping[str, str]) -> str:
     return "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
 
 
+def end_left_script(nonce: str, needle: str, keep: int | None, roots: str, unseen: str) -> bytes:
+    """What goes to the `loader`: end what a kill had to leave, and say what is there then."""
+    text = script(
+        __package__,
+        "end_left",
+        nonce=nonce,
+        needle=needle,
+        keep="" if keep is None else keep,
+        roots=roots,
+        strangers=unseen,
+    )
+    return f"{text}{nonce}\n".encode()
+
+
 def oneshot_script(
     nonce: str,
     begin: BeginMarker,

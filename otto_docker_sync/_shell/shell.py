@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
-from functools import partial
 from time import monotonic
 
 from .._channel.backend import Backend
@@ -30,6 +29,7 @@ from ..limits import (
 )
 from .capture import Capture
 from .framing import Prompt, SessionFrame, handshake
+from .leftovers import UNKNOWN_END
 from .matcher import Matcher, Responder
 from .scripts import export_text, shell_command
 from .warden import State, Warden, WardenKeeper, never_started
@@ -100,6 +100,8 @@ class Shell:
         """Whether text was sent to it, and its prompt has not been seen since."""
         self._typing_broken = False
         self._ended = False
+        self.left = ""
+        """What `recover` could not end of the last command, in words."""
 
     @classmethod
     def open(
@@ -298,6 +300,7 @@ class Shell:
         Ctrl-C comes first, because on that the shell keeps its state. Then the warden kills what is left.
         """
         frame = self._unfinished
+        self.left = ""
         if frame is None and not self._typing_broken:
             return True
         try:
@@ -309,10 +312,11 @@ class Shell:
                 return self._ask_pid("", Deadline.grace(KILL_TIME)) == pid
             self._drain(frame, CTRL_C_TIME)
             deadline = Deadline.grace(KILL_TIME)
-            done = pid is not None and self._wardens.dispatch(
-                self._warden, lambda warden: warden.end_run(frame.run_tag, pid, self._started_at, deadline), deadline
-            )
-            if not self._drain(frame, KILL_TIME if done else CTRL_C_TIME):
+            left = None
+            if pid is not None:
+                left = self._wardens.end_run(self._warden, frame.run_tag, pid, self._started_at, deadline)
+                self.left = UNKNOWN_END if left is None and not self.ended_by_us else left or ""
+            if not self._drain(frame, CTRL_C_TIME if left is None else KILL_TIME):
                 return False
             self._finish(frame)
             # A program that was killed may have left the terminal raw.
@@ -414,8 +418,7 @@ class Shell:
         self._channel.close()
 
     def _order_end(self, deadline: Deadline) -> bool:
-        order = partial(Warden.end_shell, shell_tag=self._tag, shell_pid=self._pid, deadline=deadline)
-        return self._wardens.dispatch(self._warden, order, deadline)
+        return self._wardens.end_shell(self._warden, self._tag, self._pid, deadline)
 
     def abort_start(self, deadline: Deadline) -> None:
         """End a shell that nobody has used yet: by order, or, if nobody carries that out, by `exit`."""

@@ -102,7 +102,7 @@ def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: De
         yield channel
     finally:
         grace = Deadline.grace(CLOSE_TIME)
-        runner.wardens.dispatch(warden, lambda holder: holder.end_shell(f"OTTO_SESSION={session}", None, grace), grace)
+        runner.wardens.end_shell(warden, f"OTTO_SESSION={session}", None, grace)
         channel.close()
 
 

@@ -10,6 +10,7 @@ What can go wrong with a warden, and what is done then, is the business of `Ward
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ConnectionLost, OttoError
 from ..limits import KILL_TIME, START_TIME
 from ..locks import AbandonableLock
+from .leftovers import Report, end_left, find_report
 from .scripts import lease_check, warden_command
 
 TICKS = 100
@@ -105,7 +107,7 @@ class Warden:
     def _receive(self, deadline: Deadline) -> bool:
         """Take what arrives, and return False at the end of the channel."""
         chunk = self._channel.read(deadline)
-        self._received = (self._received + chunk.out)[-1024:]
+        self._received = (self._received + chunk.out)[-65536:]
         return not chunk.ended
 
     def _set_state(self, state: State) -> None:
@@ -117,20 +119,23 @@ class Warden:
         """Ask it, and return whether it answers. If not, its container or the connection is gone."""
         return self._order("now", deadline) is not None
 
-    def end_run(self, run_tag: str, shell_pid: int, started_at: float, deadline: Deadline) -> bool:
-        """End what a command left that was started at `started_at` (monotonic) or later, but not its shell."""
-        now = self._order("now", deadline)
-        if now is None:
-            return False
+    def end_run(self, run_tag: str, shell_pid: int, started_at: float, deadline: Deadline) -> Report | None:
+        """End what a command left that was started at `started_at` (monotonic) or later, but not its shell.
+
+        Returns what could not be ended; None when the order was not carried out.
+        """
+        answer = self._order("now", deadline)
+        if answer is None:
+            return None
         # By the remote clock. The time that the answer took makes this a little too early, so nothing is missed.
-        since = now - int((monotonic() - started_at) * TICKS) - 1
-        return self._order(f"run {run_tag} {shell_pid} {since}", deadline) is not None
+        since = answer.number - int((monotonic() - started_at) * TICKS) - 1
+        return self._order(f"run {run_tag} {shell_pid} {since}", deadline)
 
-    def end_shell(self, shell_tag: str, shell_pid: int | None, deadline: Deadline) -> bool:
-        """End a shell and all that was started from it."""
-        return self._order(f"shell {shell_tag} {shell_pid or ''}", deadline) is not None
+    def end_shell(self, shell_tag: str, shell_pid: int | None, deadline: Deadline) -> Report | None:
+        """End a shell and all that was started from it; returns what `end_run` does."""
+        return self._order(f"shell {shell_tag} {shell_pid or ''}", deadline)
 
-    def _order(self, order: str, deadline: Deadline) -> int | None:
+    def _order(self, order: str, deadline: Deadline) -> Report | None:
         """Send an order, and return the answer; None when there is none. Does not raise."""
         try:
             if not self._order_lock.acquire(deadline) or self.state is not State.ALIVE:
@@ -146,29 +151,35 @@ class Warden:
         finally:
             self._order_lock.release()
 
-    def _exchange(self, order: str, deadline: Deadline) -> int | None:
+    def _exchange(self, order: str, deadline: Deadline) -> Report | None:
         """Send an order, and return the answer; None when the warden ended instead."""
-        number = new_nonce()
-        self._channel.write(f"{number} {order}\n".encode(), deadline)
-        answer = re.compile(rf"<{number}:(\d+)>".encode())
-        while (match := answer.search(self._received)) is None:
+        nonce = new_nonce()
+        self._channel.write(f"{nonce} {order}\n".encode(), deadline)
+        while (report := find_report(nonce, self._received)) is None:
             if not self._receive(deadline):
                 return None
-        return int(match[1])
+        return report
 
-    def close(self, deadline: Deadline) -> None:
-        """End the lease, and wait until all shells of the host have ended. Idempotent."""
+    def close(self, deadline: Deadline) -> Report:
+        """End the lease, and wait until all shells of the host have ended. Idempotent.
+
+        Returns what could not be ended, as far as the warden could say.
+        """
         self.poll()
+        report: Report | None = None
         if self.state not in (State.KILLED, State.CLOSED):
             self.state = State.CLOSED
             try:
-                if self._order_lock.acquire(deadline) and self._exchange("end", deadline) is None:
-                    self.state = State.KILLED
+                if self._order_lock.acquire(deadline):
+                    report = self._exchange("end", deadline)
+                    if report is None:
+                        self.state = State.KILLED
             except (DeadlineExpired, OttoError):
                 pass  # the lease ends with the channel, when the remote side notices
             finally:
                 self._order_lock.release()
         self.detach()
+        return report or Report()
 
     def detach(self) -> None:
         """Close its channel."""
@@ -229,12 +240,44 @@ class WardenKeeper:
         for old in gone:
             old.detach()
             if old.state is State.DISCONNECTED:
-                warden.end_shell(f"OTTO_HOST={old.tag}", None, Deadline.grace(KILL_TIME))
+                tag = f"OTTO_HOST={old.tag}"
+                self._log_left(warden.end_shell(tag, None, Deadline.grace(KILL_TIME)), tag)
 
-    def dispatch(self, holder: Warden, order: Callable[[Warden], bool], deadline: Deadline) -> bool:
+    def end_run(
+        self, holder: Warden, run_tag: str, shell_pid: int, started_at: float, deadline: Deadline
+    ) -> str | None:
+        """Have `holder`, or the current warden if that is gone, end what a command left.
+
+        Returns in words what could not be ended; None when the order was not carried out. Does not raise.
+        """
+        report = self._dispatch(
+            holder, lambda warden: warden.end_run(run_tag, shell_pid, started_at, deadline), deadline
+        )
+        if report is None:
+            return None
+        left = end_left(self._backend, report, run_tag, shell_pid, name_unseen=True)
+        if left:
+            self._backend.log.event(f"a command was stopped; {left}", logging.WARNING)
+        return left
+
+    def end_shell(self, holder: Warden, shell_tag: str, shell_pid: int | None, deadline: Deadline) -> bool:
+        """Have `holder`, or the current warden if that is gone, end a shell and all that was started from it.
+
+        Returns whether the order was carried out; what could not be ended is logged. Does not raise.
+        """
+        report = self._dispatch(holder, lambda warden: warden.end_shell(shell_tag, shell_pid, deadline), deadline)
+        self._log_left(report, shell_tag)
+        return report is not None
+
+    def _log_left(self, report: Report | None, tag: str) -> None:
+        left = end_left(self._backend, report or Report(), tag, name_unseen=False)
+        if left:
+            self._backend.log.event(f"sessions were closed; {left}", logging.WARNING)
+
+    def _dispatch(self, holder: Warden, order: Callable[[Warden], Report | None], deadline: Deadline) -> Report | None:
         """Send `order` to `holder`, or to the current warden if `holder` is gone.
 
-        Returns whether it was carried out. Never raises, and starts nothing but a warden.
+        Returns None when it was not carried out. Never raises, and starts nothing but a warden.
         """
         holder.poll()
         if holder.state is State.ALIVE:
@@ -242,13 +285,13 @@ class WardenKeeper:
         # After CLOSED the shell ends with its lease. Where the last warden is silent, a new one would be, too.
         last = self._last
         if holder.state is State.CLOSED:
-            return False
+            return None
         if last is not None and last.state in (State.UNRESPONSIVE, State.DISCONNECTED):
-            return False
+            return None
         try:
             return order(self._current(deadline, for_shell=False))
         except (DeadlineExpired, OttoError):
-            return False
+            return None
 
     def close(self, deadline: Deadline) -> None:
         """End all leases, and with them all shells of the host but those whose warden was killed."""
@@ -256,4 +299,5 @@ class WardenKeeper:
             held, self._held = self._held, []
         for warden in held:
             # An unresponsive one would cost the whole time limit; its lease ends with its channel.
-            warden.close(Deadline.grace(0) if warden.state is State.UNRESPONSIVE else deadline)
+            limit = Deadline.grace(0) if warden.state is State.UNRESPONSIVE else deadline
+            self._log_left(warden.close(limit), f"OTTO_HOST={warden.tag}")

@@ -7,7 +7,7 @@
 # ID now                 answers with the clock ticks since the machine's start, which is how SINCE is given
 # ID end                 does what the end of stdin does
 #
-# An answer is <ID:NUMBER>.
+# An answer is <ID:NUMBER LEFT|UNSEEN>, with what kill_tree has left.
 . ./kill_tree.sh
 : "${begin_first?}" "${begin_second?}"
 
@@ -21,6 +21,8 @@ command printf '<%s%s>\n' "$begin_first" "$begin_second"
 printf '<%s>' "$$"
 
 while read -r id verb tag sid since; do
+    left=
+    unseen=
     case $verb in
     run)
         kill_tree "$tag" "$sid" "$since" "$sid" "$sid"
@@ -39,11 +41,11 @@ while read -r id verb tag sid since; do
         answer=${uptime%.*}${uptime#*.}
         ;;
     esac
-    printf '<%s:%s>\n' "$id" "$answer"
+    printf '<%s:%s%s|%s>\n' "$id" "$answer" "$left" "$unseen"
 done
 
 exec 9<&-
 # Twice, because the environment of a process cannot be read during execve(), which every session's shell goes through.
 kill_tree "$1" '' 0 '' "$$"
-kill_tree "$1" '' 0 '' "$$"
-printf '<%s:%s>\n' "$id" "$?"
+kill_tree "$1" '' 0 '' "$$" "$left"
+printf '<%s:%s%s|%s>\n' "$id" "$?" "$left" "$unseen"

@@ -13,7 +13,7 @@ BASH_TOOLS = (
     "awk base64 basename cat chgrp chmod chown cmp comm cp cut date dd df diff dirname du env expand expr false "
     "find fold getent grep groups head hostname id kill ln ls md5sum mkdir mkfifo mktemp mount mv nice nohup "
     "nproc od paste printenv printf ps pwd readlink realpath rm rmdir sed seq setsid sha256sum shuf sleep sort "
-    "split stat stdbuf stty sync tac tail tar tee test timeout touch tr true truncate tty uname uniq wc whoami "
+    "setpriv split stat stdbuf stty sync tac tail tar tee test timeout touch tr true truncate tty uname uniq wc whoami "
     "xargs yes"
 ).split()
 
