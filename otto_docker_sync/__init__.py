@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._channel.forward import Forward, SocketForward
+    from ._docker.mounts import Mount
     from ._ssh import SSHOptions
     from ._telnet import TelnetOptions
     from ._verbs.path import RemotePath
@@ -77,6 +78,7 @@ __version__ = "0.1.0"
 # which the command line and the pytest plugin do, stays cheap.
 _MODULES = {
     "_channel.forward": ("Forward", "SocketForward"),
+    "_docker.mounts": ("Mount",),
     "_ssh": ("SSHOptions",),
     "_telnet": ("TelnetOptions",),
     "_verbs.path": ("RemotePath",),
@@ -161,6 +163,7 @@ __all__ = [
     "Lab",
     "LocalFileError",
     "LocalHost",
+    "Mount",
     "NoSuchContainer",
     "OttoError",
     "Process",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
-from ._docker import ContainerBackend
+from ._docker import ContainerBackend, Mount
 from .arguments import check_environment, check_user
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .errors import ConfigError, ConnectError, NoSuchContainer
@@ -135,6 +135,22 @@ class DockerContainerHost(Host):
         except DeadlineExpired:
             raise ConnectError(
                 f"{self.id}: timed out asking docker on {self.parent.id} for the container's state"
+            ) from None
+
+    def mounts(self) -> list[Mount]:
+        """Return what is mounted in the container, and where on its machine that is. Starts nothing.
+
+        Raises as `is_running`, and `NoSuchContainer`.
+
+        >>> [(mount.destination, mount.source) for mount in web.mounts()]
+        [('/var/log/app', '/srv/shop/logs')]
+        """
+        try:
+            with self.runner.call(self.runner.deadline(DOCKER_TIME)) as deadline:
+                return self._container.mounts(deadline)
+        except DeadlineExpired:
+            raise ConnectError(
+                f"{self.id}: timed out asking docker on {self.parent.id} for the container's mounts"
             ) from None
 
 

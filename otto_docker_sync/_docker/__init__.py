@@ -6,5 +6,6 @@ from .backend import ContainerBackend
 from .container_log import read_log_text
 from .errors import docker_error
 from .evidence import Evidence
+from .mounts import Mount
 
-__all__ = ["ContainerBackend", "Evidence", "docker_error", "read_log_text"]
+__all__ = ["ContainerBackend", "Evidence", "Mount", "docker_error", "read_log_text"]

@@ -27,6 +27,7 @@ from .address import AddressLookup
 from .container_log import log_options, read_log
 from .container_report import ContainerReport, last_lines, moment_of
 from .errors import docker_error
+from .mounts import Mount, parse_mounts
 
 # Docker's own keys, ^P^Q, belong to the program. An empty value would not switch them off.
 DETACH_KEYS = "ctrl-@,ctrl-^,ctrl-@,ctrl-]"
@@ -288,7 +289,7 @@ class ContainerBackend(Backend):
         if not found:
             raise NoSuchContainer(
                 f"{self.id}: {self.parent.id} has no container of the compose project {self._compose_project!r} for "
-                f"the service {self._service!r}, so there is nothing that it could have printed"
+                f"the service {self._service!r}, neither one that runs nor one that has ended"
             )
         return found
 
@@ -352,6 +353,11 @@ class ContainerBackend(Backend):
             return state, _seconds(words[2]) - _seconds(words[1])
         except (ValueError, IndexError):
             return state, float("inf")
+
+    def mounts(self, deadline: Deadline) -> list[Mount]:
+        """Return what is mounted in the container, also in one that has ended. Raises as `state`."""
+        container = self._id or self._find_any(deadline)
+        return parse_mounts(self._ask_docker("container_mounts", deadline, container=container))
 
     def _ask_address(self, container: str, deadline: Deadline) -> str:
         return " ".join(self._ask_docker("container_address", deadline, container=container))

@@ -110,6 +110,15 @@ def test_the_readme_program_runs(sshd, ctr, capsys, tmp_path, monkeypatch):
         ctr.oneshot("rm -rf /srv '/a name with spaces'", check=True)
 
 
+def test_the_example_of_mounts_runs(account, container, container_host, capsys):
+    logs = account.home / "logs"
+    logs.mkdir()
+    (logs / "app.log").write_text("ready\n")
+    web = container_host(container("busybox", "--volume", f"{logs}:/var/log/app", "--tmpfs", "/scratch"))
+    exec(code_blocks(ROOT / "docs" / "howto" / "paths.rst", "python")[0], {"web": web})
+    assert capsys.readouterr().out == f"/scratch is tmpfs memory\n/var/log/app is bind {logs}\nready\n\n"
+
+
 def code_blocks(page: Path, language: str) -> list[str]:
     blocks = re.findall(rf"\.\. code-block:: {language}\n\n((?:    ?.*\n|\n)+)", page.read_text())
     assert blocks, f"{page} has no block of {language}"

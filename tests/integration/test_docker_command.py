@@ -37,6 +37,7 @@ else:
 def exercise(host: DockerContainerHost, tmp_path: Path) -> None:
     """Every way in which the library calls the client."""
     assert host.is_running()
+    assert host.mounts() == []
     result = host.oneshot("echo out; echo err >&2; exit 3")
     assert (result.stdout, result.stderr, result.retcode) == ("out\n", "err\n", 3)
     late = host.oneshot("echo begun; sleep 1000", timeout=1.0)

@@ -118,6 +118,9 @@ assert_type(api.resources, set[str])
 assert_type(api.parent, Host)
 assert_type(api.container_id, str)
 assert_type(api.is_running(), bool)
+assert_type(api.mounts(), list[otto.Mount])
+assert_type([mount.source + mount.destination + mount.type + mount.volume for mount in api.mounts()], list[str])
+assert_type(api.mounts()[0].read_only, bool)
 
 # Logs
 
