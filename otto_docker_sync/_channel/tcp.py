@@ -62,6 +62,10 @@ class ForwardingForbidden(ConnectError):
     """The configuration of a host's SSH server forbids to connect on from it."""
 
 
+class NotReachedFromHost(ConnectError):
+    """A host was reached, and could not connect on from there."""
+
+
 class TunnelOpener(Protocol):
     """A hop: it opens TCP connections from its own place in the network."""
 

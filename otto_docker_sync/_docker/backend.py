@@ -365,7 +365,7 @@ class ContainerBackend(Backend):
     def _ask_docker(self, name: str, deadline: Deadline, **values: str) -> list[str]:
         """Run a script that asks the docker client, and return the answers.
 
-        Raises the error that the client's message stands for.
+        Raises the error that the client's message stands for, and `DeadlineExpired`.
         """
         nonce = new_nonce()
         text = script(__package__, name, docker=shlex.join(self.parent.docker_command()), nonce=nonce, **values)
@@ -375,7 +375,10 @@ class ContainerBackend(Backend):
         if capture.separate_streams:
             out, err = (stream.text() for stream in capture.streams)
         if outcome.retcode is None:
-            raise ConnectError(f"{self.parent.id}: asking docker about a container: {outcome.message}")
+            if deadline.expired:
+                raise DeadlineExpired("docker was still being asked for the container")
+            reason = f"no answer within {DOCKER_TIME:.0f} s" if outcome.timed_out else outcome.message
+            raise ConnectError(f"{self.parent.id}: asking docker about a container: {reason}")
         if outcome.retcode != 0:
             raise self._docker_error(f"{out}\n{err}".encode(), outcome.retcode)
         # What does not hold the nonce was printed by a wrapper around the client.

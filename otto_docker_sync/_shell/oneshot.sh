@@ -76,11 +76,13 @@ for otto_stream in $otto_streams; do
     command printf '<%s%s>\n' "$otto_begin_first" "$otto_begin_second" >&"$otto_stream"
 done
 # A shell of its own, so that $$ is the command's, and `kill -9 $$` does not hit this one. The text goes through a pipe:
-# as an argument everybody could read it.
+# as an argument everybody could read it. It is run from the first line, from which shells count its lines.
+# shellcheck disable=SC2016
+otto_start='set -- "$1" "$2" "${LINENO-}"; eval "$2"; eval "shift; $1"'
 {
     read -r otto_writer otto_line </proc/self/stat
     command printf '%s\n%s%s\n%s' "$otto_writer" "$otto_exports" "$otto_nonce" "$otto_script"
-} | "$otto_shell" -c "$otto_command" "$otto_shell" "$otto_nonce" 3<&0 </dev/null 2>&5 4>&- 5>&-
+} | "$otto_shell" -c "$otto_start" "$otto_shell" "$otto_nonce" "$otto_command" 3<&0 </dev/null 2>&5 4>&- 5>&-
 otto_status=$?
 if [ -n "$otto_told" ]; then
     self=$otto_watcher

@@ -138,8 +138,9 @@ class Runner:
                 outcome = backend.retry_once_recovered(
                     lambda: run_oneshot(backend, cmd, deadline, record.capture, environment=environment), deadline
                 )
-            except DeadlineExpired:
-                outcome = Outcome.out_of_time(deadline, "before the command was started")
+            except DeadlineExpired as late:
+                why = f": {late}" if str(late) else ""
+                outcome = Outcome.out_of_time(deadline, f"before the command was started{why}")
         return record.finish(outcome)
 
 

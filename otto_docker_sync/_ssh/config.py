@@ -96,6 +96,8 @@ class Target:
     """What an error about a refused login says in addition."""
     host_key_remark: str = ""
     """What an error about an unknown host key says in addition."""
+    keyscan_on: str = ""
+    """The command that logs in to the hop: only there can ``ssh-keyscan`` ask this host. Empty without a hop."""
 
 
 def resolve(

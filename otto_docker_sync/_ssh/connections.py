@@ -5,15 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 
 import paramiko
 
 from .._channel.base import Channel
 from .._channel.proxy_command import CommandStream
-from .._channel.tcp import Stream, dial_tcp
+from .._channel.tcp import NotReachedFromHost, Stream, dial_tcp
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from ..limits import CONNECT_TIMEOUT, MAX_COMMAND
@@ -245,6 +247,7 @@ class Connections(Pool):
         where = self.where
         if hop is not None:
             where += f" through {hop.label}"
+            target = replace(target, keyscan_on=hop._login_command(deadline))
         dial = partial(self._dial, target, hop, where)
         options = self._options
         credentials = Credentials(target, self._password, options.passphrase, options.answers, self._keys)
@@ -254,6 +257,19 @@ class Connections(Pool):
             self.banner = credentials.banner
         _log.info("connected to %s as %s by %s", where, target.user, connection.login)
         return connection
+
+    def _login_command(self, deadline: Deadline) -> str:
+        """The ``ssh`` command with which a person gets to this host, for advice in errors."""
+        target = self._target = self._target or self._resolve(deadline)
+        hop = self._hop or self._jump(target)
+        words = ["ssh"]
+        if hop is not None:
+            words += ["-o", f"ProxyCommand={hop._login_command(deadline)} -W %h:%p"]
+        if target.port != 22:
+            words += ["-p", str(target.port)]
+        if target.explicit_identity:
+            words += ["-i", *target.identity_files[:1]]
+        return shlex.join([*words, f"{target.user}@{target.host}"])
 
     def _resolve(self, deadline: Deadline) -> Target:
         limit = deadline.at_most(self._options.connect_timeout or CONNECT_TIMEOUT)
@@ -279,6 +295,10 @@ class Connections(Pool):
             return hop._tunnel(target.host, target.port, deadline)
         except DeadlineExpired as late:
             raise DeadlineExpired(f"its hop {hop.label} opened no tunnel ({late})") from None
+        except NotReachedFromHost as error:
+            raise ConnectError(
+                f"{self.where} is not reached: {error}. Check host= and port= of {self.label}, and that its sshd runs."
+            ) from error
         except (ConnectError, ConnectionLost) as error:
             kind = type(error) if isinstance(error, ConnectError) else ConnectError
             raise kind(f"{self.where} is not reached, because of its hop: {error}") from error

@@ -47,7 +47,8 @@ def check_host_key(transport: Transport, target: Target, where: str) -> None:
         return
     file = target.known_hosts[0] if target.known_hosts else "~/.ssh/known_hosts"
     port = f"-p {target.port} " if target.port != 22 else ""
-    scan = f"ssh-keyscan {port}{shlex.quote(target.host)} >> {shlex.quote(file)}"
+    on_hop = f"{target.keyscan_on} " if target.keyscan_on else ""
+    scan = f"{on_hop}ssh-keyscan {port}{shlex.quote(target.host)} >> {shlex.quote(file)}"
     others = [entry for entry in known if not entry.revoked and not entry.authority]
     if others:
         other = next((entry for entry in others if entry.kind == kind), others[0])

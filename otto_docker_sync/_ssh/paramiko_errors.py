@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import paramiko
 
-from .._channel.tcp import ForwardingForbidden
+from .._channel.tcp import ForwardingForbidden, NotReachedFromHost
 from ..errors import ConnectError, ConnectionLost, HostKeyError, OttoError
 
 
@@ -69,8 +69,8 @@ def refused_tunnel(where: str, to: str, refusal: tuple[int, str] | None, otherwi
     if refusal and to.startswith("/"):
         # OpenSSH says no more than "open failed", whatever the reason is.
         text += "; is the socket there, may the user open it, and does AllowStreamLocalForwarding of sshd allow it?"
-    kind = ForwardingForbidden if code == FORBIDDEN else ConnectError
-    return kind(f"{where} cannot connect on to {to}: {_ADVICE.get(code, '{text}').format(text=text)}")
+    kind = ForwardingForbidden if code == FORBIDDEN else NotReachedFromHost if refusal else ConnectError
+    return kind(f"{where} cannot connect to {to}: {_ADVICE.get(code, '{text}').format(text=text)}")
 
 
 def map_error(rules: tuple[_Rule, ...], error: BaseException | None, where: str, otherwise: str) -> OttoError:

@@ -189,7 +189,7 @@ class TestMachine:
     def test_a_port_of_another_host_that_the_machine_reaches(self, unix_host: UnixHost) -> None:
         with server() as port, unix_host.forward(port, address="127.0.0.1") as forward:
             assert ask(forward.port, b"x") == hashlib.sha256(b"x").hexdigest().encode()
-        with pytest.raises(ConnectError, match=r"cannot connect on to no-such-host.invalid:80"):
+        with pytest.raises(ConnectError, match=r"cannot connect to no-such-host.invalid:80"):
             unix_host.forward(80, address="no-such-host.invalid")
 
     def test_this_machine(self) -> None:
@@ -358,7 +358,7 @@ class TestSocket:
 
     def test_a_socket_that_is_not_there(self, unix_host: UnixHost) -> None:
         with pytest.raises(
-            ConnectError, match=r"carrot .* cannot connect on to /nonexistent/socket: open failed; is the socket there"
+            ConnectError, match=r"carrot .* cannot connect to /nonexistent/socket: open failed; is the socket there"
         ):
             unix_host.forward_socket("/nonexistent/socket")
         with pytest.raises(ConfigError, match="path='relative'"):

@@ -135,6 +135,25 @@ def test_any_exit_status_is_a_result(ctr: DockerContainerHost, unix_host: UnixHo
     assert ctr.run(f"(exit {status})").retcode == status
 
 
+def test_messages_of_the_shell_have_the_line_numbers_of_the_command(shell_ctr: DockerContainerHost) -> None:
+    output = shell_ctr.oneshot("set -e\ntrue\nnosuch").output
+    assert re.search(r"\b3: (eval: )?nosuch: .*not found", output), output
+    output = shell_ctr.oneshot("true\n: ${x:?is missing}").output
+    assert re.search(r"\b2: (eval: )?x: is missing", output), output
+
+
+def test_a_timeout_while_docker_is_asked_for_the_container_is_a_result(
+    make_unix_host: Callable[..., UnixHost], container_host: Hosts
+) -> None:
+    machine = make_unix_host(docker_command=("sh", "-c", "sleep 60", "docker"))
+    assert machine.oneshot("true")
+    host = container_host("", machine, compose_project="otto-repo1-me")
+    result = host.oneshot("true", timeout=0.5)
+    assert result.timed_out
+    assert result.message == "timed out before the command was started: docker was still being asked for the container"
+    assert host.run("true", timeout=0.5).timed_out
+
+
 def test_a_long_script_is_no_argument(ctr: DockerContainerHost) -> None:
     session = ctr.open_session("other")
     session.run("x=1")

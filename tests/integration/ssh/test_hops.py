@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -110,10 +111,25 @@ class TestErrors:
     def test_a_target_that_refuses_the_hop(self, connect: Connect) -> None:
         port = free_port()
         carrot = connect(port=port, hop=connect(label="gateway"))
-        with pytest.raises(
-            ConnectError, match=rf"gateway .* cannot connect on to 127.0.0.1:{port}: Connection refused"
-        ):
+        with pytest.raises(ConnectError) as caught:
             run(carrot, "echo in")
+        text = str(caught.value)
+        assert text.startswith(f"carrot (127.0.0.1:{port}) is not reached: gateway (127.0.0.1:")
+        assert f"cannot connect to 127.0.0.1:{port}: Connection refused. Check host= and port= of carrot" in text
+
+    def test_the_advice_about_an_unknown_key_asks_from_the_hop(
+        self, connect: Connect, chain: Callable[..., list[Connections]], sshd: Sshd, tmp_path: Path
+    ) -> None:
+        known, config = tmp_path / "known", tmp_path / "ssh_config"
+        *_, carrot = chain(2, known_hosts=known)
+        with pytest.raises(HostKeyError) as caught:
+            run(carrot, "echo in")
+        advice = str(caught.value).partition("run: ")[2].partition(" or use ")[0]
+        assert advice.endswith(f"{sshd.user}@127.0.0.1 ssh-keyscan -p {sshd.port} 127.0.0.1 >> {known}")
+        config.write_text(f"UserKnownHostsFile {sshd.known_hosts}\n")
+        command = advice.replace("ssh -", f"ssh -F {config} -")
+        subprocess.run(["sh", "-c", command], check=True, capture_output=True, timeout=40)
+        assert run(connect(hop=connect(label="hop"), known_hosts=known), "echo in").out == b"in\n"
 
     def test_a_hop_that_does_not_forward(self, connect: Connect, make_sshd: MakeSshd) -> None:
         gateway = connect(make_sshd(AllowTcpForwarding="no"), label="gateway")
