@@ -152,6 +152,9 @@ PROXY_EXIT_TIME = 1.0
 USER_TIMEOUT = 45.0
 """Without an answer to sent bytes for so long, the kernel ends a connection; a caller may choose another limit."""
 
+QUICK_ACKS = 50
+"""Reads at the beginning of a connection that are acknowledged at once: a login takes some fifteen."""
+
 # Forwarded ports
 
 DIAL_TIME = 15.0

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError
-from ..limits import USER_TIMEOUT
+from ..limits import QUICK_ACKS, USER_TIMEOUT
 
 
 class DroppedBeforeBanner(ConnectError):
@@ -74,12 +74,17 @@ class TunnelOpener(Protocol):
 
 
 class SocketStream:
-    """A connected socket. One thread at a time receives."""
+    """A connected socket. One thread at a time receives.
+
+    The first `quick_acks` reads are acknowledged at once. Until its first session, an sshd sends no small packet before
+    the one ahead of it was acknowledged (Nagle), and a kernel takes some 40 ms for that.
+    """
 
     may_be_retried = True
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, *, quick_acks: int = 0) -> None:
         self._socket = sock
+        self._quick_acks = quick_acks if hasattr(socket, "TCP_QUICKACK") else 0  # only Linux has it
         # One buffer for all reads. A new one for each, cut down to what arrived, fragments the memory, and the process
         # grows.
         self._arriving = memoryview(b"")
@@ -97,7 +102,12 @@ class SocketStream:
             self._arriving = memoryview(bytearray(size))
         for attempt in (1, 2):
             try:
-                return bytes(self._arriving[: self._socket.recv_into(self._arriving[:size])])
+                data = bytes(self._arriving[: self._socket.recv_into(self._arriving[:size])])
+                if self._quick_acks:
+                    self._quick_acks -= 1
+                    # Each time, because the kernel goes back to its own pace after a few packets.
+                    self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
+                return data
             except (BlockingIOError, InterruptedError):
                 if attempt == 2 or not self._readable.poll(timeout * 1000):
                     return None
@@ -171,7 +181,7 @@ def dial_tcp(
             failures.append(f"{address[0]}: {error.strerror or error}")
         else:
             _tune(sock, user_timeout)
-            return SocketStream(sock)
+            return SocketStream(sock, quick_acks=QUICK_ACKS)
     raise ConnectError(
         f"{where} cannot be reached: {'; '.join(failures)}. Check host=, port= and that its {daemon} runs."
     )
