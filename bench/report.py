@@ -19,7 +19,7 @@ from typing import Any
 from . import plots, tools
 from .curves import Curve, Points
 from .measure import Side
-from .rows import SECONDS, Row
+from .rows import ROUND_TRIPS, SECONDS, Row
 from .target import Target
 
 GOOD, SHORT = "yes", "no"
@@ -47,7 +47,9 @@ class Outcome:
             return ""
         if figure is None:
             return SHORT
-        return GOOD if round(figure, 2) <= self.row.reach else SHORT
+        # A part of a round trip is never waited for: it is the inaccuracy of the measurement.
+        digits = 1 if self.row.unit == ROUND_TRIPS else 2
+        return GOOD if round(figure, digits) <= self.row.reach else SHORT
 
     @property
     def others(self) -> str:

@@ -179,7 +179,7 @@ def _many(*, quick: bool) -> list[Row]:
 
 def _links() -> list[Row]:
     def row(key: str, title: str, work: jobs.MakeWork, tools: tuple[type[Tool], ...], reach: float) -> Row:
-        return Row(f"trips-{key}", title, jobs.round_trips(work), tools, reach, 31, 5, ROUND_TRIPS)
+        return Row(f"trips-{key}", title, jobs.round_trips(work), tools, reach, 15, 3, ROUND_TRIPS)
 
     scp = (Ours, OpenSSH)
     return [
