@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, overload
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, overload
 
 from ._channel.backend import Backend
 from ._channel.forward import Forwards
 from ._shell import CommandList, Conversation, Runner, Sink
 from ._verbs import FileVerbs, ServiceVerbs
 from .deadline import Timeout, timeout_seconds
-from .errors import OttoError
+from .errors import ConfigError, OttoError
 from .process import Process
 from .repeat import Repeated, Repeats
 from .result import Command, CommandResult, RunResult
@@ -326,3 +327,21 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         from .aio import AsyncHost
 
         return AsyncHost(self)
+
+    @cached_property
+    def testinfra(self) -> Any:
+        """The modules of pytest-testinfra on this host: ``file``, ``service``, ``package``, ``process``, and so on.
+
+        Each of their commands is a `oneshot`. Needs the extra ``testinfra``; raises `ConfigError` without it.
+
+        >>> assert host.testinfra.file("/etc/passwd").mode == 0o644
+        >>> assert host.testinfra.service("sshd").is_running
+        """
+        try:
+            from ._verbs.testinfra import open_testinfra
+        except ModuleNotFoundError as missing:
+            raise ConfigError(
+                f"{self.id}: host.testinfra needs {missing.name}, which is not installed: "
+                "pip install 'otto-docker-sync[testinfra]'"
+            ) from missing
+        return open_testinfra(self.runner)

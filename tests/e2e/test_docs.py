@@ -119,6 +119,13 @@ def test_the_example_of_mounts_runs(account, container, container_host, capsys):
     assert capsys.readouterr().out == f"/scratch is tmpfs memory\n/var/log/app is bind {logs}\nready\n\n"
 
 
+def test_the_example_of_testinfra_runs(unix_host, ctr):
+    namespace = {}
+    exec(code_blocks(ROOT / "docs" / "howto" / "pytest.rst", "python")[0], namespace)
+    for host in (unix_host, ctr):
+        namespace["test_the_configuration_is_private"](host)
+
+
 def code_blocks(page: Path, language: str) -> list[str]:
     blocks = re.findall(rf"\.\. code-block:: {language}\n\n((?:    ?.*\n|\n)+)", page.read_text())
     assert blocks, f"{page} has no block of {language}"
