@@ -116,7 +116,11 @@ class RedisBackend(Backend):
 
     def client(self, ttl: float = 60.0, *, blocking: bool = False) -> Client:
         """The connections for requests of this ttl; those that listen for a bell have longer."""
-        seconds = LONGEST_BELL * 2 if blocking else min(LONGEST_CALL, ttl * BEAT / 2)
+        seconds = min(LONGEST_CALL, ttl * BEAT / 2)
+        if blocking:
+            # Redis measures how long it blocks by its wall clock: when that is set back, only we end the wait, in time
+            # for the next beat.
+            seconds = min(LONGEST_BELL, ttl * BEAT) * 2
         with self._lock:
             if (seconds, blocking) not in self._clients:
                 self._clients[seconds, blocking] = Client(self.name, self._url, self._password, self._keys, seconds)

@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from otto_docker_sync.deadline import Deadline
@@ -170,23 +170,24 @@ def free_all(open_backend: Callable[[], Backend], ttl: float) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--backend", choices=["file", "redis"], default="file")
+    parser.add_argument("--server", help="URL of a redis-server that is up; without it, one is started")
     parser.add_argument("--processes", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=60.0)
     parser.add_argument("--ttl", type=float, default=4.0)
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as directory:
-        place = Path(directory)
-        if given.backend == "file":
-            print(fight(lambda: FileBackend(place / "table"), place, given.processes, given.seconds, given.ttl))
-            return
-        server = RedisServer(place)
-        try:
-            print(
-                fight(lambda: RedisBackend(server.url, "fight"), place, given.processes, given.seconds, given.ttl),
-                f"; {server.url}",
-            )
-        finally:
-            server.stop()
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        url = given.server
+        if given.backend == "redis" and url is None:
+            server = RedisServer(place)
+            stack.callback(server.stop)
+            url = server.url
+        lab = f"fight-{os.getpid()}"
+
+        def open_backend() -> Backend:
+            return RedisBackend(url, lab) if given.backend == "redis" else FileBackend(place / "table")
+
+        print(fight(open_backend, place, given.processes, given.seconds, given.ttl))
 
 
 if __name__ == "__main__":

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import pytest
 
+from otto_docker_sync.reservations.redis_backend import RedisBackend
 from tests.integration.reservations import fight
 from tests.integration.reservations.history import History, check
 from tests.integration.reservations.test_conformance import UnlockedBackend
+from tests.rig.clock import Clock
 
 pytestmark = pytest.mark.timeout(200)
 
@@ -15,6 +21,24 @@ pytestmark = pytest.mark.timeout(200)
 def test_never_two_holders_whoever_is_killed_or_stopped(backend, ttl, request, tmp_path):
     opened = request.getfixturevalue(f"open_{backend}")
     print(fight.fight(opened, tmp_path, processes=12, seconds=5.0, ttl=ttl))
+
+
+def test_a_server_whose_clock_is_set_an_hour_back_and_forth(make_redis, tmp_path):
+    clock = Clock(tmp_path)
+    server = make_redis(clock.environ)
+    with clock.set_back_and_forth(0.5):
+        print(fight.fight(lambda: RedisBackend(server.url, "fight"), tmp_path, processes=6, seconds=5.0, ttl=3.0))
+
+
+@pytest.mark.parametrize("backend", ["file", "redis"])
+def test_clients_whose_clock_is_set_an_hour_back_and_forth(backend, redis_server, tmp_path):
+    clock = Clock(tmp_path)
+    table = ["--server", redis_server.url] if backend == "redis" else []
+    argv = [sys.executable, "-m", "tests.integration.reservations.fight", "--backend", backend, *table]
+    with clock.set_back_and_forth(0.5):
+        subprocess.run(
+            [*argv, "--processes=6", "--seconds=5", "--ttl=3"], env={**os.environ, **clock.environ}, check=True
+        )
 
 
 def test_the_checker_notices_a_backend_that_locks_nothing(tmp_path):
