@@ -141,6 +141,7 @@ class Client:
         try:
             self._server = redis.Redis.from_url(
                 url,
+                protocol=2,  # a server too old for the other would refuse it before it could be asked for its version
                 socket_timeout=seconds,
                 socket_connect_timeout=seconds,
                 max_connections=REDIS_CONNECTIONS,

@@ -9,6 +9,7 @@ from time import monotonic
 
 import pytest
 
+from otto_docker_sync._sandbox.sshd import free_port
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import ReservationError
 from otto_docker_sync.reservations.backend import Lease
@@ -251,8 +252,16 @@ def test_a_full_server(make_redis, opened):
     granted(opened(server.url), "a")
 
 
+def test_a_server_that_does_not_know_the_newest_protocol(make_redis, opened):
+    """As one before Redis 6: it can say how old it is."""
+    server = make_redis(rename_command='HELLO ""')
+    (finding,) = opened(server.url).examine()
+    assert f"{server.url}: Redis" in finding.found
+
+
 def test_a_cluster(make_redis, opened):
-    server = make_redis(**{"cluster-enabled": "yes"})
+    # Its nodes talk on another port: by default 10,000 above, which may be none.
+    server = make_redis(cluster_enabled="yes", cluster_port=str(free_port()))
     assert "is a Redis cluster" in refused(opened, server.url)
 
 
