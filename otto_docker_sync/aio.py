@@ -268,6 +268,7 @@ class AsyncHost:
     get = _shim(Host.get)
     interact = _shim(Host.interact)
     forward = _shim(Host.forward)
+    wait_for = _shim(Host.wait_for)
     logs = _lines_shim(Host.logs)
     start_repeat = _shim(Host.start_repeat)
     stop_repeat = _unlimited_shim(Host.stop_repeat)

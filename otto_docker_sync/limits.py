@@ -155,6 +155,14 @@ USER_TIMEOUT = 45.0
 QUICK_ACKS = 50
 """Reads at the beginning of a connection that are acknowledged at once: a login takes some fifteen."""
 
+# Waiting for a service
+
+WAIT_POLL = 0.2
+"""Between two looks of ``wait_for``: each starts a program on the remote machine."""
+
+HTTP_TIME = 5.0
+"""For one answer of a web server; then it is asked again."""
+
 # Forwarded ports
 
 DIAL_TIME = 15.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar, Union
+from typing import Any, NamedTuple, TypeVar, Union
 
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, OttoError, UnsupportedParentError
@@ -21,6 +21,25 @@ from .base import SIZE, Channel
 from .tcp import Stream
 
 T = TypeVar("T")
+
+
+class HostState(NamedTuple):
+    """How a host is that can end without its machine, as docker says it of a container."""
+
+    word: str
+    """Docker's: created, running, paused, restarting, removing, exited or dead."""
+    exit_status: int
+    restarts: int
+    health: str
+    """starting, healthy or unhealthy; '' where there is no health check."""
+    probe: str
+    """What the health check said last."""
+    began_at: datetime | None
+    """A moment between its end before the present start and that start; None if it was started once only."""
+    text: str
+    """All of it in words."""
+
+
 Lines = Generator[str, None, None]
 Since = Union[float, datetime, None]
 """Where a log begins: seconds before now, by the clock of the machine that has it, or a moment; None is all of it."""
@@ -198,6 +217,14 @@ class Backend(ABC):
         closed. Raises `NoSuchContainer`, `ConnectError` and its subclasses, `DockerUnavailable`, `DeadlineExpired`.
         """
         yield from ()
+
+    def host_state(self, deadline: Deadline) -> HostState | None:
+        """How the host itself is; None for a machine, which runs as long as it answers. Raises as `read_log`."""
+        return None
+
+    def located(self, deadline: Deadline) -> Backend:
+        """As `pinned`, for calls of a user; the host is found, or brought up, first when it is not known."""
+        return self
 
     # For reports of tests
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime
 from time import monotonic, sleep
 from typing import Any
 
-from .._channel.backend import Backend, Lines, Since
+from .._channel.backend import Backend, HostState, Lines, Since
 from .._channel.base import KILL_STATUS, SIZE, Channel
 from .._channel.markers import new_nonce
 from .._channel.scripts import script
@@ -25,7 +23,7 @@ from ..locks import AbandonableLock
 from ..logs import HostLog
 from .address import AddressLookup
 from .container_log import log_options, read_log
-from .container_report import ContainerReport, last_lines, moment_of
+from .container_report import ContainerReport, last_lines, moment_of, read_state, seconds
 from .errors import docker_error
 from .mounts import Mount, parse_mounts
 
@@ -257,11 +255,27 @@ class ContainerBackend(Backend):
         if not self._id:
             return ""
         answers = self._ask_docker("container_report", deadline, container=self._id)
-        report = ContainerReport.parse(answers, _seconds)
+        report = ContainerReport.parse(answers)
         since = moment_of(report, started_at)
         return report.text(
             last_lines(self.read_log(tail=REPORT_LINES + 1, since=since, follow=False, deadline=deadline))
         )
+
+    def host_state(self, deadline: Deadline) -> HostState:
+        answers = self._ask_docker("container_status", deadline, container=self.resolve(deadline))
+        return read_state(answers[0])
+
+    def located(self, deadline: Deadline) -> ContainerBackend:
+        def find() -> None:
+            self._attempt.id = self.resolve(deadline)
+            self.host_state(deadline)
+
+        # A container that was recreated is found again. One that has ended is not: it is for the caller to say so.
+        self.retry_once_recovered(find, deadline)
+        pinned = self.pinned()
+        pinned.shell = self.shell
+        pinned.guard = self.guard
+        return pinned
 
     def pinned(self) -> ContainerBackend:
         return ContainerBackend(
@@ -350,7 +364,7 @@ class ContainerBackend(Backend):
         words = " ".join(self._ask_docker("container_state", deadline, container=container)).split()
         state = words[0] if words else ""
         try:
-            return state, _seconds(words[2]) - _seconds(words[1])
+            return state, seconds(words[2]) - seconds(words[1])
         except (ValueError, IndexError):
             return state, float("inf")
 
@@ -417,11 +431,3 @@ class ContainerVariant(Variant):
 
     def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
         return self._container.exec_error(out, err, status, deadline, *self._place)
-
-
-def _seconds(text: str) -> float:
-    """Return the seconds since 1970 of a date and time in UTC; some ``date`` programs know no fraction."""
-    match = re.match(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?", text)
-    if match is None:
-        raise ValueError(text)
-    return datetime.fromisoformat(match[1] + "+00:00").timestamp() + float(match[2] or 0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from time import monotonic
 
-from .._channel.backend import Lines
+from .._channel.backend import HostState, Lines
 from ..limits import EVIDENCE_LINE, REPORT_LINES
 
 
@@ -22,8 +25,8 @@ class ContainerReport:
     """The seconds since 1970 by the parent's clock."""
 
     @classmethod
-    def parse(cls, answers: Iterable[str], seconds: Callable[[str], float]) -> ContainerReport:
-        """Read the answers; `seconds` reads a time."""
+    def parse(cls, answers: Iterable[str]) -> ContainerReport:
+        """Read the answers."""
         report = cls()
         for word, _, text in (answer.partition(" ") for answer in answers):
             if word == "state":
@@ -61,6 +64,33 @@ def describe_state(fields: Sequence[str]) -> str:
     if health not in ("", "none"):
         words.append(health)
     return ", ".join(words)
+
+
+def read_state(answer: str) -> HostState:
+    """Read the answer of ``container_status.sh``."""
+    fields = answer.split("|", 7)
+    word, exit_status, _, restarts, health, started_at, finished_at, probes = fields
+    try:
+        probe = str(json.loads(probes)[-1]["Output"])
+    except (ValueError, LookupError, TypeError):  # no check, none so far, or a client that shows them differently
+        probe = ""
+    began_at = None
+    with suppress(ValueError):
+        started, finished = seconds(started_at), seconds(finished_at)
+        if finished > 0:
+            # Docker notes the start when the container has printed its first lines, and the end when it still reads the
+            # last ones. Between an end and the next start it lets at least a tenth of a second pass.
+            began_at = datetime.fromtimestamp(max(finished, (finished + started) / 2), timezone.utc)
+    health = "" if health == "none" else health
+    return HostState(word, int(exit_status), int(restarts or 0), health, probe, began_at, describe_state(fields[:5]))
+
+
+def seconds(text: str) -> float:
+    """Return the seconds since 1970 of a date and time in UTC; some ``date`` programs know no fraction."""
+    match = re.match(r"(\d+-\d+-\d+T\d+:\d+:\d+)(\.\d+)?", text)
+    if match is None:
+        raise ValueError(text)
+    return datetime.fromisoformat(match[1] + "+00:00").timestamp() + float(match[2] or 0)
 
 
 def moment_of(report: ContainerReport, started_at: float) -> datetime:

@@ -12,6 +12,8 @@ from .._shell import Runner
 from ..arguments import check_count, check_since
 from ..deadline import Deadline, DeadlineExpired, Timeout
 from ..errors import ConnectError
+from ..result import Command
+from .waiting import LogPattern, conditions_of, wait_until
 
 
 class ServiceVerbs:
@@ -49,6 +51,38 @@ class ServiceVerbs:
         with self.runner.call(self.runner.deadline(None)) as deadline:
             check_route(connect, port, deadline)
         return self._forwards.open_port(name, to, partial(connect, port))
+
+    def wait_for(
+        self,
+        *,
+        healthy: bool = False,
+        port: int | None = None,
+        http: str | None = None,
+        log: LogPattern | None = None,
+        command: Command | None = None,
+        timeout: Timeout = 60.0,
+    ) -> None:
+        """Wait until the host is ready, in all that is asked for; one after the other, in the order of the arguments.
+
+        Args:
+            healthy: The container's health check succeeds.
+            port: Somebody listens on this TCP port of the host, on any of its addresses, also on 127.0.0.1 only: its
+                own ``/proc/net/tcp`` says so, and nothing connects. Where that cannot be read, a connection is tried.
+            http: A path, or ``":port/path"``, that is answered with a status below 500; it is asked as through a
+                `forward`. The port is that of `port`, or 80, unless it is given.
+            log: A regex that a line matches which the container has printed since its present start, see `logs`.
+            command: A command that ends with status 0, run as a `oneshot` again and again.
+            timeout: Seconds for all of it, 60 by default; None waits forever.
+
+        Raises `WaitTimedOut` when that was in vain, with what was seen last. Raises `ContainerNotRunning` at once when
+        the container ends first, with its state, exit status and last lines; one that docker restarts may try three
+        times. Raises `ConfigError` for an argument that is not valid, and at once for a health check or a log that the
+        host has not; `ConnectError` when there is no route for `http`.
+
+        >>> web.wait_for(port=8080, http="/health", timeout=30)
+        """
+        conditions = conditions_of(self.backend.id, healthy=healthy, port=port, http=http, log=log, command=command)
+        wait_until(self.runner, conditions, Deadline.after(timeout))
 
     @overload
     def logs(

@@ -56,6 +56,11 @@ with UnixHost("192.0.2.10") as daemon, daemon.forward_socket("/var/run/docker.so
     assert_type(docker_socket, otto.SocketForward)
     assert_type(docker_socket.docker_host, str)
 
+# Waiting
+
+LocalHost().wait_for(port=22, command=["true"], timeout=timedelta(seconds=5))
+LocalHost().container("web").wait_for(healthy=True, http=":80/", log=re.compile("ready"), timeout=None)
+
 # Commands in the background
 
 with (
