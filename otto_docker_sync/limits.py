@@ -431,7 +431,13 @@ EXAMINED_AT_ONCE = 8
 """Hosts that ``doctor`` examines at a time."""
 
 REFRESH_TIME = 1.0
-"""Between two looks of ``who --watch``."""
+"""Between two looks of ``who --watch``, and of ``top`` at one machine."""
+
+SCREEN_TIME = 0.5
+"""Between two pictures of ``top``, whose looks come in one by one."""
+
+LOOK_TIME = 5.0
+"""For each question of ``top``. A machine that does not answer so soon is as good as down."""
 
 # What is shown and logged
 

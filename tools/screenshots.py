@@ -6,13 +6,18 @@ python tools/screenshots.py [NAME...]
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import shlex
+import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import pexpect
@@ -42,9 +47,13 @@ SHOTS = {
     "stack": ["otto-docker up", "otto-docker run bench.shop.web 'echo hello from $(hostname)'", "otto-docker ps bench"],
     "errors": ["otto-docker run bench.shop.wbe true", "otto-docker run -t 1 bench sleep 60", "echo $?"],
     "doctor": ["otto-docker doctor"],
+    "top": ["otto-docker top --once"],
     "demo": ["otto-docker demo"],
 }
 """What is typed for each picture."""
+
+BACKGROUND = {"top": "otto-docker reserve bench --reason nightly -- otto-docker oneshot bench.shop.web sleep 300"}
+"""What runs meanwhile."""
 
 COMPOSE = """
 services:
@@ -79,7 +88,8 @@ def main(names: list[str]) -> None:
         docker = docker_for(workspace)
         with stack(workspace, docker) as directory:
             for name in names or SHOTS:
-                draw(name, shown(SHOTS[name], directory))
+                with running(BACKGROUND.get(name), directory):
+                    draw(name, shown(SHOTS[name], directory))
 
 
 @contextmanager
@@ -95,6 +105,28 @@ def stack(workspace: Workspace, docker: Docker) -> Iterator[Path]:
         yield directory
     finally:
         pexpect.run(f"{OTTO_DOCKER} down", cwd=str(directory), timeout=60)
+
+
+@contextmanager
+def running(command: str | None, directory: Path) -> Iterator[None]:
+    """Have a command run inside the block, which begins when ``top`` shows it."""
+    if command is None:
+        yield
+        return
+    environ = {**os.environ, "PATH": f"{Path(OTTO_DOCKER).parent}:{os.environ['PATH']}"}
+    process = subprocess.Popen(shlex.split(command), cwd=directory, env=environ)
+    try:
+        while not any(row["commands"] and "." in row["host"] for row in looked_at(directory)["hosts"]):
+            time.sleep(0.5)
+        yield
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait()
+
+
+def looked_at(directory: Path) -> Any:
+    """What ``top`` says."""
+    return json.loads(subprocess.run([OTTO_DOCKER, "top", "--json"], cwd=directory, stdout=subprocess.PIPE).stdout)
 
 
 def shown(commands: list[str], directory: Path) -> pyte.Screen:

@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "reserve": Entry("reservations", "[OPTIONS] TAG|HOST... [-- CMD...]", "host", repeats=True, runs_after_dashes=True),
     "who": Entry("reservations", "[OPTIONS]"),
     "release": Entry("reservations", "[OPTIONS] TAG|HOST... --force --why TEXT", "host", repeats=True),
+    "top": Entry("top", "[OPTIONS]"),
     "doctor": Entry("commands", "[OPTIONS] [HOST]...", "host", repeats=True),
     "init": Entry("init", "[OPTIONS] [HOST]..."),
     "demo": Entry("commands", "[OPTIONS]"),

@@ -1,0 +1,128 @@
+"""``otto-docker top`` against the real rig, as JSON and on a real terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import termios
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from otto_docker_sync import Lab
+from otto_docker_sync._sandbox import Sshd
+from otto_docker_sync.cli.activity import read_activity
+from tests.faults.helpers import Call
+from tests.rig.containers import Container
+from tests.rig.pty_user import PtyUser
+
+MakeContainer = Callable[..., Container]
+
+OTTO_DOCKER = str(Path(sys.executable).with_name("otto-docker"))
+
+LAB = """
+[hosts.carrot]
+host = "{sshd.host}"
+port = {sshd.port}
+user = "{sshd.user}"
+identity_file = "{sshd.identity_file}"
+known_hosts = "{sshd.known_hosts}"
+resources = ["power"]
+
+[hosts.silent]
+host = "127.0.0.1"
+port = {port}
+docker_capable = false
+
+[containers.web]
+parent = "carrot"
+container = "{container}"
+
+[reservations]
+backend = "file:{directory}"
+required = true
+"""
+
+
+@pytest.fixture
+def lab_file(sshd: Sshd, container: MakeContainer, tmp_path: Path) -> Iterator[Path]:
+    path = tmp_path / "lab.toml"
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        text = LAB.format(sshd=sshd, port=silent.getsockname()[1], container=container().name, directory=tmp_path)
+        path.write_text(text)
+        yield path
+
+
+def top_json(lab_file: Path) -> dict[str, Any]:
+    command = [OTTO_DOCKER, "--lab", str(lab_file), "top", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_json_has_hosts_what_runs_on_them_and_reservations(lab_file: Path) -> None:
+    with Lab.load(lab_file) as lab, lab.reserve("power", reason="nightly"):
+        web, carrot = lab.get("carrot.docker.web"), lab.get("carrot")
+        web.run("cd /tmp", check=True)
+        carrot.run("cd /tmp", check=True)
+        started = [Call(lambda: web.oneshot("touch /started; sleep 2147")), Call(lambda: carrot.oneshot("sleep 2147"))]
+        web.run("until [ -e /started ]; do sleep 0.1; done", timeout=40, check=True)
+        found = top_json(lab_file)
+        lab.close()
+        assert all(call.result(within=20).retcode is None for call in started)
+    hosts = {row["host"]: row for row in found["hosts"]}
+    assert [hosts["carrot"][name] for name in ("up", "state", "problem")] == [True, "up", ""]
+    assert hosts["carrot"]["latency"] > 0
+    assert [hosts["carrot"][name] for name in ("sessions", "commands")] == [1, 1]
+    web_row = hosts["carrot.docker.web"]
+    assert [web_row[name] for name in ("up", "sessions", "commands")] == [True, 1, 1]
+    assert not hosts["silent"]["up"] and hosts["silent"]["latency"] is None
+    (hold,) = found["reservations"]
+    assert (hold["tags"], hold["reason"]) == (["power"], "nightly")
+
+
+@pytest.mark.parametrize("way", ["q", "\x03", "TERM"])
+def test_the_screen_is_left_with_the_terminal_restored(lab_file: Path, way: str) -> None:
+    """And a machine that says nothing does not keep the others from being shown."""
+    program = (
+        "import signal, subprocess, sys; signal.signal(signal.SIGINT, lambda *_: None); "
+        "status = subprocess.call(sys.argv[1:]); "
+        "print('left with', status, flush=True); input()"
+    )
+    someone = PtyUser(program, OTTO_DOCKER, "--lab", str(lab_file), "top")
+    try:
+        before = termios.tcgetattr(someone.child.child_fd)
+        rows = someone.see(lambda rows: any(row.startswith("carrot ") and " up " in f"{row} " for row in rows))
+        assert any(row.startswith("carrot.docker.web") for row in rows)
+        if way == "TERM":
+            (child,) = Path(f"/proc/{someone.child.pid}/task/{someone.child.pid}/children").read_text().split()
+            os.kill(int(child), signal.SIGTERM)
+        else:
+            someone.type(way)
+        status = {"q": 0, "\x03": 130, "TERM": 143}[way]
+        someone.see(f"left with {status}")
+        assert termios.tcgetattr(someone.child.child_fd) == before
+    finally:
+        someone.leave()
+
+
+def test_processes_are_told_apart_by_their_markers() -> None:
+    text = "\n".join(
+        [
+            "<n> self own", "<n> environ", "OTTO_TAG=own",
+            "<n> environ", "OTTO_TAG=1", "OTTO_RUN=2", "<n> environ", "OTTO_TAG=1", "<n> environ", "OTTO_SESSION=3",
+            "<n> cmdline", "sudo", "-n", "docker", "exec", "-it", "--detach-keys", "ctrl-@", "-e",
+            "OTTO_SESSION=4", "c1", "sh", "-c", "OTTO_RUN=*)",
+            "<n> cmdline", "grep", "OTTO_TAG=5",
+        ]
+    )  # fmt: skip
+    found = read_activity(text, "n")
+    assert (found[""].sessions, found[""].commands) == ({"3"}, {"1", "2"})
+    assert (found["c1"].sessions, found["c1"].commands) == ({"4"}, set())
