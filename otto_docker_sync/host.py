@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from ._channel.backend import Backend
 from ._channel.forward import Forwards
-from ._shell import CommandList, Conversation, Runner, Sink
+from ._shell import CommandList, Conversation, Input, Runner, Sink
 from ._verbs import FileVerbs, ServiceVerbs
 from .deadline import Timeout, timeout_seconds
 from .errors import ConfigError, OttoError
@@ -99,6 +99,7 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         check: bool = False,
         on_output: Sink | None = None,
         log: bool = True,
+        input: Input | None = None,
         env: Mapping[str, str] | None = None,
         workdir: str | os.PathLike[str] | None = None,
         user: str | None = None,
@@ -108,12 +109,14 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         What a command leaves in the background stays when the command ends, and is ended with it when it is cut off.
 
         Args:
-            cmd: A string is run by the host's shell; a list is run as argv, without a shell. stdin is empty.
+            cmd: A string is run by the host's shell; a list is run as argv, without a shell.
             timeout: Seconds; None waits as long as the command runs, unless the host has a ``default_timeout``. After
                 a timeout the command is ended with all that it started, and the result says so.
             check: Raise a result that is not ok, as `CommandFailed`.
             on_output: Called with each piece of the output as it comes; the result then holds its end (1 MiB) only.
             log: False keeps the command and its output out of every log.
+            input: What the command reads on stdin: a string, bytes, or a file opened in binary, which is read in pieces
+                as the command takes them, a pipe as they come. None is an empty stdin.
             env: Variables for this one call, on top of the host's own. They travel as input, and show in no process
                 list.
             workdir: The directory to run in, an absolute path; None is the host's own.
@@ -126,9 +129,12 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         refuses.
 
         >>> host.oneshot(["ls", "-l", "name with spaces"], timeout=10).stdout
+        >>> host.oneshot(["psql", "shop"], input=open("dump.sql", "rb")).check()
         >>> host.oneshot("make install", user="root", workdir="/srv/app", env={"DESTDIR": "/opt"}).check()
         """
-        result = self.runner.oneshot(cmd, timeout, on_output=on_output, log=log, env=env, workdir=workdir, user=user)
+        result = self.runner.oneshot(
+            cmd, timeout, on_output=on_output, log=log, input=input, env=env, workdir=workdir, user=user
+        )
         return result.check() if check else result
 
     def start(

@@ -67,6 +67,17 @@ CLOSE_LIMIT = STOP_TIME + CLOSE_TIME + LEFT_TIME + CALL_END_TIME
 FOREVER = 1e8
 """A timeout of more than three years is none. The clocks of the system cannot take one of any size."""
 
+# The input of a command
+
+INPUT_FIRST = 4096
+"""What goes along with the script, as text, which the remote shell reads byte by byte."""
+
+INPUT_TEXT = 32 << 10
+"""One piece of it for a host without a dd that can take bytes as they are."""
+
+INPUT_PIECE = 1 << 20
+"""One piece for dd. It waits for an answer, and is in memory at both ends."""
+
 # Waiting where nothing wakes the waiter. Short enough to go unnoticed, long enough to cost nothing.
 
 LOCK_POLL = 0.5
@@ -74,6 +85,9 @@ LOCK_POLL = 0.5
 
 WRITE_POLL = 0.02
 """Between two attempts to write to a remote program that takes no more bytes for now."""
+
+INPUT_POLL = 0.02
+"""Between two looks whether there is something to read for a command's input, while its output is waited for."""
 
 EXIT_POLL = 0.02
 """Between two checks whether a process has ended, where the system cannot tell when it does."""

@@ -9,12 +9,14 @@ from .oneshot import Outcome, command_text, run_oneshot
 from .process_output import LineReader, ProcessOutput
 from .runner import CommandRecord, Runner, observers
 from .scripts import kill_tree, loader
+from .stdin import Input
 
 __all__ = [
     "Capture",
     "CommandList",
     "CommandRecord",
     "Conversation",
+    "Input",
     "LineReader",
     "Outcome",
     "ProcessOutput",

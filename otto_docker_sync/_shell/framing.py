@@ -29,13 +29,23 @@ class Section:
 
     `feed` returns the output that is complete so far. ``started`` is whether the begin marker came, ``retcode`` the
     exit status (None until the end), ``rest`` what came after the end. ``crlf`` is whether the tty turns each line end
-    into ``\\r\\n``, which is undone. An end of `early_ends` also counts before the begin marker.
+    into ``\\r\\n``, which is undone. An end of `early_ends` also counts before the begin marker. An `answer` may come
+    in the middle of the output: ``answers`` counts them, and ``last_answer`` is the number in the last one.
     """
 
-    def __init__(self, begin: BeginMarker, ends: tuple[EndMarker, ...], early_ends: tuple[EndMarker, ...] = ()) -> None:
+    def __init__(
+        self,
+        begin: BeginMarker,
+        ends: tuple[EndMarker, ...],
+        early_ends: tuple[EndMarker, ...] = (),
+        answer: EndMarker | None = None,
+    ) -> None:
         self._begin = begin.output
         self._ends = ends
         self._early_ends = early_ends
+        self._answer = answer
+        self.answers = 0
+        self.last_answer = 0
         self._longest = max(len(self._begin), *(len(end.prefix) + len(end.suffix) for end in ends)) + 24
         self._buffer = b""
         self.preamble = b""
@@ -98,6 +108,10 @@ class Section:
             self.rest += self._buffer
             self._buffer = b""
             return b""
+        while self._answer is not None and (match := self._answer.search(self._buffer)):
+            self._buffer = self._buffer[: match.start] + self._buffer[match.end :]
+            self.answers += 1
+            self.last_answer = match.retcode
         match = first_end(self._ends, self._buffer)
         if match:
             output = self._buffer[: match.start]
@@ -117,7 +131,8 @@ class Section:
         """Return where the bytes begin that could become a marker or a line end when more arrive."""
         buffer = self._buffer
         at = buffer.rfind(b"<", max(0, len(buffer) - self._longest))
-        if at < 0 or not any(end.may_start_with(buffer[at:]) for end in self._ends):
+        markers = self._ends if self._answer is None else (*self._ends, self._answer)
+        if at < 0 or not any(marker.may_start_with(buffer[at:]) for marker in markers):
             at = len(buffer)
         if self.crlf and buffer[at - 1 : at] == b"\r":
             at -= 1

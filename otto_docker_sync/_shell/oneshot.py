@@ -19,6 +19,7 @@ from .capture import Capture
 from .framing import Section
 from .leftovers import UNKNOWN_END, Report, end_left, find_report
 from .scripts import loader, oneshot_script
+from .stdin import CommandInput
 from .warden import never_started
 
 
@@ -53,6 +54,30 @@ def command_text(command: Command) -> str:
     )
 
 
+class Marks:
+    """The marks of one command, and the parts of its streams that lie between them.
+
+    `merged` is for a channel on which stdout and stderr are one. With `answers`, a nonce, the wrapper answers messages.
+    """
+
+    def __init__(self, *, merged: bool, answers: str = "") -> None:
+        self.begin = BeginMarker()
+        self.end = new_nonce()
+        ends = (EndMarker(f"<{self.end}:".encode()),)
+        answer = EndMarker(f"<{answers}:".encode()) if answers else None
+        self.sections = [Section(self.begin, ends, answer=answer) for _ in range(1 if merged else 2)]
+
+    @property
+    def started(self) -> bool:
+        return any(section.started for section in self.sections)
+
+
+def command_script(command: Command) -> bytes:
+    """The text that a shell runs for `command`."""
+    text = command_text(command)
+    return encode_command(text if isinstance(command, str) else f"exec {text}")
+
+
 def run_oneshot(
     backend: Backend,
     command: Command,
@@ -60,38 +85,64 @@ def run_oneshot(
     capture: Capture,
     *,
     environment: Mapping[str, str] | None = None,
+    stdin: CommandInput | None = None,
     on_start: Callable[[Channel], object] | None = None,
 ) -> Outcome:
     """Run `command` and collect its output in `capture`. `environment` comes on top of the host's own.
 
     The script travels over stdin, which stays open as the lease. Marks on both streams tell the command's own output
     and status from whatever docker, sshd and start-up files have to say. `on_start` is called when the command has
-    begun, with the channel, which takes the orders of ``oneshot.sh`` from then on. Raises what `Backend.startup_error`
-    makes of it when the command could not be started.
+    begun, with the channel, which takes the orders of ``oneshot.sh`` from then on; it cannot be had along with `stdin`.
+    Raises what `Backend.startup_error` makes of it when the command could not be started.
     """
-    text = command_text(command)
-    script = encode_command(text if isinstance(command, str) else f"exec {text}")
-    nonce, begin, end = new_nonce(), BeginMarker(), new_nonce()
+    script = command_script(command)
+    nonce, answers = new_nonce(), new_nonce() if stdin else ""
     started_at = monotonic()
     marker_env = {"OTTO_TAG": nonce, **backend.guard.marker_env()}
     channel = backend.open_shell(["-c", loader(nonce)], marker_env=marker_env, deadline=deadline)
-    capture.separate_streams = not channel.tty
-    sections = [Section(begin, (EndMarker(f"<{end}:".encode()),)) for _ in range(1 if channel.tty else 2)]
     try:
+        marks = Marks(merged=channel.tty, answers=answers)
         request = oneshot_script(
             nonce,
-            begin,
-            end,
+            marks.begin,
+            marks.end,
             script,
             {**backend.environment(), **(environment or {})},
             backend.shell,
             merged=channel.tty,
             takes_signals=on_start is not None,
+            answers=answers,
         )
-        channel.write(request, deadline)
-        ended = _collect(channel, sections, deadline, capture, on_start)
+        outcome = exchange(backend, channel, nonce, marks, request, deadline, capture, stdin=stdin, on_start=on_start)
+    finally:
+        channel.close()
+    return outcome or ended_early(backend, channel, marks, started_at)
+
+
+def exchange(
+    backend: Backend,
+    channel: Channel,
+    tag: str,
+    marks: Marks,
+    request: bytes,
+    deadline: Deadline,
+    capture: Capture,
+    *,
+    stdin: CommandInput | None = None,
+    on_start: Callable[[Channel], object] | None = None,
+) -> Outcome | None:
+    """Send a command to its wrapper, and follow it to its end; None when the channel ended before.
+
+    A command that is cut off is ended, with all that has `tag` in its environment.
+    """
+    started_at = monotonic()
+    capture.separate_streams = not channel.tty
+    try:
+        channel.write(request + (stdin.opening() if stdin else b""), deadline)
+        if _collect(channel, marks.sections, deadline, capture, stdin, on_start):
+            return Outcome(marks.sections[0].retcode)
     except DeadlineExpired:
-        left = _end_tree(backend, channel, nonce, end)
+        left = _end_tree(backend, channel, tag, marks.end)
         if not deadline.expired:
             raise never_started(backend.id) from None
         outcome = Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
@@ -101,13 +152,9 @@ def run_oneshot(
     except ConnectionLost as error:
         return Outcome(None, f"the outcome is unknown: {error}")
     except BaseException:
-        _end_tree(backend, channel, nonce, end)
+        _end_tree(backend, channel, tag, marks.end)
         raise
-    finally:
-        channel.close()
-    if ended:
-        return Outcome(sections[0].retcode)
-    return _ended_early(backend, channel, sections, started_at)
+    return None
 
 
 def _collect(
@@ -115,14 +162,26 @@ def _collect(
     sections: list[Section],
     deadline: Deadline,
     capture: Capture,
+    stdin: CommandInput | None,
     on_start: Callable[[Channel], object] | None,
 ) -> bool:
-    """Read until each stream has shown its end (True), or the channel has ended."""
+    """Send the input, and read until each stream has shown its end (True), or the channel has ended."""
     start_limit = deadline.at_most(START_TIME)
     started = False
     try:
         while not all(section.ended for section in sections):
-            chunk = channel.read(deadline if started else start_limit)
+            limit = deadline if started else start_limit
+            wait = None
+            # Not before the start: what was read of a file could not be sent again with a second attempt.
+            if stdin is not None and sections[-1].started:
+                limit.check()
+                wait = stdin.advance(channel, sections[-1], limit)
+            try:
+                chunk = channel.read(limit if wait is None else limit.at_most(wait))
+            except DeadlineExpired:
+                if wait is None or limit.expired:
+                    raise
+                continue
             if chunk.ended:
                 return False
             pieces = [section.feed(chunk[index]) for index, section in enumerate(sections)]
@@ -166,14 +225,15 @@ def _end_tree(backend: Backend, channel: Channel, nonce: str, end: str) -> str:
     return left
 
 
-def _ended_early(backend: Backend, channel: Channel, sections: list[Section], started_at: float) -> Outcome:
+def ended_early(backend: Backend, channel: Channel, marks: Marks, started_at: float) -> Outcome:
+    """Return how a command ended whose channel has ended before it. Raises if it had not been started yet."""
     grace = Deadline.grace(10)
     try:
         status = channel.exit_status(grace)
     except (DeadlineExpired, ConnectionLost):
         status = None
-    if not any(section.started for section in sections):
-        noise = [section.noise() for section in sections] + [b""]
+    if not marks.started:
+        noise = [section.noise() for section in marks.sections] + [b""]
         raise backend.startup_error(noise[0], noise[1], status, grace)
     what = backend.loss_reason_or_error(started_at, grace)
     if what:

@@ -18,6 +18,7 @@ from ..limits import CALL_END_TIME, KILLED_PATIENCE, LOSS_PATIENCE
 from ..result import Command, CommandResult, Status
 from .capture import Capture, Sink
 from .oneshot import Outcome, command_text, run_oneshot
+from .stdin import CommandInput, Input
 from .warden import WardenKeeper
 
 observers: list[Callable[[Backend], object]] = []
@@ -124,6 +125,7 @@ class Runner:
         *,
         on_output: Sink | None = None,
         log: bool = True,
+        input: Input | None = None,
         env: Mapping[str, str] | None = None,
         workdir: str | os.PathLike[str] | None = None,
         user: str | None = None,
@@ -132,11 +134,15 @@ class Runner:
         text = command_text(cmd)
         deadline = self.deadline(timeout)
         backend, environment = self.variant(env, workdir, user)
+        stdin = None if input is None or (isinstance(input, (str, bytes)) and not input) else CommandInput(input)
         record = CommandRecord(self.backend, text, on_output, log)
         with self.call(deadline) as deadline:
             try:
                 outcome = backend.retry_once_recovered(
-                    lambda: run_oneshot(backend, cmd, deadline, record.capture, environment=environment), deadline
+                    lambda: run_oneshot(
+                        backend, cmd, deadline, record.capture, environment=environment, stdin=stdin
+                    ),
+                    deadline,
                 )
             except DeadlineExpired as late:
                 why = f": {late}" if str(late) else ""

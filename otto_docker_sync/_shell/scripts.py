@@ -82,14 +82,19 @@ def oneshot_script(
     *,
     merged: bool,
     takes_signals: bool = False,
+    answers: str = "",
 ) -> bytes:
     """What goes to the `loader` of a oneshot: the wrapper, then the command, each closed by the nonce's line.
 
     `merged` is for a channel on which stdout and stderr are one. With `takes_signals`, it takes orders to send one.
+    With `answers`, a nonce, it takes an input for the command instead, and answers by markers with that nonce.
     """
+    own = {"otto_answers": answers}
+    if not answers:
+        own = {"otto_signals": load(__package__, "signal_tree").text if takes_signals else ""}
     wrapper = script(
         __package__,
-        "oneshot",
+        "oneshot_input" if answers else "oneshot",
         otto_nonce=nonce,
         otto_begin_first=begin.first,
         otto_begin_second=begin.second,
@@ -99,7 +104,8 @@ def oneshot_script(
         otto_exports=export_text(environment),
         otto_shell=shell,
         otto_command=load(__package__, "command").text,
-        otto_signals=load(__package__, "signal_tree").text if takes_signals else "",
+        otto_tag=nonce,
+        **own,
     )
     mark = f"{nonce}\n".encode()
     return wrapper.encode("utf-8", "surrogateescape") + mark + command + b"\n" + mark

@@ -81,20 +81,22 @@ def oneshot(ctx: typer.Context, host: HostPattern, command: Words, timeout: Time
 
     Example: otto-docker oneshot -t 10 carrot df -h
 
-    Options come before HOST; what comes after HOST belongs to the command. stdout and stderr stay separate: when they
-    go to different places they are written when the command has ended, else while it runs. Press Ctrl-C to stop it.
+    Options come before HOST; what comes after HOST belongs to the command. stdin is passed on when it is a pipe or a
+    file. stdout and stderr stay separate: when they go to different places they are written when the command has ended,
+    else while it runs. Press Ctrl-C to stop it.
     """
     state: State = ctx.obj
     text = as_shell_text(ctx, host, command)
     targets = state.targets(host)
     if state.dry_run:
         return _report_dry_run(state, targets, text)
-    _refuse_stdin(ctx, host)
+    stdin = None if is_pattern(host) else piped_stdin()
 
     def call(target: Host, show: Callable[[str], object] | None) -> CommandResult:
-        return target.oneshot(text, timeout=timeout, on_output=show)
+        return target.oneshot(text, timeout=timeout, on_output=show, input=stdin)
 
     if is_pattern(host):
+        _refuse_stdin(ctx, host)
         return _run_on_many(state, targets, text, call)
     together = _is_same_place(sys.stdout, sys.stderr)
     show = state.write if together and not state.json else None
@@ -238,8 +240,9 @@ def _refuse_stdin(ctx: typer.Context, host: str) -> None:
         return
     readable, _, _ = select.select([stdin], [], [], 0)
     if readable and stdin.peek(1):  # type: ignore[attr-defined]  # at the end of a file, peek returns nothing
+        other = "to several hosts" if is_pattern(host) else "to a terminal; oneshot does"
         raise ConfigError(
-            f"{ctx.info_name} does not pass stdin on; use otto-docker put {host} for files, and interact to type"
+            f"{ctx.info_name} does not pass stdin on {other}; use otto-docker put {host} for files, interact to type"
         )
 
 

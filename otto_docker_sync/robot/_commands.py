@@ -64,7 +64,8 @@ class CommandKeywords(HostKeywords):
         target, known = self._host(host), self._open_host(host)
         known.log(f"Executing command '{_shown(command, sudo)}'.")
         sink = (lambda text: logger.console(masked(text), newline=False)) if output_during_execution else None
-        result = target.oneshot(_script(target, command, sudo, sudo_password), timeout, on_output=sink)
+        script, password = _script(target, command, sudo, sudo_password)
+        result = target.oneshot(script, timeout, on_output=sink, input=password)
         if result.timed_out and timeout is not None:
             if output_if_timeout:
                 known.log(result.output)
@@ -94,7 +95,7 @@ class CommandKeywords(HostKeywords):
         _refuse_what_is_not_there(invoke_subsystem, forward_agent)
         target, known = self._host(host), self._open_host(host)
         known.log(f"Starting command '{_shown(command, sudo)}'.")
-        known.started.append(StartedCommand(target, _script(target, command, sudo, sudo_password), command))
+        known.started.append(StartedCommand(target, *_script(target, command, sudo, sudo_password), command))
         known.last_command = command
 
     @ssh_keyword
@@ -135,17 +136,17 @@ def _shown(command: str, sudo: bool) -> str:
     return f"sudo {command}" if sudo else command
 
 
-def _script(host: Host, command: str, sudo: bool, sudo_password: SecretText | None) -> str:
-    """The text that runs `command` as the host's SSH server would, or its container."""
+def _script(host: Host, command: str, sudo: bool, sudo_password: SecretText | None) -> tuple[str, str | None]:
+    """Return the text that runs `command` as the host's SSH server would, or its container, and its input."""
+    password = reveal(sudo_password) if sudo else None
+    if password is not None:
+        command = f'sudo --stdin --prompt "" {command}'
+    elif sudo:
+        command = f"sudo {command}"
+    if host.is_virtual and not sudo:
+        return command, None
     shell = shlex.quote(host.shell) if host.is_virtual else '"${SHELL:-sh}"'
-    if not sudo:
-        return command if host.is_virtual else f"exec {shell} -c {shlex.quote(command)}"
-    password = reveal(sudo_password)
-    if password is None:
-        return f"exec {shell} -c {shlex.quote(f'sudo {command}')}"
-    with_sudo = f'sudo --stdin --prompt "" {command}'
-    # printf is part of the shell, and the script travels as input: the password is in no process list.
-    return f"printf '%s\\n' {shlex.quote(password)} | {shell} -c {shlex.quote(with_sudo)}"
+    return f"exec {shell} -c {shlex.quote(command)}", None if password is None else f"{password}\n"
 
 
 def _outputs(known: OpenHost, result: CommandResult, stdout: bool, stderr: bool, rc: bool) -> Any:

@@ -51,10 +51,11 @@ def reveal(text: SecretText | None) -> str | None:
 class StartedCommand:
     """A oneshot on a thread of its own, from `Start Command` until `Read Command Output` or the end of its host."""
 
-    def __init__(self, host: Host, script: str, shown: str) -> None:
+    def __init__(self, host: Host, script: str, stdin: str | None, shown: str) -> None:
         self.shown = shown
         self._host = host
         self._script = script
+        self._stdin = stdin
         self._cancellation = Cancellation()
         self._outcome: CommandResult | BaseException | None = None
         context = copy_context()
@@ -64,7 +65,7 @@ class StartedCommand:
 
     def _work(self) -> None:
         try:
-            self._outcome = self._host.oneshot(self._script)
+            self._outcome = self._host.oneshot(self._script, input=self._stdin)
         except Exception as error:
             self._outcome = error
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pexpect
 import pytest
@@ -179,6 +180,41 @@ def test_output_arrives_while_the_command_runs(stack: Bench) -> None:
 def test_a_oneshot_keeps_its_two_streams_apart(stack: Bench) -> None:
     done = stack.otto("oneshot", API, "echo good; echo bad >&2")
     assert (done.stdout, done.stderr) == ("good\n", "bad\n")
+
+
+def test_a_oneshot_passes_on_a_file_a_pipe_and_a_socket(stack: Bench, tmp_path: Path) -> None:
+    data = bytes(range(256)) * 1000
+    (tmp_path / "data").write_bytes(data)
+
+    def cat(**stdin: Any) -> bytes:
+        command = [OTTO_DOCKER, "oneshot", "carrot.repo1.api", "cat"]
+        return subprocess.run(
+            command, cwd=stack.directory, env=stack.environ, stdout=subprocess.PIPE, timeout=50, check=True, **stdin
+        ).stdout
+
+    with open(tmp_path / "data", "rb") as file:
+        assert cat(stdin=file) == data
+    assert cat(input=data) == data
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(b"by a socket")
+        theirs.shutdown(socket.SHUT_WR)
+        assert cat(stdin=ours) == b"by a socket"
+    assert stack.otto("oneshot", "carrot.repo1.api", "cat; echo end").stdout == "end\n"
+
+
+def test_a_oneshot_does_not_wait_for_a_pipe_that_its_command_does_not_read(stack: Bench) -> None:
+    reading, writing = os.pipe()
+    with open(reading, "rb") as file, open(writing, "wb"):
+        done = subprocess.run(
+            [OTTO_DOCKER, "oneshot", "carrot.repo1.api", "echo ended; exit 3"],
+            cwd=stack.directory,
+            env=stack.environ,
+            stdin=file,
+            capture_output=True,
+            timeout=50,
+        )
+    assert (done.stdout, done.returncode) == (b"ended\n", 3)
 
 
 def test_a_oneshot_streams_where_both_streams_go_to_one_place(stack: Bench) -> None:

@@ -200,16 +200,16 @@ def test_an_option_after_the_host_is_explained(lab: Path, words: tuple[str, ...]
     assert refused(lab, *words).rstrip().endswith(right)
 
 
-@pytest.mark.parametrize("verb", ["run", "oneshot"])
-def test_data_on_stdin_that_nobody_would_read_is_refused(lab: Path, verb: str) -> None:
-    command = [OTTO_DOCKER, verb, "carrot", "cat"]
+@pytest.mark.parametrize(("verb", "host"), [("run", "carrot"), ("oneshot", "c*t")])
+def test_data_on_stdin_that_nobody_would_read_is_refused(lab: Path, verb: str, host: str) -> None:
+    command = [OTTO_DOCKER, verb, host, "cat"]
     piped = subprocess.run(command, cwd=lab, input="data", capture_output=True, text=True, check=False)
     (lab / "data").write_text("data")
     with (lab / "data").open() as file:
         read = subprocess.run(command, cwd=lab, stdin=file, capture_output=True, text=True, check=False)
     for done in (piped, read):
         assert (done.returncode, done.stdout) == (255, "")
-        assert "stdin" in done.stderr and "otto-docker put carrot" in done.stderr
+        assert "stdin" in done.stderr and f"otto-docker put {host}" in done.stderr
 
 
 def test_put_says_that_the_host_is_a_word_of_its_own(lab: Path) -> None:

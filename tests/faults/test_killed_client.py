@@ -27,6 +27,7 @@ ctr.run("sleep 9004 & (setsid sleep 9004 &)", timeout=20)
 for on in (ctr, parent):
     threading.Thread(target=on.run, args=("sleep 9004",), daemon=True).start()
     threading.Thread(target=on.oneshot, args=("trap '' TERM INT; sleep 9004",), daemon=True).start()
+    threading.Thread(target=on.oneshot, args=("sleep 9004",), kwargs={"input": b"x" * 500_000}, daemon=True).start()
 ctr.open_session("talk").sendline("sleep 9004")
 print("ready", flush=True)
 if sys.stdin.read(1) == "x":
@@ -59,8 +60,8 @@ def test_a_killed_client_leaves_no_process(
     with client:
         try:
             assert client.stdout.readline() == "ready\n"
-            until(lambda: len(running(container, "sleep 9004")) == 5, 10, "five sleeps in the container")
-            until(lambda: len(on_this_machine("sleep 9004")) >= 7, 10, "two more on the parent")
+            until(lambda: len(running(container, "sleep 9004")) == 6, 10, "six sleeps in the container")
+            until(lambda: len(on_this_machine("sleep 9004")) >= 9, 10, "three more on the parent")
         finally:
             if end == "SIGKILL":
                 client.send_signal(signal.SIGKILL)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import DockerContainerHost, Lab, Project, UnixHost
-from otto_docker_sync._shell import shell
+from otto_docker_sync._shell import shell, stdin
 from tests.rig.transcript import Transcript, script_words
 
 TRANSCRIPTS = Path(__file__).parents[2] / "docs" / "transcripts"
@@ -59,6 +59,13 @@ def test_a_oneshot(check, ctr):
     transcript = check("oneshot")
     transcript.call('oneshot("echo hello; ls /nowhere")')
     ctr.oneshot("echo hello; ls /nowhere")
+
+
+def test_a_oneshot_with_an_input(check, ctr, monkeypatch):
+    monkeypatch.setattr(stdin, "INPUT_FIRST", 11)
+    transcript = check("oneshot-input")
+    transcript.call('oneshot("wc -c", input="first line\\nsecond line\\n")')
+    assert ctr.oneshot("wc -c", input="first line\nsecond line\n").output == "23\n"
 
 
 def test_a_oneshot_that_times_out(check, ctr):

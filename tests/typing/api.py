@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -138,6 +139,11 @@ for log_line in api.logs(follow=True, since=datetime.now(timezone.utc)):
 
 assert_type(api.oneshot("true"), CommandResult)
 assert_type(api.oneshot(["ls", "-l"], 10, check=True), CommandResult)
+api.oneshot("cat", input="text")
+with open("data", "rb") as data, gzip.open("data.gz") as packed:
+    api.oneshot("cat", input=data)
+    api.oneshot(["cat"], input=packed)
+api.oneshot("cat", input=3)  # type: ignore[arg-type]
 api.oneshot("id", env={"LANG": "C"}, workdir=Path("/srv"), user="root")
 api.oneshot("id", env={"PORT": 80})  # type: ignore[dict-item]
 assert_type(api.run("true", timeout=timedelta(minutes=1)), CommandResult)

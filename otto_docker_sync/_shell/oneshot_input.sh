@@ -1,0 +1,90 @@
+#!/bin/sh
+# As oneshot.sh, for a command with an input, which follows it on stdin in messages of one line:
+#
+# +TEXT  bytes for the command, written as a format of printf; answered
+# =TEXT  the same, not answered: it is the last
+# N      a number: that many bytes follow, as they are, for dd; answered
+# .      the end of the input
+#
+# An answer is the marker <NONCE:0> on stderr, or <NONCE:1> if there is a dd that can read N bytes. It comes when the command has
+# taken the bytes, and no message is sent before it. So the watcher always gets to read on, and sees the end of the
+# lease, even if the command never reads: a message that the command does not take waits in the memory of the feeder.
+#
+# otto_answers  the nonce of these markers
+. ./oneshot_common.sh
+: "${otto_nonce?}" "${otto_begin_first?}" "${otto_begin_second?}" "${otto_end?}" "${otto_exports?}" "${otto_answers?}"
+
+otto_read_text || exit 1
+otto_script=$otto_text
+
+otto_print_pid() {
+    { read -r self line </proc/self/stat; } || self=$(exec sh -c 'echo "$PPID"')
+    printf '%s\n' "$self"
+}
+
+# Runs something that may have to wait for long, with descriptor 7 as its stdin. On SIGALRM it ends, and the shell that
+# calls this: a program that the shell only left behind would be a zombie where process 1 collects no orphans.
+otto_interruptibly() {
+    trap 'kill -9 "$!"; wait; exit 1' ALRM
+    "$@" <&7 &
+    wait "$!"
+    otto_status=$?
+    trap - ALRM
+    return "$otto_status"
+}
+
+{
+    # The watcher. It reads all of a message at once, and passes it on.
+    trap '' HUP INT PIPE TERM
+    exec 7<&3
+    otto_print_pid
+    while IFS= read -r line <&3; do
+        printf '%s\n' "$line"
+        case $line in
+        [1-9]*) otto_interruptibly dd bs="$line" count=1 iflag=fullblock ;;
+        esac
+    done
+    # As the wrapper is, the shell that waits for the command is stopped first.
+    for dir in /proc/[0-9]*; do
+        { read -r line <"$dir/stat"; } || continue
+        # shellcheck disable=SC2086 # into its fields
+        set -- ${line##*) }
+        [ "$2" = "$$" ] && [ "${dir#/proc/}" != "$self" ] && kill -STOP "${dir#/proc/}"
+    done
+    otto_end_tree
+} 5>&- 6<&- | {
+    # The feeder. It gives the command its input.
+    exec 3<&- 4>&- 6<&- 7<&0
+    read -r otto_watcher
+    printf '%s ' "$otto_watcher"
+    otto_print_pid
+    otto_dd=0
+    while IFS= read -r line; do
+        case $line in
+        .) break ;;
+        [1-9]*) otto_interruptibly dd bs="$line" count=1 iflag=fullblock || break ;;
+        *) otto_interruptibly command printf "${line#?}" || break ;;
+        esac
+        case $line in
+        =*) continue ;;
+        +*) [ "$(printf ok | dd bs=2 count=1 iflag=fullblock)" = ok ] && otto_dd=1 ;;
+        esac
+        printf '<%s:%d>' "$otto_answers" "$otto_dd" >&5
+    done
+    # It stays as long as the command, because it is going to be killed: its number must not be another process's then.
+    exec >&- 5>&-
+    while read -r line; do
+        :
+    done
+} | {
+    exec 3<&- 6<&0 </dev/null
+    read -r otto_watcher otto_feeder <&6
+    otto_print_begin
+    otto_run
+    otto_status=$?
+    kill -ALRM "$otto_watcher" "$otto_feeder"
+    exit "$otto_status"
+}
+otto_status=$?
+otto_print_end
+exit "$otto_status"

@@ -1,0 +1,149 @@
+"""The input of a oneshot: read from what the caller gave, and sent to the wrapper in messages (oneshot_input.sh)."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from typing import Protocol, Union
+
+from .._channel.base import Channel
+from .._channel.descriptors import select
+from ..deadline import Deadline
+from ..errors import ConfigError
+from ..limits import INPUT_FIRST, INPUT_PIECE, INPUT_POLL, INPUT_TEXT, WRITE_POLL
+from .framing import Section
+
+
+class BinaryFile(Protocol):
+    """What has a ``read`` that returns bytes: an open file, a pipe, an `io.BytesIO`."""
+
+    def read(self, size: int, /) -> bytes | None: ...
+
+
+Input = Union[str, bytes, BinaryFile]
+"""What a command may be given as its stdin."""
+
+# A text is a format of printf: so are bytes that a line could not hold, and those that printf would take for its own.
+AS_FORMAT = [chr(byte) if 32 <= byte < 127 and byte not in b"%\\-" else f"\\{byte:03o}" for byte in range(256)]
+
+
+class Source:
+    """Reads what the caller gave, in pieces. Of a pipe it takes only what is there, so that reading never waits."""
+
+    def __init__(self, given: Input) -> None:
+        if isinstance(given, str):
+            given = given.encode("utf-8", "surrogateescape")
+        self._file = io.BytesIO(given) if isinstance(given, (bytes, bytearray, memoryview)) else given
+        if isinstance(given, io.TextIOBase) or not callable(getattr(self._file, "read", None)):
+            raise ConfigError(f"input={given!r}: pass a string, bytes, or a file that was opened for reading in binary")
+        self._waits_on = _descriptor_to_wait_on(self._file)
+        self._ended = False
+
+    def read(self, size: int) -> bytes | None:
+        """Return up to `size` bytes, b"" at the end, None when nothing is there yet.
+
+        Raises `ConfigError` when the file cannot be read.
+        """
+        data = b""
+        while len(data) < size and not self._ended:
+            if self._waits_on is not None and not select(0.0, [self._waits_on]):
+                break
+            piece = self._read_piece(size - len(data))
+            if piece is None:
+                break
+            data += piece
+            self._ended = not piece
+            if self._waits_on is None:
+                break
+        return data if data or self._ended else None
+
+    def _read_piece(self, size: int) -> bytes | None:
+        # A pipe's `read` would wait for all of `size`.
+        read = getattr(self._file, "read1", self._file.read) if self._waits_on is not None else self._file.read
+        try:
+            piece = read(size)
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"input={self._file!r}: it cannot be read: {error}") from error
+        if piece is not None and not isinstance(piece, bytes):
+            raise ConfigError(f"input={self._file!r}: it reads as {type(piece).__name__}; open it in binary")
+        return piece
+
+
+def _descriptor_to_wait_on(file: object) -> int | None:
+    """Return the descriptor of a pipe, a socket or a terminal; None for all else, where nothing can be waited for."""
+    raw = file.raw if isinstance(file, io.BufferedReader) else file
+    if not isinstance(raw, io.RawIOBase):
+        return None
+    try:
+        descriptor = raw.fileno()
+        mode = os.fstat(descriptor).st_mode
+    except (OSError, ValueError):
+        return None
+    return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode) else None
+
+
+class CommandInput:
+    """The stdin of one command on its way to the wrapper, a message at a time, so that memory stays bounded."""
+
+    def __init__(self, given: Input) -> None:
+        self._source = Source(given)
+        self._opening: bytes | None = None
+        self._ahead: bytes | None = None
+        self._unsent = memoryview(b"")
+        self._to_be_answered = 0
+        self._ended = False
+
+    def opening(self) -> bytes:
+        """Return the first messages, which go along with the script; the same ones when it is sent once more."""
+        if self._opening is None:
+            self._opening = self._next_text(INPUT_FIRST)
+        return self._opening
+
+    def advance(self, channel: Channel, section: Section, limit: Deadline) -> float | None:
+        """Send what may be sent now, and return for how long to read before calling this again; None for any time.
+
+        The answers of the wrapper are in `section`.
+        """
+        if not self._unsent:
+            if self._ended or section.answers < self._to_be_answered:
+                return None
+            self._unsent = memoryview(self._next_bytes() if section.last_answer else self._next_text(INPUT_TEXT))
+            if not self._unsent:
+                return INPUT_POLL
+        taken = channel.write_some(bytes(self._unsent[:65536]))
+        self._unsent = self._unsent[taken:]
+        if not taken:
+            channel.pause(limit.at_most(WRITE_POLL))
+        return 0.0
+
+    def _next_text(self, size: int) -> bytes:
+        piece = self._read(size)
+        if not piece:
+            return self._end(piece)
+        text = "".join(AS_FORMAT[byte] for byte in piece)
+        self._ahead = self._source.read(1)
+        if self._ahead == b"":
+            return f"={text}\n".encode() + self._end(b"")
+        self._to_be_answered += 1
+        return f"+{text}\n".encode()
+
+    def _next_bytes(self) -> bytes:
+        piece = self._read(INPUT_PIECE)
+        if not piece:
+            return self._end(piece)
+        self._to_be_answered += 1
+        return f"{len(piece)}\n".encode() + piece
+
+    def _read(self, size: int) -> bytes | None:
+        ahead, self._ahead = self._ahead, None
+        if ahead:
+            return ahead + (self._source.read(size - len(ahead)) or b"")
+        return self._source.read(size)
+
+    def _end(self, piece: bytes | None) -> bytes:
+        """Return the message that ends the input; nothing when there is only nothing to be read yet."""
+        if piece is None:
+            return b""
+        self._ended = True
+        return b".\n"
