@@ -40,7 +40,7 @@ STABLE = [
     (r"(?m)^    \d+(<\{\d+\}:\{\d+\}:0>)", r"    SHELL-PID\1"),
     (r"(run OTTO_RUN=\S+) \d+ \d+", r"\1 SHELL-PID SINCE"),
     (r"(shell OTTO_SESSION=\S+) \d+", r"\1 SHELL-PID"),
-    (r"(?m)^    <(\{\d+\}):\d{3,}>$", r"    <\1:NOW>"),
+    (r"(?m)^    <(\{\d+\}):\d{3,}(\|?)>$", r"    <\1:NOW\2>"),
     # When a file was changed.
     (r"(\} file \d+ \d+ \d+) \d+", r"\1 MTIME"),
 ]
