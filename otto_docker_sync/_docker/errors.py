@@ -87,7 +87,7 @@ def docker_error(
             directory = DIRECTORY.search(text)  # also one that is the image's, and not ours
             workdir = workdir or (directory[1] if directory else None)
             what = advice.format(container=container, shell=shell, user=user, workdir=workdir, program=program)
-            return kind(f"{host}: {what}. Docker said: {last}")
+            return kind(f"{host}: {what}{'' if what.endswith('?') else '.'} Docker said: {last}")
     return DockerUnavailable(
         f"{host}: {failed} in container {container!r} (status {status}) and said: {last or 'nothing'}"
     )

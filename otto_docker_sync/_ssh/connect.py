@@ -10,7 +10,7 @@ from time import monotonic
 
 from .._channel.tcp import DroppedBeforeBanner, Stream
 from ..deadline import Deadline, DeadlineExpired
-from ..errors import ConnectError
+from ..errors import ConfigError, ConnectError
 from .algorithms import choose_algorithms
 from .auth import Credentials, Disconnected
 from .config import Target
@@ -78,7 +78,12 @@ def connect(
     except DeadlineExpired as late:
         if deadline.expired:
             raise
-        raise ConnectError(f"{where}: {late} in {target.connect_timeout:g} s (connect_timeout)") from None
+        raise ConnectError(
+            f"{where}: {late} in {target.connect_timeout:g} s (connect_timeout). Is it the port of an sshd, and the"
+            " machine not too busy? Another connect_timeout gives it more time."
+        ) from None
+    except ConfigError as error:  # about a file, which does not know for which host it was read
+        raise ConfigError(f"{where}: {error}") from error
     finally:
         credentials.close()
 
