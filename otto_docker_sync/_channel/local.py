@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import shlex
@@ -14,7 +15,7 @@ from contextlib import ExitStack, suppress
 
 from ..deadline import Deadline
 from ..errors import ConfigError, ConnectError
-from ..limits import EXIT_POLL, LOCAL_READ_SIZE
+from ..limits import EXIT_POLL, LOCAL_READ_SIZE, REAP_TIME
 from .base import Channel, Chunk
 from .descriptors import Descriptors, pipe, select
 
@@ -179,6 +180,12 @@ def reap(deadline: Deadline) -> None:
                 select((deadline if handle else deadline.at_most(EXIT_POLL)).remaining(), handle)
         if process.returncode is not None:
             _processes.pop(process, None)
+
+
+@atexit.register
+def _reap_at_exit() -> None:
+    # The exit of the last command may still be on its way when the program ends, and Python would warn that it runs.
+    reap(Deadline.grace(REAP_TIME))
 
 
 def _start(argv: Sequence[str], environ: Mapping[str, str], stdio: tuple[int, int, int]) -> subprocess.Popen[bytes]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -250,3 +252,9 @@ def test_a_channel_that_is_dropped_in_a_circle_makes_no_noise(monkeypatch: pytes
     del circle
     gc.collect()
     assert complaints == []
+
+
+def test_a_program_that_closes_nothing_ends_without_noise() -> None:
+    program = "from otto_docker_sync import LocalHost; LocalHost().oneshot('echo done', check=True)"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
