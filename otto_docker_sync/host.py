@@ -55,13 +55,16 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
     backend: Backend
     """What this kind of host can do: the object that everything below the verbs works on."""
 
-    def _init(self, backend: Backend) -> None:
-        """Set up what all kinds have. Called by a kind's constructor when its fields are set."""
+    def _init(self, backend: Backend, *, runner: Runner | None = None, sessions: Sessions | None = None) -> None:
+        """Set up what all kinds have. Called by a kind's constructor when its fields are set.
+
+        `runner` and `sessions` are for a kind that answers commands in a way of its own.
+        """
         timeout_seconds(self.default_timeout)
         self.resources = set(self.resources)
         self.backend = backend
-        self.runner = Runner(backend, lambda: self.default_timeout)
-        self._sessions = Sessions(self.runner)
+        self.runner = runner or Runner(backend, lambda: self.default_timeout)
+        self._sessions = sessions or Sessions(self.runner)
         self._repeats = Repeats(self.runner, self._sessions)
         self._forwards = Forwards(self.id, backend.log)
 

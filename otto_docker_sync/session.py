@@ -247,6 +247,9 @@ class HostSession(SessionVerbs):
 class Sessions:
     """The sessions of one host, by name. Any thread may call."""
 
+    make_conversation = Conversation
+    """What a new session talks through is made by this."""
+
     def __init__(self, runner: Runner) -> None:
         self._runner = runner
         self._lock = threading.Lock()
@@ -271,7 +274,7 @@ class Sessions:
             raise ConfigError(f"{self._runner.backend.id}: open_session({name!r}): name the session with a string")
         with self._lock:
             if name not in self._by_name:
-                conversation = Conversation(self._runner, name)
+                conversation = self.make_conversation(self._runner, name)
                 self._by_name[name] = HostSession(conversation), conversation
             return self._by_name[name]
 

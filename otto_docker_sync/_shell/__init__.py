@@ -9,10 +9,12 @@ from .oneshot import Outcome, command_text, run_oneshot
 from .process_output import LineReader, ProcessOutput
 from .runner import CommandRecord, Runner, observers
 from .scripts import kill_tree, loader
-from .stdin import Input
+from .stdin import AS_FORMAT, CommandInput, Input
 
 __all__ = [
+    "AS_FORMAT",
     "Capture",
+    "CommandInput",
     "CommandList",
     "CommandRecord",
     "Conversation",

@@ -138,16 +138,24 @@ class Runner:
         record = CommandRecord(self.backend, text, on_output, log)
         with self.call(deadline) as deadline:
             try:
-                outcome = backend.retry_once_recovered(
-                    lambda: run_oneshot(
-                        backend, cmd, deadline, record.capture, environment=environment, stdin=stdin
-                    ),
-                    deadline,
-                )
+                outcome = self._run_to_end(backend, cmd, deadline, record.capture, environment, stdin)
             except DeadlineExpired as late:
                 why = f": {late}" if str(late) else ""
                 outcome = Outcome.out_of_time(deadline, f"before the command was started{why}")
         return record.finish(outcome)
+
+    def _run_to_end(
+        self,
+        backend: Backend,
+        cmd: Command,
+        deadline: Deadline,
+        capture: Capture,
+        environment: Mapping[str, str],
+        stdin: CommandInput | None,
+    ) -> Outcome:
+        return backend.retry_once_recovered(
+            lambda: run_oneshot(backend, cmd, deadline, capture, environment=environment, stdin=stdin), deadline
+        )
 
 
 class CommandRecord:

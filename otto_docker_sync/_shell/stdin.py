@@ -117,6 +117,13 @@ class CommandInput:
             channel.pause(limit.at_most(WRITE_POLL))
         return 0.0
 
+    def read_all(self) -> bytes:
+        """Return all that there is now, for a host that has no process to send it to."""
+        pieces = []
+        while piece := self._read(INPUT_PIECE):
+            pieces.append(piece)
+        return b"".join(pieces)
+
     def _next_text(self, size: int) -> bytes:
         piece = self._read(size)
         if not piece:

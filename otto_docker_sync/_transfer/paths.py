@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from .._channel.markers import new_nonce
-from .._shell import Runner
+from .._shell import AS_FORMAT, Runner
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import (
     ConnectionLost,
@@ -66,10 +66,6 @@ KINDS: dict[int, type[RemoteFileError]] = {
     errno.ENOTDIR: RemoteNotADirectory,
     errno.EISDIR: RemoteIsADirectory,
 }
-
-PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 _./:,=\"'(){}")
-PRINTABLE = [chr(byte) if byte in PLAIN else f"\\{byte:03o}" for byte in range(256)]
-"""Each byte as a part of a format for printf."""
 
 LINE_SIZE = 16384
 """Bytes in one line of a content that is sent as text."""
@@ -230,7 +226,7 @@ def _names(answer: bytes) -> list[str]:
 def _as_lines(data: bytes) -> bytes:
     """A content as lines that printf turns into it, and the line that says that all is there."""
     pieces = (data[at : at + LINE_SIZE] for at in range(0, len(data), LINE_SIZE))
-    lines = ["".join(PRINTABLE[byte] for byte in piece) for piece in pieces]
+    lines = ["".join(AS_FORMAT[byte] for byte in piece) for piece in pieces]
     return "\n".join([*lines, ".", ""]).encode()
 
 

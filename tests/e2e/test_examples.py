@@ -104,6 +104,11 @@ def test_the_pytest_example_runs(run, lab_file):
     )
 
 
+def test_the_unit_test_example_runs(run):
+    folder = EXAMPLES / "unit_tests"
+    assert "2 passed" in run("-m", "pytest", "-p", "no:cacheprovider", "--rootdir", folder, folder)
+
+
 def test_the_robot_example_runs(run):
     assert "6 tests, 6 passed" in run("-m", "robot", EXAMPLES / "robot" / "suite.robot")
 
@@ -121,4 +126,4 @@ def test_the_ci_jobs_are_yaml_and_call_what_exists(name):
 def test_no_example_is_forgotten():
     files = [path for path in EXAMPLES.rglob("*") if path.is_file() and "__pycache__" not in path.parts]
     names = {path.relative_to(EXAMPLES).as_posix() for path in files}
-    assert names == {*SAYS, *ELSEWHERE, "stack/test_stack.py", "robot/suite.robot"}
+    assert names == {*SAYS, *ELSEWHERE, "stack/test_stack.py", "robot/suite.robot", "unit_tests/test_restart.py"}

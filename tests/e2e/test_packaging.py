@@ -138,6 +138,7 @@ def test_the_wheel_installs_and_works_on_every_python(wheel, empty_environment, 
     ("module", "heavy"),
     [
         ("otto_docker_sync", HEAVY | {"pytest", "otto_docker_sync.pytest_plugin"}),
+        ("otto_docker_sync.testing", HEAVY | {"pytest", "otto_docker_sync.lab", "otto_docker_sync.unix_host"}),
         ("otto_docker_sync.pytest_plugin", HEAVY | {"otto_docker_sync.lab", "otto_docker_sync.host"}),
     ],
 )

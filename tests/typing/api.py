@@ -44,6 +44,7 @@ from otto_docker_sync import (
 )
 from otto_docker_sync.aio import AsyncHost, AsyncLines, AsyncProcess, AsyncRemotePath, AsyncSession, in_thread
 from otto_docker_sync.logs import configure, mask, masked
+from otto_docker_sync.testing import Reply, ScriptedHost, UnexpectedCommand
 
 assert_type(otto.__version__, str)
 
@@ -368,6 +369,29 @@ except otto.ExpectTimeout as late:
 except otto.SessionClosed as closed:
     assert_type(closed.before, str)
     assert_type(closed.retcode, "int | None")
+
+# Unit tests
+
+scripted = ScriptedHost(
+    {
+        "uname": "Linux\n",
+        "cat": b"\xff",
+        "make": Reply("out", stderr="err", retcode=2),
+        "late": CommandResult("late", timed_out=True),
+        "lost": otto.ConnectError("lost"),
+        re.compile("echo (.*)"): lambda match: str(match[1]),
+        "twice": ["first", Reply(retcode=1)],
+    },
+    id="web",
+    files=Path("root"),
+)
+hosts.append(scripted)
+assert_type(scripted.commands, list[str])
+assert_type(scripted.typed, list[str])
+assert_type(scripted.inputs, list[bytes])
+assert_type(scripted.oneshot("uname"), CommandResult)
+scripted.replies["more"] = "output"
+print(UnexpectedCommand("text"))
 
 # Logs
 
