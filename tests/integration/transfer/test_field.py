@@ -117,6 +117,34 @@ def test_a_tree_is_merged_across_file_systems(kind: str, make_place: MakePlace, 
         subprocess.run(["umount", str(disk)], check=True)
 
 
+@pytest.mark.parametrize("kind", ["local", "ssh", "busybox"])
+@pytest.mark.parametrize("protected", ["m/old", "m"])
+def test_what_may_not_be_changed_is_named_and_all_else_stays(
+    kind: str, protected: str, make_place: MakePlace, local: Path
+) -> None:
+    place = make_place(kind)
+    owner = place.root.stat()
+    root, tree = place.root / "tree", local / "tree"
+    for name in ("a/old", "m/old", "z/old", "a/added", "m/added", "z/added"):
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("new")
+        if name.endswith("old"):
+            (root / name).parent.mkdir(parents=True)
+            (root / name).write_text("old")
+    for path in (root, *root.rglob("*")):
+        os.chown(path, owner.st_uid, owner.st_gid)
+    before = picture(place.root)
+    subprocess.run(["chattr", "+i", str(root / protected)], check=True)
+    try:
+        result = place.host.put([tree, tree / "a" / "old"], place.path)
+    finally:
+        subprocess.run(["chattr", "-i", str(root / protected)], check=True)
+    assert [each.ok for each in result.values()] == [False, True]
+    message = result[tree].message
+    assert "tree/m" in message and "permi" in message and ".otto" not in message, message
+    assert picture(place.root) == before | {"old": picture(place.root)["old"]}
+
+
 def test_a_sticky_directory_keeps_what_is_anothers(
     make_place: MakePlace, account: Account, local: Path
 ) -> None:
