@@ -276,6 +276,32 @@ class TestContainer:
         with pytest.raises(ContainerNotRunning, match=r"not running \(it is exited\)"):
             container_host(stopped).forward(80)
 
+    def test_an_address_that_its_parent_cannot_reach(
+        self, container: MakeContainer, container_host: ContainerHost
+    ) -> None:
+        """As with a rootless daemon, whose networks the parent has no part in."""
+        made = container("busybox", *NETWORK, command=HTTPD)
+        address = made.inspect("{{.NetworkSettings.Networks.bridge.IPAddress}}")
+        subprocess.run(["ip", "route", "add", "unreachable", address], check=True)
+        try:
+            with pytest.raises(
+                ConnectError,
+                match=rf"carrot.repo1.api: carrot has no route to the container's address {address}, as with a rootless"
+                r" daemon: publish the port, and forward that of carrot \(",
+            ):
+                container_host(made).forward(8080)
+        finally:
+            subprocess.run(["ip", "route", "del", "unreachable", address], check=True)
+
+    def test_a_parent_whose_server_forbids_it(
+        self, make_unix_host: MakeHost, make_sshd: MakeSshd, container: MakeContainer, container_host: ContainerHost
+    ) -> None:
+        web = container("busybox", *NETWORK, command=HTTPD)
+        parent = make_unix_host(make_sshd(AllowTcpForwarding="no"))
+        with pytest.raises(ConnectError, match=r"forwarding is not allowed .*AllowTcpForwarding") as refused:
+            container_host(web, parent).forward(8080)
+        assert "rootless" not in str(refused.value)
+
     def test_a_container_that_stops_while_it_is_forwarded(
         self, container: MakeContainer, container_host: ContainerHost, caplog: pytest.LogCaptureFixture
     ) -> None:
