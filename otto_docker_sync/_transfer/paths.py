@@ -207,7 +207,8 @@ class PathOperations:
         return KINDS.get(number or 0, RemoteFileError)(f"{self._label}: {reason}", number, self._path)
 
     def _unknown(self, reason: str) -> OttoError:
-        """The error for a call whose outcome nobody knows; no `reason` is a timeout."""
+        """The error for a call whose outcome nobody knows; no `reason` is a timeout. Raises `ReservationLost`."""
+        self._runner.backend.guard.check()
         if reason:
             return ConnectionLost(f"{self._label}: {reason}")
         return RemoteFileTimedOut(f"{self._label}: timed out (default_timeout)", errno.ETIMEDOUT, self._path)
