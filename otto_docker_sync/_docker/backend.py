@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -11,18 +10,16 @@ from typing import Any
 
 from .._channel.backend import Backend, HostState, Lines, Since
 from .._channel.base import KILL_STATUS, SIZE, Channel
-from .._channel.markers import new_nonce
-from .._channel.scripts import script
 from .._channel.tcp import ForwardingForbidden, Stream
 from .._channel.variant import Variant
-from .._shell import Capture, run_oneshot
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
-from ..limits import DOCKER_POLL, DOCKER_TIME, REPORT_LINES
+from ..limits import DOCKER_POLL, REPORT_LINES
 from ..locks import AbandonableLock
 from ..logs import HostLog
 from .address import AddressLookup
-from .container_log import log_options, read_log
+from .client import DockerClient
+from .container_log import LogRequest, read_log
 from .container_report import ContainerReport, last_lines, moment_of, read_state, seconds
 from .errors import docker_error
 from .mounts import Mount, parse_mounts
@@ -67,6 +64,7 @@ class ContainerBackend(Backend):
         self._environment = dict(environment)
         self._resolving = AbandonableLock()
         self._attempt = threading.local()
+        self._client = DockerClient(parent, self._docker_error)
         self._addresses = AddressLookup(id, self._ask_address)
 
     # Starting programs
@@ -216,21 +214,10 @@ class ContainerBackend(Backend):
         return bool(found)
 
     def _find_by_labels(self, deadline: Deadline, *, stopped: bool = False) -> str:
-        """Return the id of the service's running container: of the number asked for, or else of the lowest one.
-
-        With `stopped`, one that does not run will do.
-        """
+        """Return the id of the container that Compose made for the service; '' if none runs."""
         if not self._compose_project:
             return ""
-        service, _, number = self._service.partition("#")
-        which = "-a" if stopped else "--filter status=running"
-        answers = self._ask_docker(
-            "find_container", deadline, project=self._compose_project, service=service, which=which
-        )
-        rows = [answer.split("|") for answer in answers]
-        # podman-compose gives no container the label that marks one-off ones.
-        numbered = sorted((int(row[0] or 1), row[2]) for row in rows if row[1] != "True")
-        return next((found for replica, found in numbered if not number or replica == int(number)), "")
+        return self._client.find(self._compose_project, self._service, deadline, stopped=stopped)
 
     # What it has printed
 
@@ -238,10 +225,10 @@ class ContainerBackend(Backend):
         return
 
     def read_log(self, *, tail: int | None, since: Since, follow: bool, deadline: Deadline) -> Lines:
-        options = log_options(tail=tail, since=since, follow=follow)
+        wanted = LogRequest(tail, since, follow)
         known, has_begun = self._id, False
         try:
-            for line in self._log_lines(known or self._find_any(deadline), options, deadline):
+            for line in self._log_lines(known or self._find_any(deadline), wanted, deadline):
                 has_begun = True
                 yield line
         except NoSuchContainer:
@@ -249,12 +236,12 @@ class ContainerBackend(Backend):
             if has_begun or not known or not self._compose_project:
                 raise
             found = self._find_any(deadline)
-            yield from self._log_lines(found, options, deadline)
+            yield from self._log_lines(found, wanted, deadline)
 
     def report(self, started_at: float, deadline: Deadline) -> str:
         if not self._id:
             return ""
-        answers = self._ask_docker("container_report", deadline, container=self._id)
+        answers = self._client.ask("container_report", deadline, container=self._id)
         report = ContainerReport.parse(answers)
         since = moment_of(report, started_at)
         return report.text(
@@ -262,7 +249,7 @@ class ContainerBackend(Backend):
         )
 
     def host_state(self, deadline: Deadline) -> HostState:
-        answers = self._ask_docker("container_status", deadline, container=self.resolve(deadline))
+        answers = self._client.ask("container_status", deadline, container=self.resolve(deadline))
         return read_state(answers[0])
 
     def located(self, deadline: Deadline) -> ContainerBackend:
@@ -291,11 +278,11 @@ class ContainerBackend(Backend):
             environment=self._environment,
         )
 
-    def _log_lines(self, container: str, options: list[str], deadline: Deadline) -> Lines:
+    def _log_lines(self, container: str, wanted: LogRequest, deadline: Deadline) -> Lines:
         def explain(said: bytes, status: int | None) -> OttoError:
             return self._docker_error(said, status, failed="docker logs failed")
 
-        return read_log(self.parent, container, options, deadline, explain)
+        return read_log(self.parent, container, wanted, deadline, explain)
 
     def _find_any(self, deadline: Deadline) -> str:
         """Return the id of the container that runs, or else of one that has run. Raises `NoSuchContainer`."""
@@ -361,7 +348,7 @@ class ContainerBackend(Backend):
         if not container:
             return "absent", 0.0
         # Both moments are the parent's, whose clock may differ from ours.
-        words = " ".join(self._ask_docker("container_state", deadline, container=container)).split()
+        words = " ".join(self._client.ask("container_state", deadline, container=container)).split()
         state = words[0] if words else ""
         try:
             return state, seconds(words[2]) - seconds(words[1])
@@ -371,33 +358,10 @@ class ContainerBackend(Backend):
     def mounts(self, deadline: Deadline) -> list[Mount]:
         """Return what is mounted in the container, also in one that has ended. Raises as `state`."""
         container = self._id or self._find_any(deadline)
-        return parse_mounts(self._ask_docker("container_mounts", deadline, container=container))
+        return parse_mounts(self._client.ask("container_mounts", deadline, container=container))
 
     def _ask_address(self, container: str, deadline: Deadline) -> str:
-        return " ".join(self._ask_docker("container_address", deadline, container=container))
-
-    def _ask_docker(self, name: str, deadline: Deadline, **values: str) -> list[str]:
-        """Run a script that asks the docker client, and return the answers.
-
-        Raises the error that the client's message stands for, and `DeadlineExpired`.
-        """
-        nonce = new_nonce()
-        text = script(__package__, name, docker=shlex.join(self.parent.docker_command()), nonce=nonce, **values)
-        capture = Capture(None, lambda _: None)
-        outcome = run_oneshot(self.parent, text, deadline.at_most(DOCKER_TIME), capture)
-        out, err = capture.output.text(), ""
-        if capture.separate_streams:
-            out, err = (stream.text() for stream in capture.streams)
-        if outcome.retcode is None:
-            if deadline.expired:
-                raise DeadlineExpired("docker was still being asked for the container")
-            reason = f"no answer within {DOCKER_TIME:.0f} s" if outcome.timed_out else outcome.message
-            raise ConnectError(f"{self.parent.id}: asking docker about a container: {reason}")
-        if outcome.retcode != 0:
-            raise self._docker_error(f"{out}\n{err}".encode(), outcome.retcode)
-        # What does not hold the nonce was printed by a wrapper around the client.
-        answers = (line.partition(f"<{nonce}> ") for line in out.splitlines())
-        return [answer.strip() for _, marker, answer in answers if marker]
+        return " ".join(self._client.ask("container_address", deadline, container=container))
 
     # Life
 

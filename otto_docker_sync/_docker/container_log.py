@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 
 from .._channel.backend import Backend, Lines, Since
@@ -77,37 +78,54 @@ def _without_times(line: bytes) -> bytes:
     return b"".join([*pieces, line])
 
 
-def log_options(*, tail: int | None, since: Since, follow: bool) -> list[str]:
-    """Return the options of ``docker logs``.
+@dataclass(frozen=True)
+class LogRequest:
+    """Which part of a log is wanted: see `Backend.read_log`."""
 
-    >>> log_options(tail=10, since=2.5, follow=False)
-    ['--tail=10', '--since=2.500000s']
-    """
-    options = ["--follow"] if follow else []
-    if tail is not None:
-        options.append(f"--tail={tail}")
-    if isinstance(since, datetime):
-        options.append(f"--since={since.astimezone(timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%fZ')}")
-    elif since is not None:
-        # The client takes it from its own clock, which is the daemon's: ours may differ. It reads 0 as the beginning.
-        options.append(f"--since={max(since, 1e-6):.6f}s")
-    return options
+    tail: int | None
+    since: Since
+    follow: bool
+
+    @property
+    def options(self) -> list[str]:
+        """The options of ``docker logs``.
+
+        >>> LogRequest(tail=10, since=None, follow=True).options
+        ['--follow', '--tail=10']
+        """
+        options = ["--follow"] if self.follow else []
+        if self.tail is not None:
+            options.append(f"--tail={self.tail}")
+        if isinstance(self.since, datetime):
+            options.append(f"--since={self.since.astimezone(timezone.utc).strftime('%Y-%m-%dT%H:%M:%S.%fZ')}")
+        return options
+
+    @property
+    def ago(self) -> str:
+        """How many nanoseconds before now it begins, for the clock of the parent; '' where it is not given so."""
+        return "" if self.since is None or isinstance(self.since, datetime) else str(int(self.since * 1e9))
 
 
 def read_log(
     parent: Backend,
     container: str,
-    options: list[str],
+    wanted: LogRequest,
     deadline: Deadline,
     explain: Callable[[bytes, int | None], OttoError],
 ) -> Lines:
-    """The lines that a container has printed; with ``--follow`` until it ends or the iterator is closed.
+    """The lines that a container has printed; to follow them ends with the container, or when the iterator is closed.
 
     `explain` makes an error of what the client says when it fails. Raises `DeadlineExpired`, `ConnectError`,
     `ConnectionLost`.
     """
-    docker = shlex.join(parent.docker_command())
-    text = script(__package__, "container_log", docker=docker, options=shlex.join(options), container=container)
+    text = script(
+        __package__,
+        "container_log",
+        docker=shlex.join(parent.docker_command()),
+        options=shlex.join(wanted.options),
+        container=container,
+        ago=wanted.ago,
+    )
     channel = parent.open_shell(["-c", text], deadline=deadline)
     reader = LogReader()
     try:

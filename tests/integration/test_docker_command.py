@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,9 @@ from otto_docker_sync import (
     NoSuchContainer,
     UnixHost,
 )
+from otto_docker_sync._docker import Evidence
 from otto_docker_sync._sandbox import Docker
+from tests.faults.helpers import until
 from tests.rig.account import Account
 from tests.rig.containers import Container
 from tests.rig.rig import Rig
@@ -145,6 +148,16 @@ def test_podman(
     parent = make_unix_host(make_sshd(login="root"), docker_command=("podman",))
     (tmp_path / "back").mkdir()
     exercise(container_host(podman_container, parent), tmp_path)
+    host = container_host(podman_container, parent)
+    assert host.oneshot("echo 'hello there' >/proc/1/fd/1")
+    until(lambda: host.logs(tail=1, since=600.0) == ["hello there"], 20, "the line")
+    assert host.logs(since=datetime.now(timezone.utc)) == []
+    evidence = Evidence()
+    evidence.start()
+    assert host.oneshot("true")
+    ((_, text),) = evidence.collect()
+    evidence.stop()
+    assert "It is running." in text and "Its processes:" in text
     with pytest.raises(NoSuchContainer):
         container_host("nosuch", parent, service="other").oneshot("true")
 
