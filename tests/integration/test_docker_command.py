@@ -21,7 +21,7 @@ from otto_docker_sync import (
 )
 from otto_docker_sync._docker import Evidence
 from otto_docker_sync._sandbox import Docker
-from tests.faults.helpers import until
+from tests.faults.helpers import on_this_machine, until
 from tests.rig.account import Account
 from tests.rig.containers import Container
 from tests.rig.rig import Rig
@@ -85,7 +85,14 @@ def test_sudo(
 ) -> None:
     parent = make_unix_host(docker_command=SUDO)
     (tmp_path / "back").mkdir()
-    exercise(container_host(container("busybox"), parent), tmp_path)
+    made = container("busybox")
+    host = container_host(made, parent)
+    exercise(host, tmp_path)
+    assert host.oneshot("echo 'hello there' >/proc/1/fd/1")
+    followed = host.logs(follow=True)
+    assert next(followed) == "hello there"
+    followed.close()
+    until(lambda: not on_this_machine(f"--follow -- {made.id}"), 10, "no client is left")
 
 
 def test_sudo_that_asks_for_a_password(
