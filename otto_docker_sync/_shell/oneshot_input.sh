@@ -33,6 +33,8 @@ otto_interruptibly() {
     return "$otto_status"
 }
 
+# Before anything is answered: the client looks for answers only after these markers.
+otto_print_begin
 {
     # The watcher. It reads all of a message at once, and passes it on.
     trap '' HUP INT PIPE TERM
@@ -79,7 +81,6 @@ otto_interruptibly() {
 } | {
     exec 3<&- 6<&0 </dev/null
     read -r otto_watcher otto_feeder <&6
-    otto_print_begin
     otto_run
     otto_status=$?
     kill -ALRM "$otto_watcher" "$otto_feeder"

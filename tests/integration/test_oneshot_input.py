@@ -92,6 +92,12 @@ def test_without_any_program_the_shell_alone_is_enough(
     assert host.oneshot("exit 4", input="x" * 500_000).retcode == 4
 
 
+def test_an_answer_that_comes_early_is_not_missed(ctr: DockerContainerHost) -> None:
+    # The pipe to the command takes the first piece before there is a command.
+    for _ in range(20):
+        assert ctr.oneshot("wc -c", input=b"x" * 5000, timeout=30).output.strip() == "5000"
+
+
 def test_errors_and_output_of_the_command_are_its_own(ctr: DockerContainerHost) -> None:
     result = ctr.oneshot("cat >&2; echo out", input=b"y" * 3_000_000)
     assert result.stderr == "y" * 3_000_000 and result.stdout == "out\n"
