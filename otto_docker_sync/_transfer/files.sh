@@ -1,16 +1,7 @@
 #!/bin/sh
 # What the scripts have in common that look at files.
 
-# as_operand PATH: sets $operand to that path, written so that no program takes it for an option.
-# shellcheck disable=SC2088 # a tilde in the path that was given is meant
-as_operand() {
-    case $1 in
-    '~') operand=$HOME ;;
-    '~/'*) operand=$HOME/${1#??} ;;
-    /*) operand=$1 ;;
-    *) operand=./$1 ;;
-    esac
-}
+. ./operand.sh
 
 # has TOOL...: whether all of these can be run.
 has() {

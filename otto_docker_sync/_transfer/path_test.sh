@@ -1,6 +1,7 @@
 #!/bin/sh
 # Whether a test of the shell holds for a path; the answer is the exit status.
-. ./path.sh
-: "${operator?}"
+. ./operand.sh
+: "${path?}" "${operator?}"
 
+as_operand "$path"
 test "$operator" "$operand"

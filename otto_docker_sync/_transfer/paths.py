@@ -29,10 +29,10 @@ from ..errors import (
     RemotePermissionDenied,
 )
 from ..limits import EARLY_SIZE
-from ..result import Status
+from ..result import CommandResult, Status
 from .glob import Pattern
 from .script_channel import ScriptChannel
-from .scripts import path_script, path_write_script
+from .scripts import path_script, path_test_script, path_write_script
 from .transfer import get
 
 FAILED = 9
@@ -82,8 +82,10 @@ class PathOperations:
 
     def test(self, operator: str) -> bool:
         """Whether a test of the shell, such as ``-e``, holds."""
-        status, _ = self._ask("test", operator=operator)
-        return status == 0
+        result = self._run(path_test_script(self._path, operator))
+        if result.retcode not in (0, 1):
+            raise self._error(result.output[-300:])
+        return result.ok
 
     def read(self) -> bytes:
         """The content of a file."""
@@ -158,18 +160,21 @@ class PathOperations:
     def _ask(self, name: str, then: str = "", **values: str) -> tuple[int, bytes]:
         """Run one of the scripts, and return its exit status, and its answer or what `fail` printed."""
         nonce = new_nonce()
-        text = path_script(name, nonce, self._path, **values) + then
+        result = self._run(path_script(name, nonce, self._path, **values) + then)
+        if result.retcode == FAILED:
+            return FAILED, result.stdout_bytes.rpartition(nonce.encode())[2]
+        if not result.ok:
+            raise self._error(result.output[-300:] or f"the shell ended with status {result.retcode}")
+        return 0, result.stdout_bytes
+
+    def _run(self, text: str) -> CommandResult:
+        """Run a script to its end, whatever its exit status."""
         # Our scripts are for a POSIX shell, and the user's may read them differently.
         command = text if self._runner.backend.shell == "sh" else ["sh", "-c", text]
         result = self._runner.oneshot(command, log=False)
         if result.retcode is None:
             raise self._unknown("" if result.timed_out else result.message)
-        answer = result.stdout_bytes
-        if result.retcode == FAILED:
-            answer = answer.rpartition(nonce.encode())[2]
-        elif result.retcode != 0 and result.retcode != 1:
-            raise self._error(result.output[-300:] or f"the shell ended with status {result.retcode}")
-        return result.retcode, answer
+        return result
 
     def _answer(self, name: str, call: Sequence[str] = (), **values: str) -> bytes:
         """As `_ask`, for an answer; an error is raised."""

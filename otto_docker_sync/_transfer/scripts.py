@@ -54,8 +54,13 @@ def inspect_script(nonce: str, docker: Sequence[str], container: str) -> str:
     return script(__package__, "inspect", nonce=nonce, docker=shlex.join(docker), container=container)
 
 
+def path_test_script(path: str, operator: str) -> str:
+    """Test a path, with an operator of ``test`` such as ``-e``."""
+    return script(__package__, "path_test", path=path, operator=operator)
+
+
 def path_script(name: str, nonce: str, path: str, **values: str) -> str:
-    """One of the scripts for a path, ``path_NAME.sh``."""
+    """One of the other scripts for a path, ``path_NAME.sh``."""
     return script(__package__, f"path_{name}", nonce=nonce, path=path, **values)
 
 
