@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator, Iterator
-from concurrent.futures import Future
-from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from contextvars import copy_context
-from threading import Thread
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Generator
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
 
-from ._verbs.path import PathParts, RemotePath, Segment
-from .arguments import check_count
-from .deadline import Cancellation, Deadline, cancellation
+from ._aio.calls import Slots, shim, unlimited_shim
+from ._aio.calls import in_thread as in_thread
+from ._aio.path import AsyncRemotePath as AsyncRemotePath
+from .deadline import Deadline
 from .host import Host
 from .process import Process, Stream
 from .session import HostSession
@@ -28,115 +24,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 Opened = TypeVar("Opened", bound=AbstractAsyncContextManager[Any])
-
-
-async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """Run a blocking call in a new thread and await it; context variables go with it.
-
-    Unlike ``asyncio.to_thread``, it has no pool of threads, so a call that waits never keeps another from starting.
-    When the await is cancelled, the call is asked to stop; the await waits until the call has cleaned up, and only then
-    raises `CancelledError`.
-
-    >>> await in_thread(lab.run_all, "uname -r")
-    """
-    stop = Cancellation()
-    context = copy_context()
-    context.run(cancellation.set, stop)
-    outcome: Future[R] = Future()
-    loop = asyncio.get_running_loop()
-    ended = asyncio.Event()
-
-    def work() -> None:
-        try:
-            outcome.set_result(context.run(call, *args, **kwargs))
-        except BaseException as error:
-            outcome.set_exception(error)
-        with suppress(RuntimeError):  # the loop was closed, so nobody waits any more
-            loop.call_soon_threadsafe(ended.set)
-
-    # A daemon thread: a loop that was dropped while a call runs must not keep the interpreter from ending.
-    thread = Thread(target=work, name=f"otto-aio-{getattr(call, '__name__', 'call')}", daemon=True)
-    thread.start()
-    cancelled: asyncio.CancelledError | None = None
-    # A cancelled await may not return yet: the call still uses the session, and would disturb the next call.
-    while not ended.is_set():
-        try:
-            await ended.wait()
-        except asyncio.CancelledError as error:
-            cancelled = error
-            stop.cancel()
-        except BaseException:  # the coroutine is being closed (GeneratorExit), and must not await again
-            stop.cancel()
-            raise
-    thread.join()  # at once: setting the event was the last thing it did
-    if cancelled is not None:
-        raise cancelled
-    return outcome.result()
-
-
-class Slots:
-    """How many calls may run at once; the others wait, in the order in which they came. None is no limit.
-
-    An `asyncio.Semaphore` belongs to one event loop, while a host can be used from several, so each loop has its own.
-    """
-
-    def __init__(self, limit: int | None) -> None:
-        self.limit = None if limit is None else check_count("limit", limit, minimum=1)
-        self._semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
-
-    def slot(self) -> AbstractAsyncContextManager[Any]:
-        """Return what a call has to enter."""
-        if self.limit is None:
-            return nullcontext()
-        loop = asyncio.get_running_loop()
-        if loop not in self._semaphores:
-            self._semaphores[loop] = asyncio.Semaphore(self.limit)
-        return self._semaphores[loop]
-
-
-def _shim(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Return the async twin of a blocking method, with its name, arguments and documentation."""
-
-    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        blocking: Callable[P, R] = getattr(self._blocking, verb.__name__)
-        async with self._slots.slot():
-            return await in_thread(blocking, *args, **kwargs)
-
-    return functools.wraps(verb)(call)
-
-
-def _unlimited_shim(verb: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
-    """Return the async twin of a verb that ends calls: it must not wait for a slot that such a call holds."""
-
-    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        blocking: Callable[P, R] = getattr(self._blocking, verb.__name__)
-        return await in_thread(blocking, *args, **kwargs)
-
-    return functools.wraps(verb)(call)
-
-
-def _listing_shim(
-    verb: Callable[Concatenate[Any, P], Iterator[RemotePath]],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, list[AsyncRemotePath]]]:
-    """Return the async twin of a verb that lists paths."""
-    listing = _shim(verb)
-
-    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> list[AsyncRemotePath]:
-        return [AsyncRemotePath(path, slots=self._slots) for path in await listing(self, *args, **kwargs)]
-
-    return functools.wraps(verb)(call)
-
-
-def _renaming_shim(
-    verb: Callable[Concatenate[Any, P], RemotePath],
-) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, AsyncRemotePath]]:
-    """Return the async twin of a verb that renames a path."""
-    renaming = _shim(verb)
-
-    async def call(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> AsyncRemotePath:
-        return AsyncRemotePath(await renaming(self, *args, **kwargs), slots=self._slots)
-
-    return functools.wraps(verb)(call)
 
 
 class Opening(Generic[Opened]):
@@ -255,29 +142,29 @@ class AsyncHost:
         limit = "" if self._slots.limit is None else f" limit={self._slots.limit}"
         return f"<AsyncHost {self._blocking.id}{limit}>"
 
-    oneshot = _shim(Host.oneshot)
-    run = _shim(Host.run)
-    send = _shim(Host.send)
-    sendline = _shim(Host.sendline)
-    sendcontrol = _shim(Host.sendcontrol)
-    sendeof = _shim(Host.sendeof)
-    expect = _shim(Host.expect)
-    expect_exact = _shim(Host.expect_exact)
-    read_available = _shim(Host.read_available)
-    put = _shim(Host.put)
-    get = _shim(Host.get)
-    interact = _shim(Host.interact)
-    forward = _shim(Host.forward)
-    wait_for = _shim(Host.wait_for)
+    oneshot = shim(Host.oneshot)
+    run = shim(Host.run)
+    send = shim(Host.send)
+    sendline = shim(Host.sendline)
+    sendcontrol = shim(Host.sendcontrol)
+    sendeof = shim(Host.sendeof)
+    expect = shim(Host.expect)
+    expect_exact = shim(Host.expect_exact)
+    read_available = shim(Host.read_available)
+    put = shim(Host.put)
+    get = shim(Host.get)
+    interact = shim(Host.interact)
+    forward = shim(Host.forward)
+    wait_for = shim(Host.wait_for)
     logs = _lines_shim(Host.logs)
-    start_repeat = _shim(Host.start_repeat)
-    stop_repeat = _unlimited_shim(Host.stop_repeat)
-    stop_all_repeats = _unlimited_shim(Host.stop_all_repeats)
-    repeat_results = _unlimited_shim(Host.repeat_results)
-    is_running = _shim(Host.is_running)
-    close_sessions = _unlimited_shim(Host.close_sessions)
-    rebuild_connections = _unlimited_shim(Host.rebuild_connections)
-    close = _unlimited_shim(Host.close)
+    start_repeat = shim(Host.start_repeat)
+    stop_repeat = unlimited_shim(Host.stop_repeat)
+    stop_all_repeats = unlimited_shim(Host.stop_all_repeats)
+    repeat_results = unlimited_shim(Host.repeat_results)
+    is_running = shim(Host.is_running)
+    close_sessions = unlimited_shim(Host.close_sessions)
+    rebuild_connections = unlimited_shim(Host.rebuild_connections)
+    close = unlimited_shim(Host.close)
     open_session = _opening_shim(Host.open_session, lambda session, slots: AsyncSession(session, slots=slots))
     start = _opening_shim(Host.start, lambda process, _: AsyncProcess(process))
 
@@ -325,17 +212,17 @@ class AsyncSession:
     def __repr__(self) -> str:
         return f"{self._blocking!r}.aio"
 
-    run = _shim(HostSession.run)
-    send = _shim(HostSession.send)
-    sendline = _shim(HostSession.sendline)
-    sendcontrol = _shim(HostSession.sendcontrol)
-    sendeof = _shim(HostSession.sendeof)
-    expect = _shim(HostSession.expect)
-    expect_exact = _shim(HostSession.expect_exact)
-    read_available = _shim(HostSession.read_available)
-    resize = _unlimited_shim(HostSession.resize)
-    interrupt = _unlimited_shim(HostSession.interrupt)
-    close = _unlimited_shim(HostSession.close)
+    run = shim(HostSession.run)
+    send = shim(HostSession.send)
+    sendline = shim(HostSession.sendline)
+    sendcontrol = shim(HostSession.sendcontrol)
+    sendeof = shim(HostSession.sendeof)
+    expect = shim(HostSession.expect)
+    expect_exact = shim(HostSession.expect_exact)
+    read_available = shim(HostSession.read_available)
+    resize = unlimited_shim(HostSession.resize)
+    interrupt = unlimited_shim(HostSession.interrupt)
+    close = unlimited_shim(HostSession.close)
 
     async def __aenter__(self) -> Self:
         return self
@@ -390,9 +277,9 @@ class AsyncProcess:
                 elif not await in_thread(lambda: reader.wait(Deadline.after(None))):
                     return
 
-    wait_for = _unlimited_shim(Process.wait_for)
-    wait = _unlimited_shim(Process.wait)
-    stop = _unlimited_shim(Process.stop)
+    wait_for = unlimited_shim(Process.wait_for)
+    wait = unlimited_shim(Process.wait)
+    stop = unlimited_shim(Process.stop)
 
     async def __aenter__(self) -> Self:
         return self
@@ -401,49 +288,3 @@ class AsyncProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
-
-
-class AsyncRemotePath(PathParts):
-    """The verbs of a `RemotePath` for ``async`` callers; ``host.aio.path(…)`` makes one. It owns nothing.
-
-    What needs no answer of the host, such as ``/``, ``name`` and ``parent``, is not awaited. ``iterdir``, ``glob`` and
-    ``rglob`` return lists.
-
-    >>> config = host.aio.path("/etc/app") / "app.conf"
-    >>> if await config.exists():
-    ...     text = await config.read_text()
-    """
-
-    def __init__(self, path: RemotePath, *, slots: Slots | None = None) -> None:
-        super().__init__(path.host, path.pure)
-        self._blocking = path
-        self._slots = slots or Slots(None)
-
-    @property
-    def path(self) -> RemotePath:
-        """The path itself, with the blocking verbs."""
-        return self._blocking
-
-    def with_segments(self, *segments: Segment) -> Self:
-        return type(self)(self._blocking.with_segments(*segments), slots=self._slots)
-
-    exists = _shim(RemotePath.exists)
-    is_file = _shim(RemotePath.is_file)
-    is_dir = _shim(RemotePath.is_dir)
-    is_symlink = _shim(RemotePath.is_symlink)
-    stat = _shim(RemotePath.stat)
-    lstat = _shim(RemotePath.lstat)
-    read_bytes = _shim(RemotePath.read_bytes)
-    read_text = _shim(RemotePath.read_text)
-    write_bytes = _shim(RemotePath.write_bytes)
-    write_text = _shim(RemotePath.write_text)
-    mkdir = _shim(RemotePath.mkdir)
-    touch = _shim(RemotePath.touch)
-    unlink = _shim(RemotePath.unlink)
-    rmdir = _shim(RemotePath.rmdir)
-    chmod = _shim(RemotePath.chmod)
-    iterdir = _listing_shim(RemotePath.iterdir)
-    glob = _listing_shim(RemotePath.glob)
-    rglob = _listing_shim(RemotePath.rglob)
-    rename = _renaming_shim(RemotePath.rename)
-    replace = _renaming_shim(RemotePath.replace)

@@ -1,0 +1,1 @@
+"""What is behind the verbs of `otto_docker_sync.aio`."""
