@@ -36,6 +36,7 @@ def compose_up(
     on: str | Host | None = None,
     project_name: str | None = None,
     build: bool = True,
+    wait: bool = False,
     timeout: Timeout = None,
 ) -> dict[str, DockerContainerHost]:
     """Bring up a project's stack, and return its running containers: service → host; ``service#2`` for a replica.
@@ -49,14 +50,17 @@ def compose_up(
         on: The host to run the stack on, or its id; default: the project's ``default_host``.
         project_name: Compose's ``-p``; default: `compose_project_name`.
         build: Whether images are built first; default True.
+        wait: Whether to wait until all services that have a health check are healthy, a minute at most where there is
+            no `timeout`; default False.
         timeout: Seconds for all of it; None has no limit.
 
     Raises `ComposeError`, with the last that Compose or the service had to say, after what was not up before has been
-    taken down again, and `ConfigError` before anything was started.
+    taken down again, and `ConfigError` before anything was started. With `wait`, raises `ContainerNotRunning` for a
+    service that ended first, and `WaitTimedOut`; the stack then stays as it is.
 
     >>> compose_up("repo1", lab)["api"].run("make test").check()
     """
-    return dict(lab.stack(project, on=on, project_name=project_name).up(build=build, timeout=timeout))
+    return dict(lab.stack(project, on=on, project_name=project_name).up(build=build, wait=wait, timeout=timeout))
 
 
 def compose_down(
@@ -89,6 +93,7 @@ def composed(
     on: str | Host | None = None,
     project_name: str | None = None,
     build: bool = True,
+    wait: bool = False,
     timeout: Timeout = None,
     stop_timeout: int = 1,
     own: bool = False,
@@ -99,14 +104,14 @@ def composed(
     while the connection lives, so a run that crashed holds nothing. A stack that was up before without `composed`, by
     `compose_up` for example, stays up. With `own`, it is taken down at the end in any case.
 
-    `project`, `lab`, `on`, `project_name` and `build` are as for `compose_up`, whose errors it raises; `stop_timeout`
-    is as for `compose_down`; `timeout`, in seconds, is for bringing it up.
+    `project`, `lab`, `on`, `project_name`, `build` and `wait` are as for `compose_up`, whose errors it raises;
+    `stop_timeout` is as for `compose_down`; `timeout`, in seconds, is for bringing it up.
 
     >>> with composed("repo1", lab) as services:
     ...     services["api"].run("make test").check()
     """
     stack = lab.stack(project, on=on, project_name=project_name)
-    with stack.shared(build=build, own=own, stop_timeout=stop_timeout, timeout=timeout):
+    with stack.shared(build=build, wait=wait, own=own, stop_timeout=stop_timeout, timeout=timeout):
         yield dict(stack)
 
 

@@ -171,6 +171,9 @@ QUICK_ACKS = 50
 
 # Waiting for a service
 
+READY_TIME = 60.0
+"""The default of ``wait_for(timeout=)``, and of an ``up(wait=True)`` without a timeout."""
+
 WAIT_POLL = 0.2
 """Between two looks of ``wait_for``: each starts a program on the remote machine."""
 

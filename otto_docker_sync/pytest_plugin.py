@@ -80,6 +80,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=[],
         help="hold this tag or host of the lab for the whole run, for all workers of pytest-xdist; may be repeated",
     )
+    group.addoption(
+        "--otto-wait",
+        action="store_true",
+        help="let stacks be used only when all their services that have a health check are healthy",
+    )
     parser.addini("otto_lab", "lab file that the fixture otto_lab loads, relative to the ini file")
     parser.addini("otto_log_dir", "directory for the logs of all hosts, relative to the ini file")
 
@@ -285,7 +290,7 @@ def otto_host(request: pytest.FixtureRequest, otto_lab: Lab) -> Iterator[Host]:
 
 
 @pytest.fixture(scope="session")
-def otto_stacks(otto_lab: Lab) -> Iterator[Stacks]:
+def otto_stacks(otto_lab: Lab, pytestconfig: pytest.Config) -> Iterator[Stacks]:
     """A function that starts a project's stack and returns its services, for fixtures of any scope.
 
     A stack is started at its first call and stays up to the end of the run; workers of pytest-xdist share it. Keyword
@@ -304,6 +309,7 @@ def otto_stacks(otto_lab: Lab) -> Iterator[Stacks]:
     with ExitStack() as exits:
 
         def start(project: str, **how: Any) -> Services:
+            how.setdefault("wait", pytestconfig.getoption("--otto-wait"))
             key = project, tuple(sorted(how.items()))
             if key not in started:
                 try:

@@ -8,15 +8,18 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from .._verbs import Condition, Healthy, LogPattern, conditions_of
 from ..arguments import check_count
 from ..deadline import Deadline, DeadlineExpired, Timeout
 from ..docker_host import DockerContainerHost
-from ..errors import ComposeError, OttoError
-from ..limits import DOWN_TIME
-from ..project import Project
+from ..errors import ComposeError, ConfigError, OttoError
+from ..limits import DOWN_TIME, READY_TIME
+from ..project import Project, did_you_mean
+from ..result import Command
 from .containers import StackContainer
 from .hosts import StackHosts
 from .project_files import ProjectFiles
+from .ready import wait_for_all
 from .remote import Lines, RemoteStack, shielded
 
 if TYPE_CHECKING:
@@ -63,17 +66,58 @@ class Stack(Mapping[str, DockerContainerHost]):
     def __len__(self) -> int:
         return len(self._services)
 
-    def up(self, *, build: bool = True, timeout: Timeout = None) -> Self:
+    def up(self, *, build: bool = True, wait: bool = False, timeout: Timeout = None) -> Self:
         """Bring the stack up, and return it. What is up already and unchanged is left alone.
 
-        `build` builds images first, and lets missing ones be pulled. `timeout` in seconds is for all of it; None has
+        `build` builds images first, and lets missing ones be pulled. `wait` waits until all services that have a health
+        check are healthy, a minute at most where there is no `timeout`. `timeout` in seconds is for all of it; None has
         no limit. Raises `ComposeError`, after what was not up before has been taken down again, and `ConfigError`
-        before anything was started.
+        before anything was started. Raises `ContainerNotRunning` and `WaitTimedOut` as `wait_for`; the stack then stays
+        as it is.
 
-        >>> lab.stack("repo1").up()["api"].run("make test").check()
+        >>> lab.stack("repo1").up(wait=True)["api"].run("make test").check()
         """
-        self._up(Deadline.after(timeout), build=build, keep=True)
+        self._up(Deadline.after(timeout), build=build, wait=wait, keep=True)
         return self
+
+    def wait_for(
+        self,
+        service: str | None = None,
+        *,
+        healthy: bool = False,
+        port: int | None = None,
+        http: str | None = None,
+        log: LogPattern | None = None,
+        command: Command | None = None,
+        timeout: Timeout = READY_TIME,
+    ) -> None:
+        """Wait until services are ready, all at once; the arguments are those of `Host.wait_for`.
+
+        `service` is one of them; None, the default, is all of the stack. With `healthy`, those that have a health check
+        are healthy, and the others run, or have ended with status 0. `port`, `http`, `log` and `command` hold for each.
+        `timeout` in seconds, 60 by default, is for all of it; None waits forever.
+
+        Raises as `Host.wait_for`, as soon as one service does, and `ConfigError` for a service that it has not.
+
+        >>> lab.stack("repo1").wait_for(healthy=True, timeout=30)
+        >>> lab.stack("repo1").wait_for("api", http=":8080/health")
+        """
+        if service is not None and service not in self._services:
+            raise ConfigError(f"{self!r} has no service {service!r}{did_you_mean(service, self._services)}")
+        hosts = list(self._services.values()) if service is None else [self._services[service]]
+
+        def conditions_for(host: DockerContainerHost) -> list[Condition]:
+            return conditions_of(
+                host.id,
+                healthy=healthy,
+                port=port,
+                http=http,
+                log=log,
+                command=command,
+                check_is_required=service is not None,
+            )
+
+        wait_for_all(hosts, conditions_for, Deadline.after(timeout))
 
     def down(self, *, stop_timeout: int = 1, volumes: bool = False, timeout: Timeout = None) -> None:
         """Take the stack down, even if others use it, and remove its directory on the parent. Idempotent.
@@ -140,11 +184,17 @@ class Stack(Mapping[str, DockerContainerHost]):
 
     @contextmanager
     def shared(
-        self, *, build: bool = True, own: bool = False, stop_timeout: int = 1, timeout: Timeout = None
+        self,
+        *,
+        build: bool = True,
+        wait: bool = False,
+        own: bool = False,
+        stop_timeout: int = 1,
+        timeout: Timeout = None,
     ) -> Iterator[Self]:
         """Have the stack up inside the block; the last of the runs that share it takes it down.
 
-        `build`, `own`, `stop_timeout` and `timeout` are as for `composed`.
+        `build`, `wait`, `own`, `stop_timeout` and `timeout` are as for `composed`.
 
         >>> with lab.stack("repo1").shared(own=True) as stack:
         ...     stack["api"].run("make test").check()
@@ -159,7 +209,7 @@ class Stack(Mapping[str, DockerContainerHost]):
             self._down(Deadline.grace(DOWN_TIME), stop_timeout=stop_timeout, if_last=not own, settling=not is_up)
 
         try:
-            self._up(deadline, build=build)
+            self._up(deadline, build=build, wait=wait)
             is_up = True
             yield self
         except BaseException:
@@ -179,10 +229,13 @@ class Stack(Mapping[str, DockerContainerHost]):
     def __exit__(self, *raised: Any) -> None:
         self._blocks.pop().__exit__(*raised)
 
-    def _up(self, deadline: Deadline, *, build: bool, keep: bool = False) -> None:
+    def _up(self, deadline: Deadline, *, build: bool, wait: bool, keep: bool = False) -> None:
         with self._in_time("docker compose up", deadline):
             containers = self._remote.up(self._files(), self.project.services, deadline, build=build, keep=keep)
         self._services = self._hosts.register(self.project, self._remote, containers)
+        if wait:
+            limit = deadline if deadline.remaining() is not None else deadline.at_most(READY_TIME)
+            wait_for_all(list(self._services.values()), lambda _: [Healthy(required=False)], limit)
 
     def _down(
         self,

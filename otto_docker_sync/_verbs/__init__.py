@@ -2,5 +2,14 @@
 
 from .files import FileVerbs
 from .services import ServiceVerbs
+from .waiting import Condition, Healthy, LogPattern, conditions_of, wait_until
 
-__all__ = ["FileVerbs", "ServiceVerbs"]
+__all__ = [
+    "Condition",
+    "FileVerbs",
+    "Healthy",
+    "LogPattern",
+    "ServiceVerbs",
+    "conditions_of",
+    "wait_until",
+]

@@ -12,6 +12,7 @@ from .._shell import Runner
 from ..arguments import check_count, check_since
 from ..deadline import Deadline, DeadlineExpired, Timeout
 from ..errors import ConnectError
+from ..limits import READY_TIME
 from ..result import Command
 from .waiting import LogPattern, conditions_of, wait_until
 
@@ -60,7 +61,7 @@ class ServiceVerbs:
         http: str | None = None,
         log: LogPattern | None = None,
         command: Command | None = None,
-        timeout: Timeout = 60.0,
+        timeout: Timeout = READY_TIME,
     ) -> None:
         """Wait until the host is ready, in all that is asked for; one after the other, in the order of the arguments.
 

@@ -51,6 +51,10 @@ class Condition(ABC):
     def prepare(self, backend: Backend, deadline: Deadline) -> None:  # noqa: B027 (most need nothing)
         """Raise what makes the wait pointless. Called before the first look."""
 
+    def may_be_over(self, state: HostState) -> bool:  # noqa: ARG002 (others look at it)
+        """Whether a container may have ended in this way."""
+        return False
+
     @abstractmethod
     def holds(self, backend: Backend, deadline: Deadline) -> bool:
         """Look. Raises `MayHaveEnded`, and what no further look would change."""
@@ -70,12 +74,14 @@ class Healthy(Condition):
             reason = "a machine has no health check" if state is None else "the container has no health check"
             raise ConfigError(f"{backend.id}: healthy=True: {reason}; wait for port=, http=, log= or command=")
 
+    def may_be_over(self, state: HostState) -> bool:
+        # A job that is done.
+        return not self._required and state.word == "exited" and state.exit_status == 0
+
     def holds(self, backend: Backend, deadline: Deadline) -> bool:
         state = backend.host_state(deadline)
-        if state is None or (state.word == "running" and not state.health):
+        if state is None or (state.word == "running" and not state.health) or self.may_be_over(state):
             return True
-        if not self._required and state.word == "exited" and state.exit_status == 0:
-            return True  # a job that is done
         if state.word != "running":
             raise MayHaveEnded
         self.seen = f"it is {state.health}"
@@ -267,7 +273,7 @@ def _wait(backend: Backend, conditions: Sequence[Condition], deadline: Deadline)
         restarts = 0 if state is None else state.restarts
         for condition in conditions:
             what = condition.what
-            _require_alive(backend, what, restarts, deadline)
+            _require_alive(backend, condition, restarts, deadline)
             while not _look(condition, backend, restarts, deadline):
                 seen = condition.seen
                 _pause(deadline.at_most(WAIT_POLL))
@@ -290,19 +296,19 @@ def _look(condition: Condition, backend: Backend, restarts: int, deadline: Deadl
             condition.prepared = True
         return condition.holds(backend, deadline)
     except (MayHaveEnded, ContainerNotRunning, NoSuchContainer):
-        _require_alive(backend, condition.what, restarts, deadline)
+        _require_alive(backend, condition, restarts, deadline)
         return False
 
 
-def _require_alive(backend: Backend, what: str, restarts: int, deadline: Deadline) -> None:
+def _require_alive(backend: Backend, condition: Condition, restarts: int, deadline: Deadline) -> None:
     """Raise `ContainerNotRunning` when the container has ended, or is restarted again and again."""
     try:
         state = backend.host_state(deadline)
     except NoSuchContainer as error:
-        raise ContainerNotRunning(f"{backend.id}: the container ended before {what} held: {error}") from None
-    if state is not None and _has_ended(state, restarts):
+        raise ContainerNotRunning(f"{backend.id}: the container ended before {condition.what} held: {error}") from None
+    if state is not None and _has_ended(state, restarts) and not condition.may_be_over(state):
         how = _describe(backend, state, Deadline.grace(DOCKER_TIME))
-        raise ContainerNotRunning(f"{backend.id}: the container ended before {what} held{how}")
+        raise ContainerNotRunning(f"{backend.id}: the container ended before {condition.what} held{how}")
 
 
 def _has_ended(state: HostState, restarts: int) -> bool:

@@ -38,6 +38,7 @@ COMMANDS: dict[str, Entry] = {
     "oneshot": Entry("commands", "[OPTIONS] HOST CMD...", "host", passes_words=True),
     "interact": Entry("commands", "[OPTIONS] HOST", "host"),
     "forward": Entry("forwards", "[OPTIONS] HOST PORT", "host"),
+    "wait": Entry("waits", "[OPTIONS] HOST", "host"),
     "put": Entry("files", "[OPTIONS] HOST SRC... DEST", "host"),
     "get": Entry("files", "[OPTIONS] HOST SRC... DEST", "host"),
     "up": Entry("stacks", "[OPTIONS] [PROJECT]", "project"),

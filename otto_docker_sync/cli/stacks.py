@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..deadline import cancellation
-from ..errors import ConfigError, OttoError
-from . import COULD_NOT_RUN, INTERRUPTED
+from ..errors import ConfigError, OttoError, WaitTimedOut
+from . import COULD_NOT_RUN, INTERRUPTED, TIMED_OUT
 from .hosts import complete_hosts, complete_printers, complete_projects, complete_services
 from .state import State
 
@@ -58,6 +58,9 @@ def up(
     build: Annotated[
         bool, typer.Option("--build/--no-build", metavar="", help="Whether to build images first.")
     ] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait", metavar="", help="Wait until all services with a health check are healthy.")
+    ] = False,
     timeout: Timeout = None,
 ) -> int:
     """Start a stack, and list its containers as hosts.
@@ -71,15 +74,18 @@ def up(
     parent = state.lab.parent_of(chosen, on)
     if state.dry_run:
         return state.report_dry_run(f"start the stack of {chosen.name} on {parent.id}", project=chosen.name)
-    with (
-        _state_when_interrupted(state, chosen, parent, project_name),
-        _compose_lines(state, f"starting the stack of {chosen.name} on {parent.id}"),
-    ):
-        hosts = state.call(
-            lambda: compose.compose_up(
-                chosen, state.lab, on=parent, project_name=project_name, build=build, timeout=timeout
+    try:
+        with (
+            _state_when_interrupted(state, chosen, parent, project_name),
+            _compose_lines(state, f"starting the stack of {chosen.name} on {parent.id}"),
+        ):
+            hosts = state.call(
+                lambda: compose.compose_up(
+                    chosen, state.lab, on=parent, project_name=project_name, build=build, wait=wait, timeout=timeout
+                )
             )
-        )
+    except WaitTimedOut as late:
+        return state.fail(str(late), type(late).__name__, INTERRUPTED if state.interrupted else TIMED_OUT)
     if state.json:
         state.print_json(
             [{"host": host.id, "service": key, "container": host.container_id} for key, host in hosts.items()]

@@ -17,6 +17,7 @@ from ._files import FileKeywords
 from ._logging import BackgroundLogHandler
 from ._login import LoginKeywords
 from ._reservations import ReservationKeywords
+from ._services import ServiceKeywords
 from ._settings import Settings
 from ._shell import ShellKeywords
 
@@ -25,7 +26,13 @@ __all__ = ["OttoDockerLibrary"]
 
 @library(scope="GLOBAL", version=__version__, doc_format="ROBOT")
 class OttoDockerLibrary(
-    ConnectionKeywords, LoginKeywords, CommandKeywords, ShellKeywords, FileKeywords, ReservationKeywords
+    ConnectionKeywords,
+    LoginKeywords,
+    CommandKeywords,
+    ShellKeywords,
+    ServiceKeywords,
+    FileKeywords,
+    ReservationKeywords,
 ):
     """Containers on lab machines behind SSH, and the machines themselves, as hosts for a suite.
 
@@ -41,9 +48,9 @@ class OttoDockerLibrary(
 
     == Two ways to run a command ==
 
-    `Run Oneshot`, `Execute Command` and `Start Command` use a fresh shell each time. `Run Command` uses the host's
-    persistent shell, where the working directory, variables and functions last. The persistent shell needs a machine
-    reached over SSH, or a container on one.
+    `Run Oneshot`, `Execute Command`, `Start Command` and `Start Background Command` use a fresh shell each time.
+    `Run Command` uses the host's persistent shell, where the working directory, variables and functions last. The
+    persistent shell needs a machine reached over SSH, or a container on one.
 
     `Run Command` and `Run Oneshot` return a result, for example ``${result.output}``, ``${result.rc}`` and
     ``${result.ok}``, and do not fail unless told ``check=True``.

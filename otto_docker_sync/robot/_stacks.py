@@ -24,18 +24,22 @@ class StackKeywords(HostKeywords):
         project_name: str | None = None,
         build: bool = True,
         timeout: timedelta | None = None,
+        wait: bool = False,
     ) -> dict[str, DockerContainerHost]:
         """Start a project of the lab, see `Use Lab`, and return its services: a dictionary of name and host.
 
         Each service is then known to ``host=`` by its name. ``on`` is the machine, else the project's default host;
-        ``project_name`` is Compose's, made from the project and the user unless given.
+        ``project_name`` is Compose's, made from the project and the user unless given. With ``wait``, the keyword ends
+        when all services that have a health check are healthy.
 
         | Use Lab           | lab.toml |
         | Docker Compose Up | repo1    |
         | Run Command       | ./selftest | host=api | check=True |
         """
         machine = None if on is None else self._host(on)
-        services = compose_up(project, self._lab(), on=machine, project_name=project_name, build=build, timeout=timeout)
+        services = compose_up(
+            project, self._lab(), on=machine, project_name=project_name, build=build, wait=wait, timeout=timeout
+        )
         for service, host in services.items():
             self._add(service, host.name, target=host)
         return services

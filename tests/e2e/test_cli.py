@@ -446,6 +446,21 @@ def test_a_forward_leads_to_a_port_of_the_host_until_ctrl_c(stack: Bench) -> Non
     assert f"leads to port {port} of carrot" in err
 
 
+def test_wait_says_in_its_status_whether_a_host_is_ready(stack: Bench, sshd: Sshd) -> None:
+    ready = stack.otto("wait", API, "--log", "is up", "--command", "true", "--timeout", "60")
+    assert (ready.stdout, ready.stderr) == ("", f"{API} is ready\n")
+    assert json.loads(stack.otto("--json", "wait", "carrot", "--port", str(sshd.port)).stdout)["ready"] is True
+    late = stack.otto("wait", API, "--port", "80", "-t", "2", status=124)
+    assert "port 80 did not hold in time" in late.stderr and "its last lines:\napi is up" in late.stderr
+    assert "no health check" in stack.otto("wait", API, "--healthy", status=255).stderr
+    assert "pass healthy=True" in stack.otto("wait", API, status=255).stderr
+    process = stack.start("wait", API, "--log", "never")
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130 and "Traceback" not in err
+
+
 # Stacks
 
 

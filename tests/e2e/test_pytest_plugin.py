@@ -278,6 +278,24 @@ def test_a_stack_for_fixtures_of_any_scope(run, pytester, docker):
     assert docker("ps", "--all", "--quiet", "--filter", project) == ""
 
 
+@pytest.mark.parametrize(("options", "marker"), [((), '"repo1", wait=True'), (("--otto-wait",), '"repo1"')])
+def test_a_stack_is_waited_for_until_it_is_healthy(run, pytester, lab_file, options, marker):
+    compose_file = lab_file.parent / "stack" / "compose.yml"
+    ready = "sleep 0.5; : >/tmp/ready; echo api"
+    check = '\n    healthcheck: {test: "test -e /tmp/ready", interval: 1s, retries: 1}\n  db:'
+    compose_file.write_text(compose_file.read_text().replace("echo api", ready).replace("\n  db:", check))
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.otto_stack({marker})
+        def test_it(otto_stack):
+            assert otto_stack["api"].oneshot("test -e /tmp/ready")
+        """
+    )
+    run(*options).assert_outcomes(passed=1)
+
+
 def test_what_a_test_reserves_is_held_while_it_runs(run, pytester, lab_file, monkeypatch, tmp_path):
     text = lab_file.read_text().replace("[hosts.carrot]", '[hosts.carrot]\nresources = ["carrot-power"]')
     lab_file.write_text(text + f'\n[reservations]\nbackend = "file:{tmp_path}"\n')

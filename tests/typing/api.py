@@ -63,6 +63,15 @@ with UnixHost("192.0.2.10") as daemon, daemon.forward_socket("/var/run/docker.so
 LocalHost().wait_for(port=22, command=["true"], timeout=timedelta(seconds=5))
 LocalHost().container("web").wait_for(healthy=True, http=":80/", log=re.compile("ready"), timeout=None)
 
+def wait_for_stack(lab: Lab) -> None:
+    stack = lab.stack("repo1").up(wait=True, timeout=60)
+    stack.wait_for(healthy=True, timeout=timedelta(seconds=30))
+    stack.wait_for("api", http=":8080/health")
+    compose_up("repo1", lab, wait=True)
+    with composed("repo1", lab, wait=True) as services:
+        services["api"].wait_for(port=8080)
+
+
 # Commands in the background
 
 with (

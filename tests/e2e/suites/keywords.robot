@@ -47,6 +47,16 @@ Started Commands Are Read Last First
     Should Be Equal    ${out}    first
     Run Keyword And Expect Error    No started commands to read output from.    Read Command Output
 
+A Command Runs In The Background
+    ${server} =    Start Background Command    echo listening on port 80; sleep 600
+    ${match} =    Wait For Background Output    ${server}    port (\\d+)\\n    timeout=20 s
+    Should Be Equal    ${match.groups()}    ${{ ('80',) }}
+    Should Be True    ${server.running}
+    ${result} =    Stop Background Command    ${server}    grace=20 s
+    Should Be Equal As Integers    ${result.rc}    143
+    ${program} =    Start Background Command    echo    a  b
+    Run Keyword And Expect Error    SessionClosed: *    Wait For Background Output    ${program}    never
+
 The Shell Keeps Its State And Sessions Are Apart
     Run Command    cd /tmp
     ${result} =    Run Command    pwd

@@ -1,0 +1,65 @@
+"""Stacks that are waited for: all services at once, healthy where they have a check, and one that dies first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from otto_docker_sync import ConfigError, ContainerNotRunning, Lab, WaitTimedOut, compose_up, composed
+
+from .conftest import Bench
+
+SLEEPING = "    command: [sleep, '600']\n"
+CHECKED = "    healthcheck: {test: 'test -e /tmp/ready', interval: 1s, timeout: 5s, retries: 1}\n"
+READY = "    command: [sh, -c, 'sleep 0.5; : >/tmp/ready; exec sleep 600']\n" + CHECKED
+NEVER = SLEEPING + CHECKED
+DYING = "    command: [sh, -c, 'echo no config; sleep 1.5; exit 3']\n"
+JOB = "    command: [sh, -c, 'sleep 0.8; echo done']\n"
+
+
+@pytest.fixture
+def load(bench: Bench) -> Callable[..., Lab]:
+    """Load a lab with a service of each of these names, each with lines of its own."""
+
+    def load(**services: str) -> Lab:
+        bench.write_services(services)
+        return bench.load()
+
+    return load
+
+
+def test_up_waits_for_the_services_with_a_check(load: Callable[..., Lab]) -> None:
+    lab = load(api=READY, db=SLEEPING, job=JOB)
+    hosts = compose_up("repo1", lab, wait=True, timeout=50)
+    assert hosts["api"].oneshot("test -e /tmp/ready")
+    stack = lab.stack("repo1")
+    stack.wait_for(healthy=True, timeout=50)
+    stack.wait_for("api", healthy=True, command="true", timeout=50)
+    with pytest.raises(ConfigError, match=r"no service 'ape'.*api"):
+        stack.wait_for("ape", healthy=True)
+    with pytest.raises(ConfigError, match="has no health check"):
+        stack.wait_for("db", healthy=True)
+    with pytest.raises(WaitTimedOut, match="port 80 did not hold in time"):
+        stack.wait_for("db", port=80, timeout=1)
+
+
+def test_a_service_that_dies_ends_the_wait_for_all(load: Callable[..., Lab], bench: Bench) -> None:
+    lab = load(api=NEVER, db=DYING)
+    stack = lab.stack("repo1").up()
+    with pytest.raises(ContainerNotRunning, match=r"db: the container ended .*status 3; its last lines:\nno config"):
+        stack.wait_for(port=80, timeout=50)
+    assert len(bench.containers()) == 1
+
+
+def test_waiting_in_vain_says_what_the_check_says(load: Callable[..., Lab], bench: Bench) -> None:
+    lab = load(api=NEVER)
+    with (
+        pytest.raises(WaitTimedOut, match=r"its health check did not hold in time; it is (starting|unhealthy)"),
+        composed("repo1", lab, wait=True, timeout=8),
+    ):
+        pytest.fail("it is not healthy")
+    assert bench.containers("-a") == []
+    with pytest.raises(WaitTimedOut):
+        lab.stack("repo1").up(wait=True, timeout=8)
+    assert len(bench.containers()) == 1
