@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
 from ._docker import ContainerBackend, Mount
-from .arguments import check_environment, check_user
+from .arguments import check_count, check_environment, check_user
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .errors import ConfigError, ConnectError, NoSuchContainer
 from .host import Host
@@ -39,7 +39,8 @@ class DockerContainerHost(Host):
         shell: The shell of its commands.
         user: The user of its commands; None is the image's. The same for `workdir`.
         env: Environment of its commands. It travels as input, so its values show in no process list.
-        warm: 0; other values are not available yet.
+        warm: How many shells may wait in the container, so that a ``oneshot`` need not wait for docker to start one.
+            Default 0: none.
         default_timeout: Seconds, for commands without a ``timeout``; None is no limit.
 
     Raises `ConfigError` for an argument that is not valid.
@@ -77,8 +78,7 @@ class DockerContainerHost(Host):
             check_user("user", self.user)
         if self.workdir is not None and (not self.workdir or "\0" in self.workdir):
             raise ConfigError(f"workdir={self.workdir!r}: pass a path in the container, or None")
-        if self.warm != 0:
-            raise ConfigError("warm: not available yet; leave it at 0")
+        check_count("warm", self.warm)
         self.env = check_environment("env", self.env or {})
         self.id = f"{self.parent.id}.{self.project}.{self.service}".lower()
         self.name = f"{self.parent.id}:{self.service}"
@@ -93,6 +93,7 @@ class DockerContainerHost(Host):
             user=self.user,
             workdir=self.workdir,
             environment=self.env,
+            warm=self.warm,
         )
         self._init(self._container)
 

@@ -11,8 +11,9 @@ from ._channel.backend import Backend
 from ._channel.forward import Forwards
 from ._shell import CommandList, Conversation, Input, Runner, Sink
 from ._verbs import FileVerbs, ServiceVerbs
-from .deadline import Timeout, timeout_seconds
+from .deadline import Deadline, Timeout, timeout_seconds
 from .errors import ConfigError, OttoError
+from .limits import CLOSE_TIME
 from .process import Process
 from .repeat import Repeated, Repeats
 from .result import Command, CommandResult, RunResult
@@ -319,6 +320,7 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
     def _end_calls(self, reason: str) -> None:
         with self.runner.cancel_calls(reason):
             self._sessions.close()
+            self.runner.spares.close(Deadline.grace(CLOSE_TIME))
         self.backend.close()
 
     def __enter__(self) -> Self:

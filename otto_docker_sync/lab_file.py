@@ -192,7 +192,7 @@ def _project(file: Path, name: str, table: ProjectTable, lab: LabTable) -> Proje
             f"{file}: [projects.{name}] default_host = {table.default_host!r}: that host is not docker_capable"
         )
     paths = [_path(file, f"projects.{name}", "compose_files", path) for path in table.compose_files]
-    return Project(name, paths, default_host=table.default_host, services=table.services)
+    return Project(name, paths, default_host=table.default_host, services=table.services, warm=table.warm)
 
 
 def _path(file: Path, table: str, key: str, text: str) -> Path:

@@ -67,6 +67,20 @@ CLOSE_LIMIT = STOP_TIME + CLOSE_TIME + LEFT_TIME + CALL_END_TIME
 FOREVER = 1e8
 """A timeout of more than three years is none. The clocks of the system cannot take one of any size."""
 
+# Spare shells in a container
+
+SPARE_WAIT = 0.1
+"""For a spare that has just served to be ready again: about what docker takes to start a new shell."""
+
+SPARE_BEGIN = 10.0
+"""For a spare that was ready to begin a command; one in a paused container does not."""
+
+SPARE_START = 2.0
+"""For asking docker to start a spare. A call does so after its own command has ended."""
+
+MAX_SPARE_FAILURES = 3
+"""Spares that end before they were ready, one after another: then no more are started until the host is closed."""
+
 # The input of a command
 
 INPUT_FIRST = 4096

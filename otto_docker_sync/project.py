@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .arguments import check_count
 from .errors import ConfigError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
@@ -26,6 +27,7 @@ class Project:
         compose_files: Paths; relative ones start at the working directory.
         default_host: The id of the host that it runs on; default: the only host of the lab that runs containers.
         services: Those that are hosts before they run: ``api``, or ``api#2`` for replica number 2. Default: none.
+        warm: What each of its containers gets as ``warm``, see `DockerContainerHost`. Default 0.
 
     Raises `ConfigError` for a name that is not valid, and without a compose file.
 
@@ -36,6 +38,7 @@ class Project:
     compose_files: Sequence[str | os.PathLike[str]]
     default_host: str | None = None
     services: Sequence[str] = ()
+    warm: int = 0
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not NAME.fullmatch(self.name):
@@ -43,6 +46,7 @@ class Project:
         for key in ("compose_files", "services"):
             if isinstance(getattr(self, key), (str, os.PathLike)):
                 raise ConfigError(f"project {self.name}: {key}={getattr(self, key)!r}: pass a list")
+        check_count(f"project {self.name}: warm", self.warm)
         if not self.compose_files:
             raise ConfigError(f"project {self.name}: compose_files needs at least one file")
         for service in self.services:

@@ -82,6 +82,8 @@ class Backend(ABC):
         self.log = log
         self.guard = Guard()
         self.sudo_password: Secret = None
+        self.warm = 0
+        """How many spare shells may wait for a oneshot."""
 
     # Starting programs
 
@@ -283,6 +285,10 @@ class Backend(ABC):
             return attempt()
 
     # Life
+
+    def origin(self) -> str:
+        """Return what a shell that was started now is a part of: a container's id. It may be another one later."""
+        return ""
 
     def is_resolved(self) -> bool:
         """Whether `open_channel` knows where to go, and would not search, nor bring anything up."""

@@ -48,8 +48,10 @@ class ContainerBackend(Backend):
         user: str | None,
         workdir: str | None,
         environment: Mapping[str, str],
+        warm: int,
     ) -> None:
         super().__init__(id, shell, log)
+        self.warm = warm
         self.parent = parent
         self.user = user
         self.workdir = workdir
@@ -165,6 +167,9 @@ class ContainerBackend(Backend):
         """Use this container from now on, also after the connections were rebuilt."""
         self._given_id = self._id = container_id
 
+    def origin(self) -> str:
+        return self._id
+
     def is_resolved(self) -> bool:
         return bool(self._id)
 
@@ -276,6 +281,7 @@ class ContainerBackend(Backend):
             user=self.user,
             workdir=self.workdir,
             environment=self._environment,
+            warm=0,
         )
 
     def _log_lines(self, container: str, wanted: LogRequest, deadline: Deadline) -> Lines:

@@ -130,6 +130,7 @@ class ProjectTable(Table):
     compose_files: Words
     default_host: Id | None = None
     services: list[Annotated[str, AfterValidator(_service)]] = []
+    warm: Annotated[int, Field(ge=0)] = 0
 
 
 class ContainerTable(Table):
@@ -140,6 +141,7 @@ class ContainerTable(Table):
     user: str | None = None
     workdir: str | None = None
     shell: str = "sh"
+    warm: Annotated[int, Field(ge=0)] = 0
     resources: list[str] = []
     log: bool = True
     log_stdout: bool = True

@@ -130,21 +130,25 @@ def exchange(
     *,
     stdin: CommandInput | None = None,
     on_start: Callable[[Channel], object] | None = None,
+    start_time: float = START_TIME,
 ) -> Outcome | None:
     """Send a command to its wrapper, and follow it to its end; None when the channel ended before.
 
-    A command that is cut off is ended, with all that has `tag` in its environment.
+    A command that is cut off is ended, with all that has `tag` in its environment. `start_time` is how many seconds
+    the wrapper may take to say that it has begun.
     """
     started_at = monotonic()
     capture.separate_streams = not channel.tty
     try:
         channel.write(request + (stdin.opening() if stdin else b""), deadline)
-        if _collect(channel, marks.sections, deadline, capture, stdin, on_start):
+        if _collect(channel, marks.sections, deadline, deadline.at_most(start_time), capture, stdin, on_start):
             return Outcome(marks.sections[0].retcode)
     except DeadlineExpired:
         left = _end_tree(backend, channel, tag, marks.end)
         if not deadline.expired:
-            raise never_started(backend.id) from None
+            if reason := backend.loss_reason_or_error(started_at, Deadline.grace(KILL_TIME)):
+                return Outcome(None, f"the outcome is unknown: {reason}")
+            raise never_started(backend.id, start_time) from None
         outcome = Outcome.out_of_time(deadline, f"after {monotonic() - started_at:.1f} s")
         if left:
             outcome.message += f"; {left}"
@@ -161,12 +165,12 @@ def _collect(
     channel: Channel,
     sections: list[Section],
     deadline: Deadline,
+    start_limit: Deadline,
     capture: Capture,
     stdin: CommandInput | None,
     on_start: Callable[[Channel], object] | None,
 ) -> bool:
     """Send the input, and read until each stream has shown its end (True), or the channel has ended."""
-    start_limit = deadline.at_most(START_TIME)
     started = False
     try:
         while not all(section.ended for section in sections):

@@ -18,6 +18,7 @@ from ..limits import CALL_END_TIME, KILLED_PATIENCE, LOSS_PATIENCE
 from ..result import Command, CommandResult, Status
 from .capture import Capture, Sink
 from .oneshot import Outcome, command_text, run_oneshot
+from .spares import Spares
 from .stdin import CommandInput, Input
 from .warden import WardenKeeper
 
@@ -34,7 +35,7 @@ class Call(NamedTuple):
 
 
 class Runner:
-    """What all calls on one host share: its backend, its wardens, and which calls are in flight.
+    """What all calls on one host share: its backend, its wardens, its spare shells, and which calls are in flight.
 
     The host's face and each of its sessions hold the same one. Any thread may use it. `default_timeout` returns the
     host's present setting, which its user may change at any time.
@@ -43,6 +44,7 @@ class Runner:
     def __init__(self, backend: Backend, default_timeout: Callable[[], Timeout]) -> None:
         self.backend = backend
         self.wardens = WardenKeeper(backend)
+        self.spares = Spares(backend)
         self._default_timeout = default_timeout
         self._lock = threading.Lock()
         self._calls: dict[Cancellation, Call] = {}
@@ -153,9 +155,17 @@ class Runner:
         environment: Mapping[str, str],
         stdin: CommandInput | None,
     ) -> Outcome:
-        return backend.retry_once_recovered(
-            lambda: run_oneshot(backend, cmd, deadline, capture, environment=environment, stdin=stdin), deadline
-        )
+        """Run it on a spare shell where one is ready for it, otherwise in one that is started for it."""
+        outcome = None
+        if backend is self.backend and stdin is None:
+            outcome = self.spares.run(cmd, environment, deadline, capture)
+        if outcome is None:
+            outcome = backend.retry_once_recovered(
+                lambda: run_oneshot(backend, cmd, deadline, capture, environment=environment, stdin=stdin), deadline
+            )
+        if outcome.retcode is not None:
+            self.spares.refill(deadline)
+        return outcome
 
 
 class CommandRecord:

@@ -72,6 +72,22 @@ def end_left_script(nonce: str, needle: str, keep: int | None, roots: str, unsee
     return f"{text}{nonce}\n".encode()
 
 
+def spare_script(nonce: str, ready: BeginMarker, shell: str, *, merged: bool) -> bytes:
+    """What goes to the `loader` of a spare shell, which prints `ready` whenever it is ready for a oneshot."""
+    text = script(
+        __package__,
+        "spare",
+        otto_tag=nonce,
+        otto_streams="4" if merged else "4 5",
+        otto_stderr="1" if merged else "2",
+        otto_shell=shell,
+        otto_command=load(__package__, "command").text,
+        otto_ready_first=ready.first,
+        otto_ready_second=ready.second,
+    )
+    return f"{text}{nonce}\n".encode("utf-8", "surrogateescape")
+
+
 def oneshot_script(
     nonce: str,
     begin: BeginMarker,

@@ -31,10 +31,10 @@ TICKS = 100
 """The kernel's clock ticks in a second, in which a process's start is given in /proc."""
 
 
-def never_started(host: str) -> ConnectError:
+def never_started(host: str, seconds: float = START_TIME) -> ConnectError:
     """Return the error for a shell that says nothing, though the connection works."""
     return ConnectError(
-        f"{host}: its shell did not start within {START_TIME:.0f} s, though the connection works: "
+        f"{host}: its shell did not start within {seconds:.0f} s, though the connection works: "
         "the machine may be overloaded, or its docker daemon stuck"
     )
 

@@ -41,7 +41,13 @@ class StackHosts:
         declared = []
         for service in project.services:
             container = DockerContainerHost(
-                parent, "", project.name, service, compose_project_name(project), resources=parent.resources
+                parent,
+                "",
+                project.name,
+                service,
+                compose_project_name(project),
+                resources=parent.resources,
+                warm=project.warm,
             )
             self._connect(project, container)
             declared.append(container)
@@ -60,6 +66,7 @@ class StackHosts:
                 service,
                 stack.compose_project,
                 resources=stack.parent.resources,
+                warm=project.warm,
             )
             known = self.hosts.get(host.id)
             if isinstance(known, DockerContainerHost) and _runs_in(known, stack):

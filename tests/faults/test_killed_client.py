@@ -22,7 +22,8 @@ from otto_docker_sync import DockerContainerHost, SSHOptions, UnixHost
 
 host, port, user, key, known_hosts, container = sys.argv[1:]
 parent = UnixHost(host, user, id="carrot", port=int(port), ssh=SSHOptions(identity_file=key, known_hosts=known_hosts))
-ctr = DockerContainerHost(parent, container, "repo1", "api", "")
+ctr = DockerContainerHost(parent, container, "repo1", "api", "", warm=1)
+ctr.oneshot("true").check()
 ctr.run("sleep 9004 & (setsid sleep 9004 &)", timeout=20)
 for on in (ctr, parent):
     threading.Thread(target=on.run, args=("sleep 9004",), daemon=True).start()

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import DockerContainerHost, Lab, Project, UnixHost
-from otto_docker_sync._shell import shell, stdin
+from otto_docker_sync._shell import Capture, shell, spares, stdin
+from otto_docker_sync.deadline import Deadline
 from tests.rig.transcript import Transcript, script_words
 
 TRANSCRIPTS = Path(__file__).parents[2] / "docs" / "transcripts"
@@ -66,6 +67,22 @@ def test_a_oneshot_with_an_input(check, ctr, monkeypatch):
     transcript = check("oneshot-input")
     transcript.call('oneshot("wc -c", input="first line\\nsecond line\\n")')
     assert ctr.oneshot("wc -c", input="first line\nsecond line\n").output == "23\n"
+
+
+def test_a_oneshot_on_a_spare_shell(check, unix_host, ctr, monkeypatch):
+    monkeypatch.setattr(spares, "SPARE_WAIT", 30.0)
+    transcript = check("spare")
+    with unix_host.container(ctr.container_id, warm=1) as host:
+        spare = spares.Spare.start(host.backend, "", Deadline.after(30))
+        spare.is_ready(Deadline.after(30))
+        transcript.call('oneshot("echo hello")')
+        spare.run(host.backend, "echo hello", {}, Deadline.after(30), Capture(None, print))
+        spare.is_ready(Deadline.after(30))
+        transcript.call("close()")
+        spare.channel.write_eof()
+        while not spare.channel.read(Deadline.after(30)).ended:
+            pass
+        spare.channel.close()
 
 
 def test_a_oneshot_that_times_out(check, ctr):

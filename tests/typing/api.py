@@ -125,7 +125,7 @@ machine = UnixHost(
 api = DockerContainerHost(
     machine, "api-1", "repo1", "api", "otto-repo1-me", resources={"api"}, shell="bash", user="app"
 )
-api = DockerContainerHost(machine, "", "repo1", "api#2", "", workdir="/srv", env={"A": "b"}, default_timeout=60)
+api = DockerContainerHost(machine, "", "repo1", "api#2", "", workdir="/srv", env={"A": "b"}, warm=2, default_timeout=60)
 hosts: list[Host] = [machine, api, LocalHost()]
 
 assert_type(api.id, str)

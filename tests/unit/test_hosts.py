@@ -48,7 +48,7 @@ def test_a_machine_with_a_wrong_argument_is_refused(arguments: dict[str, Any]) -
         {"user": "a b"},
         {"user": "-u"},
         {"workdir": ""},
-        {"warm": 3},
+        {"warm": -1},
         {"env": {"A B": "x"}},
         {"env": {"A": 1}},
         {"env": {"A": "a\0b"}},

@@ -299,12 +299,17 @@ def test_a_file_that_is_not_utf_8(tmp_path: Path) -> None:
 
 
 def test_containers_that_no_compose_file_made(load: Load) -> None:
-    options = 'user = "1000"\nshell = "bash"\nresources = ["gpu"]\n'
+    options = 'user = "1000"\nshell = "bash"\nwarm = 2\nresources = ["gpu"]\n'
     lab = load(HOST + 'resources = ["carrot"]\n' + CONTAINER.removeprefix(HOST) + options)
     (web,) = lab.containers()
     assert web is lab.get("carrot.docker.web")
     assert (web.container_id, web.service, web.project, web.compose_project) == ("web-1", "web", "docker", "")
-    assert (web.user, web.shell, web.resources) == ("1000", "bash", {"carrot", "gpu"})
+    assert (web.user, web.shell, web.warm, web.resources) == ("1000", "bash", 2, {"carrot", "gpu"})
+
+
+def test_containers_of_a_project_have_its_spare_shells(load: Load) -> None:
+    lab = load(HOST + PROJECT + 'services = ["api", "db"]\nwarm = 3')
+    assert [container.warm for container in lab.containers()] == [3, 3]
 
 
 def test_all_that_is_wrong_is_told_at_once(refusal: Callable[[str], str]) -> None:
