@@ -24,14 +24,18 @@ from ._shell import Capture, CommandInput, Conversation, Outcome, Runner, comman
 from ._transfer import PathOperations
 from ._verbs import FileVerbs
 from ._verbs.path import RemotePath, RemotePaths, as_pure, as_texts
+from ._verbs.waiting import LogPattern, conditions_of
 from .deadline import Deadline, DeadlineExpired, Timeout
-from .errors import ConfigError, RemoteFileError
+from .errors import ConfigError, RemoteFileError, WaitTimedOut
 from .host import Host
 from .local_host import LocalBackend
 from .logs import HostLog
 from .process import Process
 from .result import Command, CommandResult, ExpectMatch, FileProgress, Paths, Status, TransferResult, shorten
 from .session import Sessions
+
+LOOKS = 20
+"""How often ``wait_for(command=…)`` runs a command that fails."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -371,6 +375,22 @@ class ScriptedHost(Host):
         user: str | None = None,
     ) -> Process:
         return ScriptedProcess(self.runner, cmd, self.runner.deadline(None), env=env, workdir=workdir, user=user)
+
+    def wait_for(
+        self,
+        *,
+        healthy: bool = False,
+        port: int | None = None,
+        http: str | None = None,
+        log: LogPattern | None = None,
+        command: Command | None = None,
+        timeout: Timeout = 60.0,
+    ) -> None:
+        """As `Host.wait_for`, without waiting: a `command` is asked for LOOKS times, and everything else holds."""
+        conditions_of(self.id, healthy=healthy, port=port, http=http, log=log, command=command)
+        Deadline.after(timeout)  # checks it
+        if command is not None and not any(self.oneshot(command) for _ in range(LOOKS)):
+            raise WaitTimedOut(f"{self.id}: command {command_text(command)!r} did not hold in time")
 
     def path(self, path: str | os.PathLike[str]) -> RemotePath:
         return ScriptedPath(self.runner, as_pure(path))

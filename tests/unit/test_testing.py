@@ -21,6 +21,7 @@ from otto_docker_sync import (
     ShellCommand,
     Status,
     UnsupportedParentError,
+    WaitTimedOut,
 )
 from otto_docker_sync import testing as module
 from otto_docker_sync._shell import Conversation, Runner
@@ -140,6 +141,17 @@ def test_a_process_repeats_and_asyncio() -> None:
 
     assert asyncio.run(main()) == "root"
     host.close()
+
+
+def test_wait_for_waits_for_nothing() -> None:
+    host = ScriptedHost({"ready": [Reply(retcode=1), Reply(retcode=1), ""], "never": Reply(retcode=1)})
+    host.wait_for(port=80, http="/health", log="listening", healthy=True)
+    host.wait_for(command="ready", timeout=600)
+    assert host.commands == ["ready"] * 3
+    with pytest.raises(WaitTimedOut, match="'never' did not hold"):
+        host.wait_for(command="never", timeout=600)
+    with pytest.raises(ConfigError):
+        host.wait_for()
 
 
 def test_files_are_in_a_directory_of_this_machine(tmp_path: Path) -> None:
