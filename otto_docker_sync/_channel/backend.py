@@ -233,12 +233,15 @@ class Backend(ABC):
     def report(self, started_at: float, deadline: Deadline) -> str:
         """Say how the host itself is, and what it has printed since `started_at` (monotonic); '' for a machine.
 
-        Starts nothing. Raises as `read_log`.
+        To be asked of a `pinned` one. Raises as `read_log`.
         """
         return ""
 
-    def pinned(self) -> Backend:
-        """Return a backend of the same host as it is now: it never looks for another one, nor brings anything up."""
+    def pinned(self, deadline: Deadline) -> Backend:
+        """Return a backend of the same host as it is now: it never looks for another one, nor brings anything up.
+
+        Raises `NoSuchContainer`, and what keeps docker from being asked, for a container that is not known yet.
+        """
         return self
 
     # Trouble

@@ -244,8 +244,6 @@ class ContainerBackend(Backend):
             yield from self._log_lines(found, wanted, deadline)
 
     def report(self, started_at: float, deadline: Deadline) -> str:
-        if not self._id:
-            return ""
         answers = self._client.ask("container_report", deadline, container=self._id)
         report = ContainerReport.parse(answers)
         since = moment_of(report, started_at)
@@ -264,18 +262,18 @@ class ContainerBackend(Backend):
 
         # A container that was recreated is found again. One that has ended is not: it is for the caller to say so.
         self.retry_once_recovered(find, deadline)
-        pinned = self.pinned()
+        pinned = self.pinned(deadline)
         pinned.shell = self.shell
         pinned.guard = self.guard
         return pinned
 
-    def pinned(self) -> ContainerBackend:
+    def pinned(self, deadline: Deadline) -> ContainerBackend:
         return ContainerBackend(
             self.id,
             "sh",
             self.log,
             self.parent,
-            self._id,
+            self._id or self._find_any(deadline),
             compose_project="",
             service=self._service,
             user=self.user,

@@ -42,7 +42,8 @@ class Evidence:
     """
 
     def __init__(self) -> None:
-        self._used: dict[Backend, None] = {}
+        self._used: dict[str, Backend] = {}
+        """By the id of the host: a test may have several objects for the same one."""
         self._started_at = monotonic()
 
     def start(self) -> None:
@@ -54,7 +55,7 @@ class Evidence:
         observers.remove(self._note)
 
     def _note(self, backend: Backend) -> None:
-        self._used[backend] = None
+        self._used[backend.id] = backend
 
     def begin(self) -> None:
         """A test begins."""
@@ -69,11 +70,12 @@ class Evidence:
         """
         deadline = Deadline.grace(EVIDENCE_TIME)
         sections = []
-        for backend in [used for used in list(self._used) if used.log.log]:
+        for backend in [used for used in list(self._used.values()) if used.log.log]:
             try:
-                text = backend.report(self._started_at, deadline)
+                pinned = backend.pinned(deadline)
+                text = pinned.report(self._started_at, deadline)
                 if text and patterns and directory is not None:
-                    text += _collect_files(backend.pinned(), patterns, directory / backend.id)
+                    text += _collect_files(pinned, patterns, directory / backend.id)
             except (OttoError, DeadlineExpired) as error:
                 text = f"How it is cannot be told: {_reason(error, EVIDENCE_TIME)}"
             if text:
@@ -91,7 +93,7 @@ def _collect_files(backend: Backend, patterns: Sequence[str], directory: Path) -
     """Get the files that the patterns name, each to its own path below `directory`, and say where they are."""
     from .._transfer import get
 
-    too_much = Cancellation(f"there is more than {COLLECT_SIZE >> 20} MiB of them, and the rest was left out;")
+    too_much = Cancellation(f"there is more than {COLLECT_SIZE >> 20} MiB of them, and the rest was left out")
     deadline = Deadline.grace(COLLECT_TIME).also(too_much)
     arrived: dict[str, int] = {}
 
@@ -104,7 +106,7 @@ def _collect_files(backend: Backend, patterns: Sequence[str], directory: Path) -
     for pattern in patterns:
         try:
             for folder, paths in _files_of(backend, pattern, deadline).items():
-                place = directory / folder.lstrip("/")
+                place = directory / posixpath.normpath(f"/{folder}").lstrip("/")
                 place.mkdir(parents=True, exist_ok=True)
                 result = get(backend, paths, place, progress=count, deadline=deadline)
                 lines += [
@@ -112,7 +114,7 @@ def _collect_files(backend: Backend, patterns: Sequence[str], directory: Path) -
                     for file in result.values()
                 ]
         except (OttoError, DeadlineExpired, OSError) as error:
-            lines.append(f"{pattern} could not be had: {_reason(error, COLLECT_TIME)}")
+            lines.append(f"{pattern} could not be had: {deadline.cancelled or _reason(error, COLLECT_TIME)}")
     return "".join(f"\n{line}" for line in ["", *lines]) if lines else ""
 
 

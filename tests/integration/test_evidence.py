@@ -88,6 +88,20 @@ def test_a_host_that_keeps_out_of_logs_and_a_machine_are_left_out(
     assert evidence.collect() == []
 
 
+def test_a_host_that_the_test_has_closed_is_found_again(
+    evidence: Evidence, container: MakeContainer, container_host: ContainerHost
+) -> None:
+    labels = [f"--label=com.docker.compose.{name}" for name in ("project=p2", "service=api", "container-number=1")]
+    made = container("busybox", *labels)
+    evidence.begin()
+    for _ in range(2):
+        with container_host("", compose_project="p2") as host:
+            assert host.oneshot("true")
+    made.docker("kill", made.id)
+    (section,) = evidence.collect()
+    assert section.text.startswith("It is exited with status 137.")
+
+
 def test_what_cannot_be_had_is_a_sentence(
     evidence: Evidence,
     container: MakeContainer,
