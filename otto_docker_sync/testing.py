@@ -138,8 +138,9 @@ def _give(reply: Any, capture: Capture) -> Outcome:
         outcome = Outcome(reply.retcode)
         streams: tuple[str | bytes, str | bytes] = reply.stdout, reply.stderr
     elif isinstance(reply, CommandResult):
-        unknown = reply.retcode is None and reply.status is not Status.SUCCESS
-        retcode = None if unknown else reply.retcode or 0
+        retcode = reply.retcode
+        if retcode is None:
+            retcode = {Status.SUCCESS: 0, Status.FAILED: 1}.get(reply.status)
         outcome = Outcome(retcode, reply.message, reply.timed_out, reply.session_ended, reply.new_session)
         stderr = reply.stderr_bytes or reply.stderr
         streams = reply.stdout_bytes or reply.stdout or ("" if stderr else reply.output_bytes or reply.output), stderr

@@ -61,6 +61,7 @@ def test_what_a_reply_may_be() -> None:
         {
             "late": late,
             "failed": CommandResult("", status=Status.FAILED, retcode=3, stdout="o", stderr="e"),
+            "failed, too": CommandResult("", status=Status.FAILED),
             "lost": ConnectError("no route"),
             "also lost": ConnectError,
             re.compile(r"echo (\w+)"): lambda match: match[1] + "\n",
@@ -75,6 +76,7 @@ def test_what_a_reply_may_be() -> None:
         result.check()
     result = host.oneshot("failed")
     assert (result.retcode, result.stdout, result.stderr, result.output) == (3, "o", "e", "oe")
+    assert host.oneshot("failed, too").status is Status.FAILED
     for command in ("lost", "also lost"):
         with pytest.raises(ConnectError):
             host.oneshot(command)
