@@ -137,11 +137,14 @@ class HostKeywords:
         timeout: timedelta | None = None,
         newline: str | None = None,
         prompt: str | None = None,
+        *,
+        warm: int = 0,
     ) -> int:
         """Make a container on an open machine the current host, and return its index.
 
         ``container`` is its name or id, or it is found by ``service`` and ``compose_project``. ``parent`` is the
-        machine, the current host unless given. ``timeout``, ``newline`` and ``prompt`` are `Settings`.
+        machine, the current host unless given. ``timeout``, ``newline`` and ``prompt`` are `Settings`. ``warm`` is how
+        many shells may wait in it, so that `Run Oneshot` and `Execute Command` begin sooner.
 
         | Use Container | parent=lab | container=api-1 | alias=api |
         | Use Container | parent=lab | service=api     | compose_project=otto-repo1-tester |
@@ -157,6 +160,7 @@ class HostKeywords:
             shell=shell,
             user=user,
             workdir=workdir,
+            warm=warm,
         )
         added = self._add(alias or host.id, host.name, target=host)
         added.update(timeout=timeout, newline=newline, prompt=prompt)

@@ -57,18 +57,26 @@ class ResultKeywords(HostKeywords):
         *arguments: str,
         timeout: timedelta | None = None,
         check: bool = False,
+        input: str | bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        user: str | None = None,
         host: HostRef = None,
     ) -> CommandResult:
         """Run a command in a fresh shell, and return its result, with stdout and stderr separate.
 
-        With ``arguments`` the command is a program, run with exactly these arguments and without a shell.
+        With ``arguments`` the command is a program, run with exactly these arguments and without a shell. ``input`` is
+        what it reads on stdin. ``env``, ``workdir`` and ``user`` hold for this one command; on a machine sudo changes
+        the user.
 
         | ${result} =    | Run Oneshot | cat /etc/os-release \\| head -n 1 | check=True |
         | Should Contain | ${result.stdout} | NAME |
         | Run Oneshot    | touch | a name with spaces |
+        | Run Oneshot    | psql | shop | input=${QUERY} | user=postgres | check=True |
         """
         cmd: Command = [command, *arguments] if arguments else command
-        return self._host(host).oneshot(cmd, timeout, check=check)
+        target = self._host(host)
+        return target.oneshot(cmd, timeout, check=check, input=input, env=env, workdir=workdir, user=user)
 
     @keyword
     def result_should_be_ok(self, result: CommandResult | RunResult) -> None:

@@ -80,6 +80,9 @@ Results Are Asserted On With Their Last Lines
     Run Keyword And Expect Error    CommandFailed:*why*    Run Oneshot    echo why; false    check=True
     ${result} =    Run Oneshot    printf    %s-%s    a b    c d
     Should Be Equal    ${result.stdout}    a b-c d
+    ${env} =    Create Dictionary    GIVEN=it's
+    ${result} =    Run Oneshot    cat; pwd; echo "$GIVEN"    input=given${SPACE}    env=${env}    workdir=/usr
+    Should Be Equal    ${result.output}    given /usr\nit's\n
 
 Prompts Are Answered
     &{answers} =    Create Dictionary    Name:=tester    Word:=secret
@@ -179,7 +182,7 @@ A Container Runs Or Does Not
 A Closed Host Is Forgotten
     Close Connection    host=box
     Run Keyword And Expect Error    Non-existing index or alias 'box'.    Run Command    pwd    host=box
-    Use Container    %{LAB_CONTAINER}    parent=machine    alias=box
+    Use Container    %{LAB_CONTAINER}    parent=machine    alias=box    warm=1
     ${connection} =    Get Connection    box
     Should Be Equal    ${connection.index}    ${4}
 
