@@ -27,7 +27,7 @@ with Lab.load(os.environ.get("OTTO_LAB", "lab.toml")) as lab:
             break
 
         result = server.stop()
-        print(f"exit status {result.retcode}, last words: {result.output.splitlines()[-1]}")
+        print(f"exit status {result.retcode}, last words: {result.stdout.splitlines()[-1]}")
 
     # A command that takes long, while something else is done.
     check = host.start("sleep 1; echo checked")
