@@ -243,7 +243,7 @@ SETTLING_TRIES = 8
 """Refusals in a row that are put down to such sessions. The pauses between them add up to about a second."""
 
 REFUSAL_TIME = 5.0
-"""How long a refusal is believed: a connection counts as full, or no further connection is tried."""
+"""How long a refusal is believed: a connection counts as full, or no further connection or spare channel is tried."""
 
 MAX_COMMAND = 128 << 10
 """A command: Linux takes no longer argument, and sshd ends the whole connection at 256 KiB."""

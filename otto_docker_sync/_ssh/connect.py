@@ -17,7 +17,7 @@ from .config import Target
 from .host_key import check_host_key, prefer_known_keys
 from .link import Link
 from .paramiko_errors import HANDSHAKE, map_error
-from .transport import CLOSED, Transport
+from .transport import CLOSED, RawChannel, Transport
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 Dial = Callable[[Deadline], Stream]
@@ -31,6 +31,10 @@ class Connection:
         self.login = login
         """The key or password that the server took."""
         self.sessions = 0
+        self.spare: RawChannel | None = None
+        """A channel that was asked for ahead of the next session, which saves that one a round trip."""
+        self.no_spare_until = 0.0
+        """Until then none is asked for: the server has refused one."""
         self.tunnels = 0
         self.full_at: int | None = None
         """How many sessions it had when the server refused one more; forgotten after `full_until`."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 
 import paramiko
 
@@ -18,7 +19,7 @@ from .._channel.proxy_command import CommandStream
 from .._channel.tcp import NotReachedFromHost, Stream, dial_tcp
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
-from ..limits import CONNECT_TIMEOUT, MAX_COMMAND
+from ..limits import CONNECT_TIMEOUT, MAX_COMMAND, REFUSAL_TIME
 from ..secret import Secret
 from .auth import Credentials
 from .channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
@@ -225,9 +226,9 @@ class Connections(Pool):
         losses = 0
         while True:
             with self._in_time(deadline):
-                connection = self._reserve(deadline)
+                connection = self._reserve(deadline, takes_spare=kind is SessionChannel)
             try:
-                raw = connection.transport.open(kind, deadline)
+                raw = self._open_on(connection, kind, deadline)
             except BaseException:
                 self._release(connection)
                 raise
@@ -239,6 +240,33 @@ class Connections(Pool):
                 losses += 1  # the connection ended before anything was started: another one will do
                 if losses == 3:
                     raise ConnectionLost(f"the connection to {self.where} was lost: {connection.transport.why}")
+
+    def _open_on(self, connection: Connection, kind: type[Raw], deadline: Deadline) -> Raw:
+        """Open a channel for a session that has its place on the connection. The spare one is open already, or soon.
+
+        The next spare is asked for at once: while the caller's program runs, the answer has time to arrive.
+        """
+        transport = connection.transport
+        if kind is not SessionChannel or "OpenSSH" not in transport.remote_version:
+            # Of other servers nobody knows what they make of a channel in which nothing is started for long.
+            return transport.open(kind, deadline)
+        with self._changed:
+            raw = connection.spare
+            if raw is not None and raw.refusal:
+                connection.no_spare_until = monotonic() + REFUSAL_TIME
+            wants_spare = self._has_room(connection) and monotonic() >= connection.no_spare_until
+            # Known to other threads before it is asked for: they must take it, or there would be one session too many.
+            connection.spare = spare = transport.new_channel(SessionChannel) if wants_spare else None
+        try:
+            if raw is not None:
+                transport.request_open(raw)  # if the thread that wanted it did not come to that
+                transport.await_open(raw, deadline)
+            if raw is None or not raw.active or raw.closed:
+                return transport.open(kind, deadline)
+            return raw
+        finally:
+            if spare is not None:
+                transport.request_open(spare)
 
     def _connect(self, started: Callable[[Transport], None], deadline: Deadline) -> Connection:
         target = self._target or self._resolve(deadline)

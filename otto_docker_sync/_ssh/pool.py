@@ -55,10 +55,11 @@ class Pool(ABC):
     def _connect(self, started: Callable[[Transport], None], deadline: Deadline) -> Connection:
         """Make a connection; tell `started` of each transport on the way."""
 
-    def _reserve(self, deadline: Deadline, tunnel: bool = False) -> Connection:
+    def _reserve(self, deadline: Deadline, *, tunnel: bool = False, takes_spare: bool = True) -> Connection:
         """Return a connection with room for one more session, or for a tunnel, and count that on it.
 
-        Tunnels need no room: MaxSessions does not count them. Raises `ConnectError`, or `DeadlineExpired`.
+        Tunnels need no room: MaxSessions does not count them. A session that cannot take a spare channel needs room
+        beside it. Raises `ConnectError`, or `DeadlineExpired`.
         """
         self._check_process()
         with self._changed:
@@ -69,7 +70,7 @@ class Pool(ABC):
             with self._changed:
                 self._open = [connection for connection in self._open if connection.alive]
                 for connection in self._open:
-                    if tunnel or self._has_room(connection):
+                    if tunnel or self._has_room(connection, takes_spare=takes_spare):
                         # Counted before the lock is released, or two threads would take the same last place.
                         if tunnel:
                             connection.tunnels += 1
@@ -88,12 +89,15 @@ class Pool(ABC):
                 attempt, generation = self._attempt, self._generation
             self._grow(attempt, generation, deadline)
 
-    def _has_room(self, connection: Connection) -> bool:
+    def _has_room(self, connection: Connection, *, takes_spare: bool = True) -> bool:
         """Whether one more session fits on a connection, as far as we know. Holds the lock."""
         if connection.full_at is not None and monotonic() >= connection.full_until:
             connection.full_at = None
         limit = self.sessions_per_connection
-        return connection.sessions < (limit if connection.full_at is None else min(limit, connection.full_at))
+        in_use = connection.sessions
+        if connection.spare is not None and not takes_spare:
+            in_use += 1
+        return in_use < (limit if connection.full_at is None else min(limit, connection.full_at))
 
     def _may_grow(self) -> bool:
         """Whether another connection may be opened now. Holds the lock.
@@ -163,7 +167,10 @@ class Pool(ABC):
         """
         if code == 1:
             raise ConnectError(f"{self.where} refuses sessions: {text}")
-        connection.full_at = connection.sessions
+        in_use = connection.sessions
+        if connection.spare is not None and connection.spare.active:
+            in_use += 1
+        connection.full_at = in_use
         just_closed = connection.closed_at and now - connection.closed_at < SETTLING_TIME
         if just_closed and connection.settling < SETTLING_TRIES:
             # A session ends on the server a little after we have closed it: try again soon, and less and less often.
@@ -174,9 +181,9 @@ class Pool(ABC):
         connection.full_until = now + REFUSAL_TIME
         if connection.closed_at:
             return  # sessions whose processes have not ended may still count there: the limit is not known
-        if not connection.sessions:
+        if not in_use:
             raise ConnectError(f"{self.where} allows no sessions: {text}. Is MaxSessions 0 in its sshd_config?")
-        self.sessions_per_connection = min(self.sessions_per_connection, connection.sessions)
+        self.sessions_per_connection = min(self.sessions_per_connection, in_use)
         _log.debug("%s takes %d sessions on one connection", self.where, self.sessions_per_connection)
 
     def _grow(self, attempt: int, generation: int, deadline: Deadline) -> None:

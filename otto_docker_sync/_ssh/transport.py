@@ -68,6 +68,8 @@ class RawChannel(_Channel):  # type: ignore[misc]
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
+        self.requested = False
+        """Whether the server was asked to open it."""
         self.refusal: tuple[int, str] | None = None
         self.request_refused = False
         self.signal = ""
@@ -196,6 +198,13 @@ class Transport(_Transport):  # type: ignore[misc]
         `name` is SSH's name for what the channel is to be, `fields` what its request says besides. The channel is then
         `active`, or has a `refusal`, or was closed with the transport. Raises `DeadlineExpired`.
         """
+        channel = self.new_channel(kind)
+        self.request_open(channel, name, *fields)
+        self.await_open(channel, deadline)
+        return channel
+
+    def new_channel(self, kind: type[Raw]) -> Raw:
+        """Make a channel that can be asked for by `request_open`. Sends nothing."""
         # The channel is known before the request is sent: the answer arrives on another thread.
         with self.lock:
             number = self._next_channel()
@@ -204,16 +213,27 @@ class Transport(_Transport):  # type: ignore[misc]
             self.channels_seen[number] = True
             channel._set_transport(ClosedGuard(self))
             channel._set_window(WINDOW_SIZE, PACKET_SIZE)
+        return channel
+
+    def request_open(self, channel: RawChannel, name: str = "session", *fields: str | int) -> None:
+        """Ask for a channel, without waiting for the answer. Does nothing if somebody has asked for it already."""
+        with self.lock:
+            if channel.requested:
+                return
+            channel.requested = True
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
         message.add_string(name)
-        message.add_int(number)
+        message.add_int(channel.chanid)
         message.add_int(WINDOW_SIZE)
         message.add_int(PACKET_SIZE)
         _add_fields(message, fields)
         self._send_user_message(message)
         if not self.active:
             channel._unlink()
+
+    def await_open(self, channel: RawChannel, deadline: Deadline) -> None:
+        """Wait for the answer to `request_open`."""
         try:
             with deadline.waking(channel.event.set):
                 while not (channel.active or channel.refusal or channel.closed):
@@ -222,7 +242,6 @@ class Transport(_Transport):  # type: ignore[misc]
         except BaseException:
             self._abandon(channel)
             raise
-        return channel
 
     def _abandon(self, channel: RawChannel) -> None:
         """Stop waiting for a channel. If it still opens, it is closed, so that it does not use up a session."""

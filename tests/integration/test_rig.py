@@ -130,6 +130,22 @@ def test_a_proxy_delays(proxy: Proxy) -> None:
         assert client.recv(100).startswith(b"SSH-2.0-")
 
 
+def test_a_proxy_whose_delay_ends_lets_nothing_overtake() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listener,
+        Proxy(listener.getsockname()[1]) as proxy,
+        socket.create_connection((proxy.host, proxy.port), 5) as client,
+        listener.accept()[0] as target,
+    ):
+        proxy.delay(0.5)
+        client.sendall(b"first ")
+        while not proxy._waiting:
+            time.sleep(0.01)
+        proxy.delay(0)
+        client.sendall(b"second")
+        assert target.recv(12, socket.MSG_WAITALL) == b"first second"
+
+
 def test_a_proxy_drops_after_so_many_bytes(proxy: Proxy) -> None:
     with socket.create_connection((proxy.host, proxy.port), 5) as client:
         assert client.recv(100).startswith(b"SSH-2.0-")

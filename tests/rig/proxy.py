@@ -56,7 +56,7 @@ class Proxy:
         self._set(stalled=False)
 
     def delay(self, seconds: float) -> None:
-        """Pass each block on this much later, in each direction."""
+        """Pass each block on this much later, in each direction. What is on its way already keeps its delay."""
         self._set(delay=seconds)
 
     def drop(self) -> None:
@@ -163,7 +163,10 @@ class Proxy:
             data, self._budget = data[: self._budget], self._budget - len(data)
         if (not data and self._budget is None) or data:
             self._count += 1
-            heapq.heappush(self._waiting, (time.monotonic() + self._delay, self._count, self._peers[end], data))
+            other = self._peers[end]
+            # Not before what is on its way already: a shorter delay must not let anything overtake.
+            due = max([time.monotonic() + self._delay, *(due for due, _, to, _ in self._waiting if to is other)])
+            heapq.heappush(self._waiting, (due, self._count, other, data))
         if self._budget is not None and self._budget <= 0:
             for _, _, other, rest in sorted(self._waiting):
                 self._give(other, rest)

@@ -11,6 +11,7 @@ import pytest
 from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._ssh import Connections
 from otto_docker_sync._ssh import pool as ssh_pool
+from otto_docker_sync._ssh.channel import SessionChannel
 from otto_docker_sync.deadline import Deadline
 from otto_docker_sync.errors import AuthenticationError, ConnectError
 from otto_docker_sync.limits import MAX_SESSIONS
@@ -126,6 +127,66 @@ def test_sessions_whose_processes_live_on_do_not_use_up_the_host(connect: Connec
     assert time.monotonic() - started < 3
     assert connections.describe()["sessions_per_connection"] == MAX_SESSIONS  # nothing wrong was learned
     assert run(connections, "sleep 2").status == 0
+
+
+def await_spare(connections: Connections) -> SessionChannel:
+    """The channel that was asked for ahead of the next session, when the server has answered."""
+    spare = connections._open[0].spare
+    assert isinstance(spare, SessionChannel)
+    connections._open[0].transport.await_open(spare, Deadline.after(20))
+    return spare
+
+
+def test_the_next_session_waits_for_no_channel(connect: Connect, proxy: Proxy) -> None:
+    connections = connect(port=proxy.port)
+    assert run(connections, "echo in").out == b"in\n"
+    await_spare(connections)
+    proxy.stall()
+    channel = connections.open_channel("echo soon", deadline=Deadline.after(0.5))
+    proxy.resume()
+    assert drain(channel) == (b"soon\n", b"", 0)
+    channel.close()
+    await_spare(connections)
+    assert connections.describe()["sessions"] == 0
+
+
+def test_a_spare_channel_that_ended_is_not_used(connect: Connect) -> None:
+    connections = connect()
+    for _ in range(3):
+        assert run(connections, "echo in").out == b"in\n"
+        await_spare(connections).close()
+    assert count(connections) == 1
+
+
+def test_a_spare_channel_that_nobody_came_to_ask_for_is_asked_for_when_it_is_taken(connect: Connect) -> None:
+    connections = connect()
+    run(connections, "echo in")
+    connection = connections._open[0]
+    connection.spare = connection.transport.new_channel(SessionChannel)
+    assert run(connections, "echo in").out == b"in\n"
+
+
+def test_a_spare_channel_is_a_session_to_the_server(connect: Connect, make_sshd: MakeSshd) -> None:
+    connections = connect(make_sshd(MaxSessions="2"))
+    held = hold(connections)
+    await_spare(connections)
+    with connections.open_sftp(Deadline.after(20)) as sftp:  # it cannot take the spare one
+        assert sftp.normalize(".")
+    assert (count(connections), connections.describe()["sessions_per_connection"]) == (2, 2)
+    others = [hold(connections), hold(connections)]
+    assert count(connections) == 2
+    for channel in [held, *others]:
+        channel.close()
+
+
+def test_a_server_that_refuses_a_spare_channel_is_not_asked_again_soon(connect: Connect, make_sshd: MakeSshd) -> None:
+    connections = connect(make_sshd(MaxSessions="1"))
+    held = hold(connections)
+    assert await_spare(connections).refusal
+    held.close()
+    assert run(connections, "echo in").out == b"in\n"
+    assert connections._open[0].spare is None
+    assert connections.describe()["sessions_per_connection"] == MAX_SESSIONS  # nothing wrong was learned
 
 
 def test_a_server_at_its_max_startups_is_asked_again(connect: Connect, make_sshd: MakeSshd) -> None:
