@@ -280,6 +280,8 @@ class AsyncProcess:
     wait_for = unlimited_shim(Process.wait_for)
     wait = unlimited_shim(Process.wait)
     stop = unlimited_shim(Process.stop)
+    send = unlimited_shim(Process.send)
+    send_eof = unlimited_shim(Process.send_eof)
 
     async def __aenter__(self) -> Self:
         return self

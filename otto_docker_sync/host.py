@@ -145,6 +145,7 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         self,
         cmd: Command,
         *,
+        input: Input | None = None,
         env: Mapping[str, str] | None = None,
         workdir: str | os.PathLike[str] | None = None,
         user: str | None = None,
@@ -155,7 +156,9 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         connection is lost, and when this program ends. It has no time limit.
 
         Args:
-            cmd: A string is run by the host's shell; a list is run as argv, without a shell. stdin is empty.
+            cmd: A string is run by the host's shell; a list is run as argv, without a shell.
+            input: What the command reads on stdin, as for `oneshot`; ``""`` is nothing. None, the default, is what
+                `Process.send` sends.
             env: As for `oneshot`; `workdir` and `user` as well.
 
         Raises what kept the command from being started, as `oneshot`.
@@ -163,7 +166,7 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         >>> with web.start(["python3", "-u", "server.py"]) as server:
         ...     server.wait_for("ready", timeout=30)
         """
-        return Process(self.runner, cmd, self.runner.deadline(None), env=env, workdir=workdir, user=user)
+        return Process(self.runner, cmd, self.runner.deadline(None), input=input, env=env, workdir=workdir, user=user)
 
     def open_session(self, name: str, *, size: tuple[int, int] | None = None) -> HostSession:
         """Get the persistent shell called `name`, or make one. It is opened when first used.

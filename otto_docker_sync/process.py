@@ -6,14 +6,16 @@ import os
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Literal, Union
 
-from ._channel.base import KILL_STATUS, Channel
+from ._channel.base import KILL_STATUS
 from ._shell import (
     CommandRecord,
+    Input,
     LineReader,
     Outcome,
+    ProcessInput,
     ProcessOutput,
     Runner,
     command_text,
@@ -21,7 +23,7 @@ from ._shell import (
     run_oneshot,
 )
 from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout
-from .errors import ConfigError, ConnectError, ConnectionLost, ExpectTimeout, SessionClosed, WaitTimedOut
+from .errors import ConfigError, ConnectError, ExpectTimeout, SessionClosed, WaitTimedOut
 from .limits import SIGNAL_EVERY, STOP_GRACE
 from .logs import masked
 from .result import Command, CommandResult, ExpectMatch, Patterns, shorten
@@ -58,6 +60,7 @@ class Process:
         cmd: Command,
         deadline: Deadline,
         *,
+        input: Input | None,
         env: Mapping[str, str] | None,
         workdir: str | os.PathLike[str] | None,
         user: str | None,
@@ -71,10 +74,10 @@ class Process:
         self._record = CommandRecord(runner.backend, self.command, None, log=True, make_capture=self._make_output)
         self._life = Cancellation()
         self._killed = False
-        self._channel: Channel | None = None
+        self._stdin = ProcessInput(input)
         self._begun = threading.Event()
         """The command has begun, or never will."""
-        self._writing = threading.Lock()
+        self._has_begun = False
         self._result: CommandResult | None = None
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name=f"otto-process {self._backend.id}", daemon=True)
@@ -97,7 +100,7 @@ class Process:
             with deadline.waking(self._begun.set):
                 if not deadline.cancelled:
                     self._begun.wait(deadline.remaining())
-            is_late = deadline.cancelled or not (self._channel or self._output.ended)
+            is_late = deadline.cancelled or not (self._has_begun or self._output.ended)
         except BaseException:
             self._end("interrupted")
             raise
@@ -130,6 +133,7 @@ class Process:
                     deadline,
                     self._record.capture,
                     environment=self._environment,
+                    stdin=self._stdin,
                     on_start=self._note_start,
                 ),
                 deadline,
@@ -141,8 +145,8 @@ class Process:
             outcome = Outcome(KILL_STATUS, self._life.reason)
         return outcome
 
-    def _note_start(self, channel: Channel) -> None:
-        self._channel = channel
+    def _note_start(self) -> None:
+        self._has_begun = True
         self._begun.set()
 
     def _end(self, reason: str) -> None:
@@ -238,6 +242,29 @@ class Process:
             )
         return match
 
+    # What it reads
+
+    def send(self, data: str | bytes) -> None:
+        """Send `data`, a string or bytes, to the command's stdin, as it is. Returns at once.
+
+        What the command does not read waits in memory, and is dropped when it ends. Raises `ConfigError` when its stdin
+        has ended: after `send_eof`, and when it was started with an ``input``.
+
+        >>> process = host.start("cat"); process.send("hello\\n"); process.wait_for("hello")
+        """
+        if not isinstance(data, (str, bytes)):
+            raise ConfigError(f"send({data!r}): pass a string or bytes")
+        if not self._stdin.is_open:
+            raise ConfigError(f"{self._label}: its stdin has ended, by send_eof() or because it was given an input=")
+        self._stdin.send(data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data)
+
+    def send_eof(self) -> None:
+        """End the command's stdin, after all that was sent. Idempotent.
+
+        >>> sort = host.start("sort"); sort.send("b\\na\\n"); sort.send_eof(); sort.wait().output
+        """
+        self._stdin.send_eof()
+
     # Its end
 
     def wait(self, timeout: Timeout = None) -> CommandResult:
@@ -284,21 +311,13 @@ class Process:
         while self.running:
             try:
                 limit.check()
-                self._send_signal(name, limit)
+                self._stdin.order(f"signal {name} {'shell' if isinstance(self._cmd, str) else 'program'}")
                 self._output.wait_for_end(limit.at_most(SIGNAL_EVERY))
             except DeadlineExpired:
                 if limit.expired and self.running:
                     self._killed = True
                     self._end("it was killed" if name == "KILL" else f"it did not end on SIG{name}, and was killed")
         return self.wait()
-
-    def _send_signal(self, name: str, deadline: Deadline) -> None:
-        """Have the signal sent to those processes that are to get it now; see ``signal_tree.sh``."""
-        channel = self._channel
-        whom = "shell" if isinstance(self._cmd, str) else "program"
-        with self._writing, suppress(ConnectionLost):
-            if channel is not None:
-                channel.write(f"signal {name} {whom}\n".encode(), deadline)
 
     def _late(self, what: str, deadline: Deadline) -> WaitTimedOut:
         return WaitTimedOut(f"{self._label}: {what}{f': {deadline.cancelled}' if deadline.cancelled else ''}")

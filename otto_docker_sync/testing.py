@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, NoReturn, Union
 
 from ._channel.backend import Backend
 from ._channel.base import SIZE, Channel
-from ._shell import Capture, CommandInput, Conversation, Outcome, Runner, command_text
+from ._shell import Capture, CommandInput, Conversation, Input, Outcome, Runner, command_text
 from ._transfer import PathOperations
 from ._verbs import FileVerbs
 from ._verbs.path import RemotePath, RemotePaths, as_pure, as_texts
@@ -260,6 +260,8 @@ class ScriptedProcess(Process):
     def _run(self, deadline: Deadline) -> Outcome:  # noqa: ARG002 (there is nothing to wait for)
         backend: Any = self._runner.backend
         self._record.capture.separate_streams = True
+        if given := self._stdin.read_all():
+            backend.script.inputs.append(given)
         return backend.script.run(self.command, self._record.capture)  # type: ignore[no-any-return]
 
 
@@ -360,7 +362,7 @@ class ScriptedHost(Host):
 
     @property
     def inputs(self) -> list[bytes]:
-        """What ``oneshot(input=…)`` gave the commands that were given any, in order."""
+        """What ``oneshot(input=…)`` and ``start(input=…)`` gave the commands that were given any, in order."""
         return self._script.inputs
 
     def is_running(self) -> bool:
@@ -371,11 +373,13 @@ class ScriptedHost(Host):
         self,
         cmd: Command,
         *,
+        input: Input | None = None,
         env: Mapping[str, str] | None = None,
         workdir: str | os.PathLike[str] | None = None,
         user: str | None = None,
     ) -> Process:
-        return ScriptedProcess(self.runner, cmd, self.runner.deadline(None), env=env, workdir=workdir, user=user)
+        deadline = self.runner.deadline(None)
+        return ScriptedProcess(self.runner, cmd, deadline, input=input, env=env, workdir=workdir, user=user)
 
     def wait_for(
         self,

@@ -9,7 +9,7 @@ from .oneshot import Outcome, command_text, run_oneshot
 from .process_output import LineReader, ProcessOutput
 from .runner import CommandRecord, Runner, observers
 from .scripts import kill_tree, loader
-from .stdin import AS_FORMAT, CommandInput, Input
+from .stdin import AS_FORMAT, CommandInput, Input, ProcessInput
 
 __all__ = [
     "AS_FORMAT",
@@ -21,6 +21,7 @@ __all__ = [
     "Input",
     "LineReader",
     "Outcome",
+    "ProcessInput",
     "ProcessOutput",
     "Runner",
     "Sink",

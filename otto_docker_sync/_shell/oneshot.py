@@ -11,7 +11,7 @@ from time import monotonic
 from .._channel.backend import Backend
 from .._channel.base import Channel
 from .._channel.markers import BeginMarker, EndMarker, encode_command, new_nonce
-from ..deadline import Deadline, DeadlineExpired
+from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
 from ..limits import CTRL_C_TIME, KILL_TIME, START_TIME
 from ..result import Command
@@ -86,14 +86,13 @@ def run_oneshot(
     *,
     environment: Mapping[str, str] | None = None,
     stdin: CommandInput | None = None,
-    on_start: Callable[[Channel], object] | None = None,
+    on_start: Callable[[], object] | None = None,
 ) -> Outcome:
     """Run `command` and collect its output in `capture`. `environment` comes on top of the host's own.
 
     The script travels over stdin, which stays open as the lease. Marks on both streams tell the command's own output
     and status from whatever docker, sshd and start-up files have to say. `on_start` is called when the command has
-    begun, with the channel, which takes the orders of ``oneshot.sh`` from then on; it cannot be had along with `stdin`.
-    Raises what `Backend.startup_error` makes of it when the command could not be started.
+    begun. Raises what `Backend.startup_error` makes of it when the command could not be started.
     """
     script = command_script(command)
     nonce, answers = new_nonce(), new_nonce() if stdin else ""
@@ -110,7 +109,7 @@ def run_oneshot(
             {**backend.environment(), **(environment or {})},
             backend.shell,
             merged=channel.tty,
-            takes_signals=on_start is not None,
+            takes_signals=stdin is not None and stdin.may_signal,
             answers=answers,
         )
         outcome = exchange(backend, channel, nonce, marks, request, deadline, capture, stdin=stdin, on_start=on_start)
@@ -129,7 +128,7 @@ def exchange(
     capture: Capture,
     *,
     stdin: CommandInput | None = None,
-    on_start: Callable[[Channel], object] | None = None,
+    on_start: Callable[[], object] | None = None,
     start_time: float = START_TIME,
 ) -> Outcome | None:
     """Send a command to its wrapper, and follow it to its end; None when the channel ended before.
@@ -168,7 +167,7 @@ def _collect(
     start_limit: Deadline,
     capture: Capture,
     stdin: CommandInput | None,
-    on_start: Callable[[Channel], object] | None,
+    on_start: Callable[[], object] | None,
 ) -> bool:
     """Send the input, and read until each stream has shown its end (True), or the channel has ended."""
     started = False
@@ -176,14 +175,16 @@ def _collect(
         while not all(section.ended for section in sections):
             limit = deadline if started else start_limit
             wait = None
+            more = Cancellation()
             # Not before the start: what was read of a file could not be sent again with a second attempt.
             if stdin is not None and sections[-1].started:
                 limit.check()
+                stdin.on_more(more.cancel)
                 wait = stdin.advance(channel, sections[-1], limit)
             try:
-                chunk = channel.read(limit if wait is None else limit.at_most(wait))
+                chunk = channel.read((limit if wait is None else limit.at_most(wait)).also(more))
             except DeadlineExpired:
-                if wait is None or limit.expired:
+                if (wait is None and not more.cancelled) or limit.expired:
                     raise
                 continue
             if chunk.ended:
@@ -192,7 +193,7 @@ def _collect(
             if not started and any(section.started for section in sections):
                 started = True
                 if on_start is not None:
-                    on_start(channel)
+                    on_start()
             for index, piece in enumerate(pieces):
                 capture.add(piece, index)
         return True

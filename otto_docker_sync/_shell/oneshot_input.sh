@@ -5,14 +5,18 @@
 # =TEXT  the same, not answered: it is the last
 # N      a number: that many bytes follow, as they are, for dd; answered
 # .      the end of the input
+# signal NAME WHOM
+#        not for the command: the watcher sends this signal to the command's processes, see signal_tree.sh
 #
 # An answer is the marker <NONCE:0> on stderr, or <NONCE:1> if there is a dd that can read N bytes. It comes when the command has
 # taken the bytes, and no message is sent before it. So the watcher always gets to read on, and sees the end of the
 # lease, even if the command never reads: a message that the command does not take waits in the memory of the feeder.
 #
 # otto_answers  the nonce of these markers
+# otto_signals  signal_tree.sh; empty where no order to send a signal comes
 . ./oneshot_common.sh
 : "${otto_nonce?}" "${otto_begin_first?}" "${otto_begin_second?}" "${otto_end?}" "${otto_exports?}" "${otto_answers?}"
+: "${otto_signals?}"
 
 otto_read_text || exit 1
 otto_script=$otto_text
@@ -33,6 +37,11 @@ otto_interruptibly() {
     return "$otto_status"
 }
 
+# The watcher tells this shell by a signal that an order came. The shell takes note once the command has ended.
+otto_told=
+trap otto_told=1 USR1
+eval "$otto_signals"
+
 # Before anything is answered: the client looks for answers only after these markers.
 otto_print_begin
 {
@@ -41,6 +50,15 @@ otto_print_begin
     exec 7<&3
     otto_print_pid
     while IFS= read -r line <&3; do
+        case $line in
+        signal\ *)
+            # The wrapper is told first: once the command has ended, it kills what is left.
+            kill -USR1 $$
+            # shellcheck disable=SC2086 # into its words
+            signal_tree ${line#signal }
+            continue
+            ;;
+        esac
         printf '%s\n' "$line"
         case $line in
         [1-9]*) otto_interruptibly dd bs="$line" count=1 iflag=fullblock ;;
@@ -87,5 +105,9 @@ otto_print_begin
     exit "$otto_status"
 }
 otto_status=$?
+if [ -n "$otto_told" ]; then
+    self=
+    kill_tree "OTTO_TAG=$otto_tag" "$$" 0 '' "$$"
+fi
 otto_print_end
 exit "$otto_status"

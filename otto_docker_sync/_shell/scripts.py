@@ -102,12 +102,13 @@ def oneshot_script(
 ) -> bytes:
     """What goes to the `loader` of a oneshot: the wrapper, then the command, each closed by the nonce's line.
 
-    `merged` is for a channel on which stdout and stderr are one. With `takes_signals`, it takes orders to send one.
-    With `answers`, a nonce, it takes an input for the command instead, and answers by markers with that nonce.
+    `merged` is for a channel on which stdout and stderr are one. With `answers`, a nonce, it takes an input for the
+    command, and answers by markers with that nonce; with `takes_signals`, also orders to send a signal.
     """
-    own = {"otto_answers": answers}
-    if not answers:
-        own = {"otto_signals": load(__package__, "signal_tree").text if takes_signals else ""}
+    own = {}
+    if answers:
+        signals = load(__package__, "signal_tree").text if takes_signals else ""
+        own = {"otto_answers": answers, "otto_signals": signals}
     wrapper = script(
         __package__,
         "oneshot_input" if answers else "oneshot",

@@ -43,10 +43,10 @@ signal_tree() {
             *)
                 # Reading environments is what takes the time on a busy machine.
                 [ "${20}" -ge "$born" ] || continue
-                # shellcheck disable=SC2154 # the wrapper has the nonce
+                # shellcheck disable=SC2154 # the wrapper has the tag
                 while read -r line || [ "$line" ]; do
                     case $line in
-                    *"OTTO_TAG=$otto_nonce"*)
+                    *"OTTO_TAG=$otto_tag"*)
                         hit=1
                         break
                         ;;
@@ -63,7 +63,11 @@ signal_tree() {
             esac
             found="$found$pid "
             grown=1
-            if [ "$2" = "$$" ] && [ "$whom" != program ]; then
+            # The children of the wrapper are parts of it: what runs the command, and what feeds it.
+            [ "$2" = "$$" ] && continue
+            parent=
+            { read -r line <"/proc/$2/stat"; } 2>/dev/null && parent=${line##*) ? } && parent=${parent%% *}
+            if [ "$parent" = "$$" ] && [ "$whom" != program ]; then
                 shells="$shells $pid"
             else
                 others="$others $pid"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import io
 import os
 import stat
+import threading
+from collections import deque
+from collections.abc import Callable
 from typing import Protocol, Union
 
 from .._channel.base import Channel
@@ -86,6 +89,8 @@ def _descriptor_to_wait_on(file: object) -> int | None:
 class CommandInput:
     """The stdin of one command on its way to the wrapper, a message at a time, so that memory stays bounded."""
 
+    may_signal = False
+
     def __init__(self, given: Input) -> None:
         self._source = Source(given)
         self._opening: bytes | None = None
@@ -93,6 +98,15 @@ class CommandInput:
         self._unsent = memoryview(b"")
         self._to_be_answered = 0
         self._ended = False
+        self._poll: float | None = INPUT_POLL
+        """How long to wait where there is nothing to send now; None until `on_more`."""
+
+    def _next_order(self) -> bytes:
+        """Return what goes to the wrapper itself, between two messages."""
+        return b""
+
+    def on_more(self, wake: Callable[[], object]) -> None:
+        """Have `wake` called when there is more to send. Here nobody adds anything."""
 
     def opening(self) -> bytes:
         """Return the first messages, which go along with the script; the same ones when it is sent once more."""
@@ -106,11 +120,13 @@ class CommandInput:
         The answers of the wrapper are in `section`.
         """
         if not self._unsent:
+            self._unsent = memoryview(self._next_order())
+        if not self._unsent:
             if self._ended or section.answers < self._to_be_answered:
                 return None
             self._unsent = memoryview(self._next_bytes() if section.last_answer else self._next_text(INPUT_TEXT))
             if not self._unsent:
-                return INPUT_POLL
+                return self._poll
         taken = channel.write_some(bytes(self._unsent[:65536]))
         self._unsent = self._unsent[taken:]
         if not taken:
@@ -154,3 +170,74 @@ class CommandInput:
             return b""
         self._ended = True
         return b".\n"
+
+
+class Typed:
+    """A file of what is sent to a command while it runs. Any thread may add."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pieces: deque[bytes] = deque()
+        self._ended = False
+
+    def add(self, data: bytes) -> None:
+        with self._lock:
+            self._pieces.append(data)
+
+    def end(self) -> None:
+        with self._lock:
+            self._ended = True
+
+    @property
+    def ended(self) -> bool:
+        return self._ended
+
+    def read(self, size: int) -> bytes | None:
+        """Return what there is, b"" at the end, None when nothing is there yet."""
+        with self._lock:
+            if not self._pieces:
+                return b"" if self._ended else None
+            piece = self._pieces.popleft()
+            if len(piece) > size:
+                self._pieces.appendleft(piece[size:])
+            return piece[:size]
+
+
+class ProcessInput(CommandInput):
+    """The stdin of a started process, and the orders to its wrapper. Any thread may add; one sends."""
+
+    may_signal = True
+
+    def __init__(self, given: Input | None) -> None:
+        self._typed = Typed() if given is None else None
+        super().__init__(self._typed or given or b"")
+        self._orders: deque[bytes] = deque()
+        self._wake: Callable[[], object] = lambda: None
+        if self._typed is not None:
+            self._poll = None
+
+    def on_more(self, wake: Callable[[], object]) -> None:
+        self._wake = wake
+
+    def _next_order(self) -> bytes:
+        return self._orders.popleft() if self._orders else b""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether more can be sent."""
+        return self._typed is not None and not self._typed.ended
+
+    def send(self, data: bytes) -> None:
+        assert self._typed is not None
+        self._typed.add(data)
+        self._wake()
+
+    def send_eof(self) -> None:
+        if self._typed is not None:
+            self._typed.end()
+            self._wake()
+
+    def order(self, line: str) -> None:
+        """Send a line to the wrapper itself."""
+        self._orders.append(f"{line}\n".encode())
+        self._wake()

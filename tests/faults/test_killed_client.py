@@ -29,6 +29,7 @@ for on in (ctr, parent):
     threading.Thread(target=on.run, args=("sleep 9004",), daemon=True).start()
     threading.Thread(target=on.oneshot, args=("trap '' TERM INT; sleep 9004",), daemon=True).start()
     threading.Thread(target=on.oneshot, args=("sleep 9004",), kwargs={"input": b"x" * 500_000}, daemon=True).start()
+ctr.start("trap '' TERM INT; sleep 9004")
 ctr.open_session("talk").sendline("sleep 9004")
 threading.Thread(target=lambda: list(ctr.logs(follow=True)), daemon=True).start()
 print("ready", flush=True)
@@ -62,8 +63,8 @@ def test_a_killed_client_leaves_no_process(
     with client:
         try:
             assert client.stdout.readline() == "ready\n"
-            until(lambda: len(running(container, "sleep 9004")) == 6, 10, "six sleeps in the container")
-            until(lambda: len(on_this_machine("sleep 9004")) >= 9, 10, "three more on the parent")
+            until(lambda: len(running(container, "sleep 9004")) == 7, 10, "seven sleeps in the container")
+            until(lambda: len(on_this_machine("sleep 9004")) >= 10, 10, "three more on the parent")
             until(lambda: on_this_machine(f"--follow -- {container.id}"), 10, "the client that follows the log")
         finally:
             if end == "SIGKILL":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from collections.abc import Callable
@@ -112,6 +113,41 @@ class TestWaitFor:
                 process.wait(timeout=0.1)
             assert isinstance(caught.value, TimeoutError)
             assert process.running
+
+
+class TestInput:
+    def test_what_is_sent_arrives_as_it_is(self, ctr: DockerContainerHost) -> None:
+        data = bytes(range(256)) * 300
+        process = ctr.start("IFS= read -r line; printf '<%s>\\n' \"$line\"; cat")
+        process.send("%d \\n 'x'\n")
+        process.wait_for(r"<%d \\n 'x'>\n", timeout=20)
+        process.send(data)
+        process.send_eof()
+        assert process.wait(timeout=30).output_bytes.endswith(b">\n" + data)
+        with pytest.raises(ConfigError, match="its stdin has ended"):
+            process.send("more")
+        process.send_eof()
+
+    def test_a_dialogue(self, shell_ctr: DockerContainerHost) -> None:
+        with shell_ctr.start("while read -r line; do echo got $line; done; echo end") as process:
+            for number in range(20):
+                process.send(f"{number}\n")
+                process.wait_for(f"got {number}\n", timeout=20)
+            process.send_eof()
+            process.wait_for("end\n", timeout=20)
+
+    def test_an_input_is_all_of_it(self, ctr: DockerContainerHost) -> None:
+        assert ctr.start("sort", input="b\na\n").wait(timeout=20).output == "a\nb\n"
+        assert ctr.start("cat; echo end", input="").wait(timeout=20).output == "end\n"
+        process = ctr.start("wc -c", input=io.BytesIO(bytes(3_000_000)))
+        with pytest.raises(ConfigError, match="its stdin has ended"):
+            process.send("more")
+        assert process.wait(timeout=30).output == "3000000\n"
+
+    def test_one_that_does_not_read_can_be_stopped(self, ctr: DockerContainerHost) -> None:
+        process = ctr.start(["sleep", "60"])
+        process.send(bytes(3_000_000))
+        assert process.stop(grace=30).retcode == 143
 
 
 class TestStop:

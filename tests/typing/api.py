@@ -89,6 +89,9 @@ with (
         assert_type(process.wait(timeout=timedelta(minutes=1)), CommandResult)
     except otto.WaitTimedOut as not_yet:
         assert_type(isinstance(not_yet, TimeoutError), bool)
+    process.send("yes\n")
+    process.send(b"\0")
+    process.send_eof()
     assert_type(process.stop("INT", grace=1), CommandResult)
 
 # Hosts
@@ -448,6 +451,8 @@ async def main() -> None:
             assert_type(await started.wait_for("up"), ExpectMatch)
             assert_type([line async for line in started.lines("stdout")], list[str])
             assert_type(await started.wait(5), CommandResult)
+            await started.send("x")
+            await started.send_eof()
             assert_type(await started.stop(), CommandResult)
             assert_type((started.output, started.running), tuple[str, bool])
         assert_type((await host.start("true")).process.aio, AsyncProcess)
