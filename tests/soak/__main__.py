@@ -80,6 +80,7 @@ class Worker(threading.Thread):
         self._verbs: list[tuple[Callable[[Target], None], int]] = [
             (self.oneshot, 6),
             (self.status, 3),
+            (self.input, 2),
             (self.shared, 6),
             (self.state, 8),
             (self.out_of_time, 3),
@@ -127,6 +128,11 @@ class Worker(threading.Thread):
     def status(self, target: Target) -> None:
         number = self._random.randrange(126)
         target.check(target.host.oneshot(f"exit {number}", timeout=30), "", number)
+
+    def input(self, target: Target) -> None:
+        lines = self._random.randrange(3000)
+        count = "n=0; while read -r line; do n=$((n+1)); [ $n -lt 2000 ] || break; done; echo $n"
+        target.check(target.host.oneshot(count, timeout=30, input="a line\n" * lines), f"{min(lines, 2000)}\n")
 
     def shared(self, target: Target) -> None:
         token = self.token()
@@ -300,14 +306,14 @@ def soak(minutes: float, thread_count: int, seed: int) -> bool:
         options = SSHOptions(shaken.identity_file, known_hosts=shaken.known_hosts, keepalive_interval=1.0)
         bad = UnixHost(shaken.host, account.name, id="shaken", port=proxy.port, ssh=options)
 
-        def on(parent: UnixHost, container: Container, service: str) -> DockerContainerHost:
-            return DockerContainerHost(parent, container.id, "soak", service, "")
+        def on(parent: UnixHost, container: Container, service: str, warm: int = 2) -> DockerContainerHost:
+            return DockerContainerHost(parent, container.id, "soak", service, "", warm=warm)
 
         targets = [
             Target("steady parent", good, broken=False),
             Target("steady busybox", on(good, containers[0], "busybox"), broken=False),
             Target("steady dash", on(good, containers[1], "dash"), broken=False),
-            Target("steady bash", on(good, containers[2], "bash"), broken=False),
+            Target("steady bash", on(good, containers[2], "bash", warm=0), broken=False),
             Target("shaken parent", bad, broken=True),
             Target("busybox on the shaken parent", on(bad, containers[0], "busybox"), broken=True),
             Target("shaken container", on(good, victim, "victim"), broken=True),
