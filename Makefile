@@ -5,7 +5,7 @@
 # make docs   the documentation, in build/docs
 # make transcripts   what docs/protocols.rst shows, recorded anew (as root)
 # make soak   random verbs and faults from many threads, for SOAK_ARGS="--minutes 30" (as root)
-# make bench   what everything costs, beside others, in build/bench, for BENCH_ARGS="--quick" (as root)
+# make bench   what everything costs, beside others, in build/bench, for BENCH_ARGS="--quick" (as root; takes most of an hour)
 # make test-paramiko   the tests of connections, with the oldest and the newest Paramiko that is allowed (as root)
 # make sshlibrary SUITES=<folder>   SSHLibrary's own acceptance suites, with SSHLibrary and with ours (as root)
 # Nothing but Debian packages, .venv, .venv-bench and .venv-paramiko is left behind.

@@ -185,6 +185,7 @@ def _links() -> list[Row]:
     return [
         row("run", "run", jobs.work_run, (Ours, RawParamiko, OttoSh), 1),
         row("oneshot", "oneshot", jobs.work_oneshot, (Ours, RawParamiko, OpenSSH, OttoSh, DockerPy), 1.2),
+        row("oneshot-warm", "oneshot with warm=2", jobs.work_oneshot, (OursWarm, RawParamiko), 1.2),
         row("open", "first result of a new session", jobs.work_open, (Ours, RawParamiko, OpenSSH, OttoSh), 2),
         row("put", "put a small file", jobs.work_put(1), scp, 3),
         row("put-list", "put a list of 200 files of 1 KB", jobs.work_put(SMALL_FILES), scp, 3),
