@@ -140,9 +140,9 @@ class Process:
             )
         except DeadlineExpired:
             outcome = Outcome.out_of_time(deadline, "before the command was started")
-        if self._killed and outcome.retcode is None:
-            # Not a loss: we know who killed it.
-            outcome = Outcome(KILL_STATUS, self._life.reason)
+        if self._killed and outcome.message.startswith(self._life.reason):
+            # Not a loss: we know who killed it. The message also names what could not be killed.
+            outcome.retcode = KILL_STATUS
         return outcome
 
     def _note_start(self) -> None:
