@@ -87,7 +87,7 @@ otto_print_begin
         esac
         case $line in
         =*) continue ;;
-        +*) [ "$(printf ok | dd bs=2 count=1 iflag=fullblock)" = ok ] && otto_dd=1 ;;
+        +*) otto_interruptibly dd if=/dev/null bs=1 count=1 iflag=fullblock && otto_dd=1 ;;
         esac
         printf '<%s:%d>' "$otto_answers" "$otto_dd" >&5
     done

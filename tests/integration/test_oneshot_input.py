@@ -98,6 +98,19 @@ def test_an_answer_that_comes_early_is_not_missed(ctr: DockerContainerHost) -> N
         assert ctr.oneshot("wc -c", input=b"x" * 5000, timeout=30).output.strip() == "5000"
 
 
+@pytest.mark.parametrize("kind", ["busybox", "bash"])
+def test_no_zombie_is_left_where_nobody_collects_them(
+    kind: str, container_host: Callable[..., DockerContainerHost], container: Callable[..., Container]
+) -> None:
+    host = container_host(container(kind))
+    much = b"x" * 3_000_000
+    for _ in range(8):
+        for command in ("exit 3", "head -c 9", "cat >/dev/null", "exec <&-; sleep 0.1"):
+            host.oneshot(command, input=much, timeout=60)
+    show = "for dir in /proc/[0-9]*; do read -r line <$dir/stat; case ${line##*)} in ' Z '*) echo $line ;; esac; done"
+    assert host.oneshot(show).stdout == ""
+
+
 def test_errors_and_output_of_the_command_are_its_own(ctr: DockerContainerHost) -> None:
     result = ctr.oneshot("cat >&2; echo out", input=b"y" * 3_000_000)
     assert result.stderr == "y" * 3_000_000 and result.stdout == "out\n"
