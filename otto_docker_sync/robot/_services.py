@@ -8,7 +8,7 @@ from ..process import Process
 from ..result import CommandResult, ExpectMatch
 from ._hosts import HostKeywords
 from ._keyword import keyword
-from ._open_host import HostRef
+from ._open_host import HostRef, SecretText, reveal
 
 
 class ServiceKeywords(HostKeywords):
@@ -40,6 +40,16 @@ class ServiceKeywords(HostKeywords):
         | Wait For Background Output | ${server} | listening on port (\\\\d+) |
         """
         return process.wait_for(pattern, timedelta(seconds=10) if timeout is None else timeout)
+
+    @keyword
+    def send_to_background_command(self, process: Process, text: SecretText, end: bool = False) -> None:
+        """Send a text to the standard input of a background command, as it is; with ``end``, its input then ends.
+
+        | Send To Background Command | ${calculator} | 6 * 7\\n |
+        """
+        process.send(reveal(text) or "")
+        if end:
+            process.send_eof()
 
     @keyword
     def stop_background_command(

@@ -54,6 +54,9 @@ A Command Runs In The Background
     Should Be True    ${server.running}
     ${result} =    Stop Background Command    ${server}    grace=20 s
     Should Be Equal As Integers    ${result.rc}    143
+    ${upper} =    Start Background Command    tr a-z A-Z
+    Send To Background Command    ${upper}    ready\n    end=True
+    Wait For Background Output    ${upper}    READY    timeout=20 s
     ${program} =    Start Background Command    echo    a  b
     Run Keyword And Expect Error    SessionClosed: *    Wait For Background Output    ${program}    never
 
