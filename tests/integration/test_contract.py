@@ -141,6 +141,18 @@ def test_oneshot(host: Host) -> None:
 
 
 @every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS, NEW_KIND)
+def test_a_started_process_is_talked_to_and_stopped(host: Host) -> None:
+    seconds = f"8{time.monotonic_ns()}"
+    process = host.start(f"read -r line; echo \"got <$line>\"; sleep {seconds}")
+    process.send("some text\n")
+    assert process.wait_for(r"got <(.*)>\n", timeout=30).groups() == ("some text",)
+    assert process.stop(grace=30).retcode == 143
+    assert next(process.lines()) == "got <some text>"
+    assert not is_running(seconds)
+    host.wait_for(command="true", timeout=30)
+
+
+@every(SOME_MACHINES, SOME_CONTAINERS, SOME_SESSIONLESS, NEW_KIND)
 def test_a_oneshot_out_of_time_leaves_nothing(host: Host) -> None:
     seconds = f"9{time.monotonic_ns()}"
     result = host.oneshot(f"echo begun; sleep {seconds} & sleep {seconds}", timeout=2.0)
