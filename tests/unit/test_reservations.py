@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -167,7 +166,7 @@ def test_who_waits_learns_that_the_table_was_removed(make_lab, tmp_path):
     looked = make_lab()
     while not looked.who().queue:
         pass
-    shutil.rmtree(tmp_path / "otto-docker")
+    (tmp_path / "otto-docker").rename(tmp_path / "elsewhere")  # at once, whatever is just being written
     waiting.join(20)
     assert isinstance(errors[0], ReservationError)
     assert "if the directory was removed, try again" in str(errors[0])
@@ -286,7 +285,7 @@ from otto_docker_sync import Lab, LocalHost
 lab = Lab("bench", [LocalHost(id="carrot", resources={"carrot"})])
 lab.reserve("carrot")
 child = os.fork()
-print(os.getpid() if child else 0, child, flush=True)
+os.write(1, f"{os.getpid()} {child}\\n".encode())  # as one piece, beside the other's
 signal.pause()
 """
 
@@ -294,11 +293,11 @@ signal.pause()
 def test_the_child_of_a_killed_holder_keeps_no_hold(make_lab):
     with subprocess.Popen([sys.executable, "-c", FORKS], stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
-        children = {line.split()[1] for line in (parent.stdout.readline(), parent.stdout.readline())} - {"0"}
+        children = {int(line.split()[1]) for line in (parent.stdout.readline(), parent.stdout.readline())} - {0}
         parent.kill()
         parent.wait()
         with make_lab().reserve("carrot", wait=20):
-            (child,) = map(int, children)
+            (child,) = children
             os.kill(child, signal.SIGKILL)
 
 
