@@ -41,6 +41,8 @@ NETWORK = ("nfs", "cifs", "smb", "9p", "afs", "ceph", "gfs", "ocfs", "lustre", "
 """File systems where ``flock`` is not the kernel's own, or lasts longer than its process."""
 LOCAL_FUSE = ("fuse.fuse-overlayfs", "fuse.ntfs", "fuse.exfat")
 
+REMOVED = "; if the directory was removed, try again"
+
 
 class OwnedFile:
     """A lock file that this process keeps locked, and that a forked child lets go of."""
@@ -264,7 +266,8 @@ class FileBackend(Backend):
         except (OSError, ValueError) as error:
             if isinstance(error, ConfigError):
                 raise
-            raise ReservationError(f"{self.name}: cannot {doing} in {self.directory}: {error}") from error
+            advice = REMOVED if isinstance(error, FileNotFoundError) else ""
+            raise ReservationError(f"{self.name}: cannot {doing} in {self.directory}: {error}{advice}") from error
 
 
 class FileLease(Lease):
@@ -295,9 +298,7 @@ class FileLease(Lease):
             if table is not version:
                 version, pause = table, SHORTEST_POLL
                 if self._request.id not in table.requests:
-                    raise ReservationError(
-                        f"{' '.join(self._request.tags)}: {self.loss()}; if the directory was removed, try again"
-                    )
+                    raise ReservationError(f"{' '.join(self._request.tags)}: {self.loss()}{REMOVED}")
             self._remove_who_is_gone(table, deadline)
             if self.request.granted:
                 break
