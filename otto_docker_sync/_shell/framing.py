@@ -23,6 +23,13 @@ from .._channel.markers import DIGITS, BeginMarker, EndMarker, EndMatch, encode_
 from ..limits import MIN_MARKER, TTY_QUEUE, UPLOAD_LINE
 from .scripts import handshake_text
 
+LINE_EDITOR = re.compile(rb"\bset\s[^\n;&|]*-o\s*(vi|emacs)\b")
+"""What turns on a line editor."""
+
+
+VERBOSE = re.compile(rb"\bset\s[^\n;&|]*(-\w*v|verbose)")
+"""What lets a shell show the text that it reads."""
+
 
 class Section:
     """Cuts one command's output out of a stream of bytes.
@@ -146,30 +153,40 @@ class SessionFrame(Section):
     ``run_tag`` is a variable in the environment of its processes, by which they are found again.
     """
 
-    def __init__(self, command: str | bytes, prompt: Prompt, serial: int, last: int = 0) -> None:
+    def __init__(
+        self, command: str | bytes, prompt: Prompt, serial: int, last: int = 0, *, types_line_ends: bool = True
+    ) -> None:
         begin, first, second = BeginMarker(), new_nonce(), new_nonce()
         by_prompt = prompt.end(serial)
         super().__init__(begin, (EndMarker(f"<{first}:{second}:".encode()), by_prompt), (by_prompt,))
-        end_printf = f"\\command printf '<%s:%s:%d>' {first} {second} \"$__otto_r\""
         self.run_tag = f"OTTO_RUN={begin.first}"
+        data = encode_command(command)
         upload = [
             prompt.assignment.encode() + b"\n",
             # `set -x` is switched off for the frame: its trace would be output, and grow with the square of the upload.
             # For the user's command, eval switches it on again.
-            b"{ case $- in *x*) \\set +x; __otto_x='set -x\n';; *) __otto_x=;; esac; __otto_o=; } 2>/dev/null\n",
-            *quoted_lines(encode_command(command)),
+            b'{ case $- in *x*) $__otto_e \\set +x; __otto_x="$__otto_e \\set -x$__otto_l";; *) __otto_x=;; esac; '
+            # `set -v` would show what follows the command.
+            b"case $- in *v*) __otto_y=;; *) __otto_y=$__otto_t;; esac; __otto_o= __otto_r=; } >/dev/null 2>&1\n",
+            *quoted_lines(data, types_line_ends=types_line_ends),
         ]
         self._prompt_prefix = by_prompt.prefix
         self._receipts: tuple[bytes, ...] = (b"",)
         if sum(map(len, upload)) > TTY_QUEUE:
             receipt = BeginMarker()
             self._receipts = receipt.output, f":u{serial}>".encode()
-            upload.append(f"{{ __otto_n=u{serial}; {to_tty(receipt.command)}; }} 2>/dev/null\n".encode())
+            upload.append(f"{{ __otto_n=u{serial}; {_begin_command(receipt)}; }} >/dev/null 2>&1\n".encode())
         self.upload = b"".join(upload)
+        follower = "$__otto_y" if _may_be_followed(data) else ""
+        begin_command = f"{_begin_command(begin)}; __otto_s {last} && __otto_z="
         self.start = (
-            f"{{ __otto_n={serial}; \\export {self.run_tag}; {to_tty(begin.command)}; __otto_s {last} && :; }} "
-            '2>/dev/null; \\eval "$__otto_x$__otto_o"; '
-            f'{{ __otto_r=$?; {to_tty(end_printf)}; __otto_s "$__otto_r" && :; }} 2>/dev/null\n'
+            # In bash, a DEBUG trap runs before `eval`, too. What it prints then must come before the marker.
+            f"{{ __otto_n={serial}; $__otto_e \\export {self.run_tag}; case $__otto_h in "
+            f'bash) __otto_k="{{ {begin_command}; }} >/dev/null 2>&1$__otto_l";; '
+            f"*) __otto_k=; {begin_command};; esac; }} >/dev/null 2>&1; "
+            f'$__otto_e \\eval "$__otto_k$__otto_x$__otto_o{follower}"; '
+            f"{{ __otto_r=${{__otto_r:-$?}}; __otto_w '<%s:%s:%d>' {first} {second} \"$__otto_r\"; "
+            '__otto_s "$__otto_r" && __otto_z=; } >/dev/null 2>&1\n'
         ).encode()
 
     @property
@@ -188,9 +205,28 @@ class SessionFrame(Section):
         return any(receipt in noise for receipt in self._receipts)
 
 
-def to_tty(printf: str) -> str:
-    """Return `printf` writing to the terminal, even if stdout is redirected; to stdout if there is no /dev/tty."""
-    return f"{printf} >/dev/tty || {printf}"
+def sourced_in_bash(command: str | bytes) -> str | bytes:
+    """Return the text with which bash can turn on its line editor: it is sourced.
+
+    In an eval bash would go on reading its input from the terminal, within the eval: it never ends, or crashes.
+    """
+    data = encode_command(command)
+    if not LINE_EDITOR.search(data):
+        return command
+    end = new_nonce().encode()
+    return b"$__otto_e \\. /dev/fd/8 8<<'" + end + b"'\n" + data + b"\n" + end + b"\n"
+
+
+def _may_be_followed(data: bytes) -> bool:
+    """Whether text after this command cannot become a part of it, in place of something that it lacks."""
+    if b"<<" in data or VERBOSE.search(data):
+        return False
+    return not data.rstrip().endswith((b"|", b"&&", b"\\", b"!"))
+
+
+def _begin_command(begin: BeginMarker) -> str:
+    """The shell text that prints the marker to the terminal."""
+    return f"__otto_w '<%s%s>\\n' {begin.first} {begin.second}"
 
 
 class IdleOutput(NamedTuple):
@@ -221,7 +257,7 @@ class Prompt:
     def assignment(self) -> str:
         first, second = self._halves
         # By eval: a plain assignment to a readonly PS1 is an error, after which a shell drops what it has read.
-        return f"""\\command eval 'PS1="<{first}""{second}:\\$?:\\$__otto_n>"' 2>/dev/null"""
+        return f"""$__otto_b eval 'PS1="<{first}""{second}:\\$?:\\$__otto_n>"' 2>/dev/null"""
 
     def end(self, serial: int) -> EndMarker:
         return EndMarker(self._prefix, f":{serial}>".encode())
@@ -248,18 +284,19 @@ def handshake(prompt: Prompt) -> bytes:
     return f"{handshake_text()}{prompt.assignment}\n".encode()
 
 
-def quoted_lines(data: bytes) -> Iterator[bytes]:
+def quoted_lines(data: bytes, *, types_line_ends: bool = True) -> Iterator[bytes]:
     """Yield shell lines that collect `data` in the variable ``__otto_o``, short enough for any tty.
 
     No control byte is typed but the line end: what a tty or a line editor does with the others depends on settings that
     the user's commands may have changed. The shell makes them by ``printf``, once for each value that there is, and
-    the data refers to variables. A line end inside the quotes also ends the line for the tty.
+    the data refers to variables. A line end inside the quotes also ends the line for the tty, but with
+    `types_line_ends` False it is a variable, too: ksh93 loses the data behind a line end that is typed in quotes.
     """
     controls = sorted({value for value in data if _is_control(value)})
     for value in controls:
         # $(…) drops line ends at the end, hence the dot.
         name = _control_variable(value)
-        yield f"{name}=$(\\command printf '\\{value:03o}.'); {name}=${{{name}%.}}\n".encode()
+        yield f"{name}=$({{ __otto_f '\\{value:03o}.'; }} 3>&1 >/dev/null); {name}=${{{name}%.}}\n".encode()
     line = bytearray()
     for value in data:
         # Never inside a UTF-8 character: some shells decode characters while they parse.
@@ -268,6 +305,8 @@ def quoted_lines(data: bytes) -> Iterator[bytes]:
             line.clear()
         if value == 0x27:
             line += b"'\\''"
+        elif value == 0x0A and not types_line_ends:
+            line += b"'\"$__otto_l\"'"
         elif _is_control(value):
             line += f"'\"${_control_variable(value)}\"'".encode()
         else:

@@ -28,7 +28,7 @@ from ..limits import (
     WRITE_POLL,
 )
 from .capture import Capture
-from .framing import Prompt, SessionFrame, handshake
+from .framing import Prompt, SessionFrame, handshake, sourced_in_bash
 from .leftovers import UNKNOWN_END
 from .matcher import Matcher, Responder
 from .scripts import export_text, shell_command
@@ -87,6 +87,8 @@ class Shell:
         self._last = 0
         """The exit status that ``$?`` shows to the next command."""
         self._pid: int | None = None
+        self._kind = b""
+        """The shell as it calls itself, where that makes a difference: bash, ksh93."""
         self._unfinished: SessionFrame | None = None
         self._started_at = 0.0
         self._start_sent = False
@@ -187,7 +189,8 @@ class Shell:
 
     def _ask_pid(self, preparation: str, deadline: Deadline) -> int | None:
         """Have the shell print its process id, which also shows that this shell answers, and no other program."""
-        digits = self._run_unseen(f"{preparation}\\command printf %s $$", deadline)
+        ask = "{ __otto_w '%s %s' $$ \"$__otto_h\"; } >/dev/null 2>&1"
+        digits, _, self._kind = self._run_unseen(preparation + ask, deadline).partition(b" ")
         return int(digits) if digits.isdigit() else None
 
     def _run_unseen(self, command: str, deadline: Deadline) -> bytes:
@@ -218,7 +221,10 @@ class Shell:
 
         Raises `ShellEnded` when the shell ends with it. After `DeadlineExpired` or any other error, call `recover`.
         """
-        frame = SessionFrame(command, self._prompt, self._serial + 1, self._last)
+        if self._kind == b"bash":
+            command = sourced_in_bash(command)
+        typed = self._kind != b"ksh93"
+        frame = SessionFrame(command, self._prompt, self._serial + 1, self._last, types_line_ends=typed)
         self._started_at = monotonic()
         self._start_sent = False
         self._unfinished = frame

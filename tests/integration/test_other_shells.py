@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from otto_docker_sync import DockerContainerHost, LocalHost, ShellNotFound, UnixHost
+from otto_docker_sync import DockerContainerHost, Host, LocalHost, ShellNotFound, UnixHost
 from tests.rig.account import Account
 from tests.rig.containers import Container
 
@@ -30,6 +30,7 @@ def test_both_ways_to_run_a_command(host: LocalHost) -> None:
     assert host.oneshot("echo ü☃", timeout=20).output == "ü☃\n"
     assert host.run("cd /tmp; X=kept", timeout=20).ok
     assert host.run("echo ü☃ $X; pwd", timeout=20).output == "ü☃ kept\n/tmp\n"
+    assert host.run("echo a\necho b '\n'; cat <<END\nc\nEND", timeout=20).output == "a\nb \n\nc\n"
     assert host.run("fi", timeout=20).retcode not in (0, None)
     assert host.run("echo on", timeout=20).output == "on\n"
 
@@ -51,6 +52,81 @@ def test_control_bytes_arrive_whatever_the_terminal_was_set_to(host: LocalHost, 
     assert host.run(setting, timeout=20).ok
     assert host.run(f"printf %s 'a{CONTROLS}b' | wc -c", timeout=20).output.strip() == str(2 + len(CONTROLS))
     assert host.run("printf 'a\tb'", timeout=20).output == "a\tb"
+
+
+def test_a_timed_out_command_ends_and_the_shell_keeps_its_state(host: LocalHost) -> None:
+    assert host.run("KEPT=yes", timeout=20).ok
+    for _ in range(3):
+        assert host.run("sleep 9001", timeout=0.3).timed_out
+        result = host.run("echo $KEPT", timeout=20)
+        assert (result.output, result.new_session) == ("yes\n", False)
+
+
+NAMES = ["command", "printf", "eval", "export", "set", "test", "[", "trap", "unset", "read", ":"]
+
+
+def test_functions_with_the_names_of_commands_change_nothing_for_others(host: LocalHost) -> None:
+    for name in NAMES:
+        # Not every shell lets a function have the name of a special built-in.
+        host.run(f"{name}() {{ echo mine; return 7; }}", timeout=20)
+        assert host.run("echo 'a\tb'; (exit 3)", timeout=20).output == "a\tb\n", name
+    assert host.run("cd /; pwd", timeout=20).output == "/\n"
+    assert host.run("sleep 9001", timeout=0.3).timed_out
+    result = host.run("pwd", timeout=20)
+    assert (result.output, result.new_session) == ("/\n", False)
+
+
+def test_aliases_with_the_names_of_commands_change_nothing_for_others(host: LocalHost) -> None:
+    for name in NAMES[:-5]:
+        assert host.run(f"alias {name}='echo mine'", timeout=20).ok
+        assert host.run("echo 'a\tb'; (exit 3)", timeout=20).retcode == 3, name
+        assert host.run("echo 'a\tb'", timeout=20).output == "a\tb\n", name
+
+
+@pytest.fixture(params=["bash", "bash as sh in a container", "bash in a container"])
+def bash(request: pytest.FixtureRequest) -> Iterator[Host]:
+    if request.param == "bash":
+        with LocalHost(shell="bash") as made:
+            yield made
+    else:
+        container = request.getfixturevalue("shared_container")("bash")
+        shell = "sh" if " as sh" in request.param else "bash"
+        yield request.getfixturevalue("container_host")(container, shell=shell)
+
+
+@pytest.mark.parametrize("option", ["", "set -T; ", "set -T -E; "])
+def test_a_trap_of_bash_shows_the_users_commands_only(bash: Host, option: str) -> None:
+    assert bash.run(f"{option}trap 'echo +$BASH_COMMAND' DEBUG", timeout=20).output == ""
+    assert bash.run("echo 'a\tb'", timeout=20).output == "+echo 'a b'\na\tb\n"
+    assert bash.run("true\n(exit 4)", timeout=20).retcode == 4
+    assert bash.run("trap - DEBUG", timeout=20).output == "+trap - DEBUG\n"
+    assert bash.run("trap 'echo failed $?' ERR; trap 'echo returned' RETURN", timeout=20).output == ""
+    result = bash.run("f() { :; }; f; false", timeout=20)
+    assert result.output == ("returned\n" if option else "") + "failed 1\n"
+    assert (result.retcode, bash.run("echo $?", timeout=20).output) == (1, "1\n")
+
+
+@pytest.mark.parametrize("shell", ["ksh", "mksh", "zsh", "bash"])
+def test_an_error_trap_runs_once(shell: str) -> None:
+    with LocalHost(shell=shell) as host:
+        assert host.run("trap 'echo failed' ERR", timeout=20).output == ""
+        result = host.run("(exit 3)", timeout=20)
+        assert (result.output, result.retcode) == ("failed\n", 3)
+        # Here nothing may follow the command: it would become a part of it.
+        assert host.run("echo on \\", timeout=20).output.rstrip(" \\\n") == "on"
+        assert host.run("cat <<END\na\nEND", timeout=20).output == "a\n"
+        assert host.run("false |", timeout=20).failed
+
+
+@pytest.mark.parametrize("editor", ["vi", "emacs"])
+def test_bash_takes_its_line_editor(bash: Host, editor: str) -> None:
+    assert bash.run("KEPT=yes; false", timeout=20).retcode == 1
+    result = bash.run(f"echo $?\nset -o {editor}; echo $?\necho last; (exit 5)", timeout=20)
+    assert (result.output, result.retcode) == ("1\n0\nlast\n", 5)
+    assert bash.run("printf 'a\tb'; echo $KEPT", timeout=20).output == "a\tbyes\n"
+    assert bash.run("set -o", timeout=20).output.count("on\n") and bash.run(f"set +o {editor}", timeout=20).ok
+    result = bash.run("echo $KEPT", timeout=20)
+    assert (result.output, result.new_session) == ("yes\n", False)
 
 
 @pytest.mark.parametrize("editor", ["vi", "emacs"])

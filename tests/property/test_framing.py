@@ -136,11 +136,12 @@ def test_an_upload_is_typed_in_lines_that_every_terminal_takes(command: bytes, l
 @example(("'" * 901 + "é" * 1200).encode())
 @settings(max_examples=40)
 def test_a_shell_puts_an_upload_together_again(command: bytes) -> None:
-    typed = re.sub(rb"\x16(.)", rb"\1", b"".join(quoted_lines(command)), flags=re.DOTALL)
-    shell = subprocess.run(
-        ["dash"], input=typed + b"printf '%s' \"$__otto_o\"\n", stdout=subprocess.PIPE, check=True, timeout=10
-    )
-    assert shell.stdout == command
+    setting = b"__otto_l='\n'\n__otto_f() { printf \"$@\" >&3; }\n"
+    for types_line_ends in (True, False):
+        typed = b"".join(quoted_lines(command, types_line_ends=types_line_ends))
+        script = setting + typed + b"printf '%s' \"$__otto_o\"\n"
+        shell = subprocess.run(["dash"], input=script, stdout=subprocess.PIPE, check=True, timeout=10)
+        assert shell.stdout == command
 
 
 @given(st.text(st.characters(blacklist_characters="\0", blacklist_categories=["Cs"]), max_size=50))

@@ -37,7 +37,7 @@ STABLE = [
     (r"(?m)^    <\d+>$", "    <WARDEN-PID>"),
     (r"otto_warden=\d+", "otto_warden=WARDEN-PID"),
     # The process id of a shell, which it prints, and the warden's clock.
-    (r"(?m)^    \d+(<\{\d+\}:\{\d+\}:0>)", r"    SHELL-PID\1"),
+    (r"(?m)^    \d+( <\{\d+\}:\{\d+\}:0>)", r"    SHELL-PID\1"),
     (r"(run OTTO_RUN=\S+) \d+ \d+", r"\1 SHELL-PID SINCE"),
     (r"(shell OTTO_SESSION=\S+) \d+", r"\1 SHELL-PID"),
     (r"(?m)^    <(\{\d+\}):\d{3,}(\|?)>$", r"    <\1:NOW\2>"),
