@@ -367,6 +367,8 @@ class LoginEnvironment:
 
 def _typed_exports(environment: Mapping[str, str]) -> Iterator[bytes]:
     """Yield shell lines that export variables, and that a terminal takes as they are: short, without control bytes."""
+    # What a session's handshake has; here nobody can have defined a function yet.
+    yield b'__otto_f() { printf "$@" >&3; }\n'
     for name, value in environment.items():
         yield b"__otto_o=\n"
         yield from quoted_lines(value.encode("utf-8", "surrogateescape"))
