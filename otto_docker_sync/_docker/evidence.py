@@ -86,7 +86,7 @@ class Evidence:
 
 
 def _reason(error: Exception, limit: float) -> str:
-    return str(error) or f"docker did not answer within {limit:.0f} s"
+    return f"docker did not answer within {limit:.0f} s" if isinstance(error, DeadlineExpired) else str(error)
 
 
 def _collect_files(backend: Backend, patterns: Sequence[str], directory: Path) -> str:

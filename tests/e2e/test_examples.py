@@ -97,16 +97,17 @@ def test_a_program_runs_and_says_what_it_should(run, name):
         assert text in output
 
 
-def test_the_pytest_example_runs(run, lab_file):
+def test_the_pytest_example_runs(run, lab_file, tmp_path):
     assert "5 passed" in run(
-        *("-m", "pytest", "-p", "no:cacheprovider", "--rootdir", EXAMPLES / "stack"),
+        *("-m", "pytest", "-p", "no:cacheprovider", "--basetemp", tmp_path / "inner", "--rootdir", EXAMPLES / "stack"),
         *("--otto-lab", lab_file, EXAMPLES / "stack"),
     )
 
 
-def test_the_unit_test_example_runs(run):
+def test_the_unit_test_example_runs(run, tmp_path):
     folder = EXAMPLES / "unit_tests"
-    assert "2 passed" in run("-m", "pytest", "-p", "no:cacheprovider", "--rootdir", folder, folder)
+    options = ("-p", "no:cacheprovider", "--basetemp", tmp_path / "inner", "--rootdir", folder)
+    assert "2 passed" in run("-m", "pytest", *options, folder)
 
 
 def test_the_robot_example_runs(run):

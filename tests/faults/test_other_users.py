@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from otto_docker_sync._sandbox.processes import pids
 from tests.rig.account import Account
-from tests.rig.containers import Container
+from tests.rig.containers import Container, arguments
 
 from .helpers import on_this_machine, running, until
 
@@ -119,7 +120,8 @@ def test_closing_a_host_names_in_its_log_what_it_could_not_end(
     unix_host: UnixHost, number: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     unix_host.run(f"sudo -n sleep {number} >/dev/null 2>&1 &", timeout=20)
-    until(lambda: on_this_machine(f"sleep {number}"), 20, "it runs")
+    # sudo has the same words in its arguments, before it starts the program.
+    until(lambda: [pid for pid in pids() if arguments(pid) == f"sleep {number}"], 20, "it runs")
     unix_host.close()
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(warnings) == 1 and f"of root (sleep {number})" in warnings[0], warnings
