@@ -27,7 +27,7 @@ from .config import Target, resolve
 from .connect import Connection, connect
 from .keys import FileKey
 from .options import SSHOptions
-from .paramiko_errors import SFTP, SFTP_START, map_error, refused_tunnel
+from .paramiko_errors import SFTP, SFTP_REFUSED, SFTP_START, map_error, refused_tunnel
 from .pool import Pool
 from .transport import Raw, RawChannel, Transport
 
@@ -168,7 +168,7 @@ class Connections(Pool):
                 raise DeadlineExpired("the file transfer did not end") from error
             if connection.transport.link.ended:
                 raise ConnectionLost(f"the connection to {self.where} was lost: {connection.transport.why}") from error
-            rules = SFTP_START if client is None else SFTP
+            rules = SFTP_REFUSED if raw.request_refused else SFTP_START if client is None else SFTP
             raise map_error(rules, error, self.where, "SFTP ended") from error
         finally:
             raw.close()

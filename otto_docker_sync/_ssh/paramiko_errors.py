@@ -38,14 +38,17 @@ HANDSHAKE = (
 )
 """Errors from the banner to the end of the key exchange."""
 
+SFTP_REFUSED = (_Rule(BaseException, "", ConnectError, "{where} has no SFTP: its sshd_config has no Subsystem sftp"),)
+"""Errors when the request for SFTP was refused."""
+
 SFTP_START = (
     _Rule(
-        paramiko.SFTPError,
+        BaseException,
         "",
         ConnectError,
-        "{where} does not speak SFTP: {said}. A start-up file of its shell may print something.",
+        "{where} does not speak SFTP: {said}. A start-up file of its shell may print something, or the Subsystem sftp "
+        "of its sshd_config is another program.",
     ),
-    _Rule(BaseException, "", ConnectError, "{where} has no SFTP: its sshd_config has no Subsystem sftp"),
 )
 """Errors until an SFTP server has answered."""
 

@@ -312,10 +312,11 @@ class TestTransfers:
         ):
             pass
 
-    def test_a_shell_that_prints_at_its_start(self, connect: Connect, make_sshd: MakeSshd) -> None:
-        server = make_sshd(Subsystem="sftp echo Welcome to this machine")
+    @pytest.mark.parametrize("program", ["echo Welcome to this machine", "true"])
+    def test_another_program_answers(self, program: str, connect: Connect, make_sshd: MakeSshd) -> None:
+        server = make_sshd(Subsystem=f"sftp {program}")
         with (
-            pytest.raises(ConnectError, match="start-up file of its shell"),
+            pytest.raises(ConnectError, match=r"does not speak SFTP: .* start-up file of its shell"),
             connect(server).open_sftp(Deadline.after(20)),
         ):
             pass
