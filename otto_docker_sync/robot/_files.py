@@ -1,4 +1,4 @@
-"""SSHLibrary's keywords about files."""
+"""Keywords about files: SSHLibrary's, and two for small texts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Literal
 from .._channel.scripts import script
 from ..host import Host
 from ._hosts import HostKeywords
-from ._keyword import ssh_keyword
+from ._keyword import keyword, ssh_keyword
 from ._open_host import HostRef
 
 ENDS_OF_DIRECTORIES = ("/", os.sep)
@@ -189,6 +189,23 @@ class FileKeywords(HostKeywords):
         if contents:
             target.get(contents, folder, preserve_times=scp_preserve_times).check()
         self._log_copy(host, source, folder)
+
+    @keyword
+    def read_remote_file(self, path: str, encoding: str = "UTF-8", *, host: HostRef = None) -> str:
+        """Return the text of a file on the host.
+
+        | ${text} =      | Read Remote File | /etc/app.conf |
+        | Should Contain | ${text}          | colour = red  |
+        """
+        return self._host(host).path(path).read_text(encoding)
+
+    @keyword
+    def write_remote_file(self, path: str, text: str, encoding: str = "UTF-8", *, host: HostRef = None) -> None:
+        """Write a file on the host, whole or not at all. One that is there keeps its permissions.
+
+        | Write Remote File | /etc/app.conf | colour = red\\n |
+        """
+        self._host(host).path(path).write_text(text, encoding)
 
     @ssh_keyword
     def file_should_exist(self, path: str, *, host: HostRef = None) -> None:

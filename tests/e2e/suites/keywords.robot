@@ -136,6 +136,10 @@ Files Go There And Back
     ${result} =    Run Oneshot    stat -c '%X %Y' /tmp/otto-robot/two.txt
     Should Be Equal    ${result.stdout}    1580608922 1580608922\n
     File Should Exist    /tmp/otto-robot/two.txt
+    Write Remote File    /tmp/otto-robot/café.txt    coffee: café\n
+    ${text} =    Read Remote File    /tmp/otto-robot/café.txt
+    Should Be Equal    ${text}    coffee: café\n
+    Run Keyword And Expect Error    *No such file*    Read Remote File    /tmp/otto-robot/none.txt
     Put File    ${OUTPUT DIR}/otto/one.txt    /tmp/otto-robot/crlf.txt    newline=CRLF
     ${result} =    Run Oneshot    cat /tmp/otto-robot/crlf.txt
     Should Be Equal    ${result.stdout}    one\r\n
