@@ -4,6 +4,7 @@
 # ago: nanoseconds before now from which on; empty is from the beginning.
 : "${docker?}" "${options?}" "${container?}" "${ago?}"
 . ./print_log.sh
+. ./wait_for_client.sh
 exec 3<&0 </dev/null
 eval "set -- $options"
 if [ -n "$ago" ]; then
@@ -17,13 +18,4 @@ if [ -n "$ago" ]; then
     set -- "$@" "--since=$((since / 1000000000)).$(printf %09d $((since % 1000000000)))"
 fi
 print_log "$@" -- "$container" 3<&- &
-client=$!
-{
-    while read -r line && [ "$line" != end ]; do :; done
-    kill "$client"
-} <&3 >/dev/null 2>&1 &
-watcher=$!
-wait "$client"
-status=$?
-kill "$watcher"
-exit $status
+wait_for_client $!

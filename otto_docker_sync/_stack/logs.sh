@@ -2,6 +2,7 @@
 # Show what the containers wrote, until they end or stdin does.
 : "${options?}" "${service?}"
 . ./prelude.sh
+. ../_docker/wait_for_client.sh
 [ -f "$d/digest" ] || {
     say down
     exit 0
@@ -17,13 +18,4 @@ base=$d
 exec 3<&0 </dev/null
 # shellcheck disable=SC2086
 eval "exec $compose -p \"\$project\" \"\$@\" logs --no-color $options -- $service" 2>&1 3<&- &
-client=$!
-{
-    while read -r line && [ "$line" != end ]; do :; done
-    kill "$client"
-} <&3 >/dev/null 2>&1 &
-watcher=$!
-wait "$client"
-status=$?
-kill "$watcher"
-exit $status
+wait_for_client $!
