@@ -21,6 +21,7 @@ import pytest
 from otto_docker_sync._sandbox import Docker
 from otto_docker_sync._sandbox.processes import pids
 from otto_docker_sync.cli.checks import has_penalties
+from tests.faults.helpers import until
 from tests.rig.account import Account
 from tests.rig.compose import Compose
 from tests.rig.containers import Container, arguments
@@ -454,8 +455,9 @@ def test_wait_says_in_its_status_whether_a_host_is_ready(stack: Bench, sshd: Ssh
     assert "port 80 did not hold in time" in late.stderr and "its last lines:\napi is up" in late.stderr
     assert "no health check" in stack.otto("wait", API, "--healthy", status=255).stderr
     assert "pass healthy=True" in stack.otto("wait", API, status=255).stderr
-    process = stack.start("wait", API, "--log", "never")
-    time.sleep(1)
+    process = stack.start("wait", API, "--command", "sleep 654")
+    assert stack.api is not None
+    until(lambda: "sleep 654" in stack.api.processes().values(), 20, "it is asked")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 130 and "Traceback" not in err
