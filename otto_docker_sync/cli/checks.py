@@ -251,7 +251,7 @@ class _Machine(_Examination):
             if result.ok and result.output.strip():
                 yield self.ok("compose", f"{result.output.strip()} ({' '.join(command)})")
                 return
-        yield self.note("compose", "there is no Docker Compose", "stacks need it: install docker-compose-plugin")
+        yield self.note("compose", "not installed", "to use stacks, install docker-compose-plugin")
 
 
 class _Container(_Examination):
