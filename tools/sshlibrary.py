@@ -63,7 +63,7 @@ def main() -> int:
     """Run the suites with each library, and print both figures. Fails when ours passes fewer than it should."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("atest", type=Path)
-    parser.add_argument("--library", choices=["SSHLibrary", "ours"], help="one of the two only")
+    parser.add_argument("--library", dest="only", choices=["SSHLibrary", "ours"], help="one of the two only")
     parser.add_argument("--suite", action="append", default=[], help="run these suites only, such as 'login'")
     parser.add_argument("--output", type=Path, default=Path("build/sshlibrary"), help="for output.xml and log.html")
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
@@ -74,7 +74,7 @@ def main() -> int:
         parser.error(f"{options.atest} is not the atest folder of SSHLibrary's repository")
     if os.geteuid() != 0:
         parser.error("root is needed to make namespaces, users and an sshd on port 22")
-    chosen = {"SSHLibrary": ["SSHLibrary"], "ours": [OURS], None: list(LIBRARIES)}[options.library]
+    chosen = {"SSHLibrary": ["SSHLibrary"], "ours": [OURS], None: list(LIBRARIES)}[options.only]
     print_figures({library: run_apart(library, options) for library in chosen})
     return 0
 
@@ -116,7 +116,7 @@ def run_inside(options: argparse.Namespace) -> int:
     # What the tunnels lead to. Everything that was started here ends with the process table.
     website = ["-m", "http.server", "80", "--bind", "127.0.0.1", "--directory", "/var/empty-website"]
     subprocess.Popen([sys.executable, *website], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    if options.library == "ours":
+    if options.only == "ours":
         change_imports(atest)
     try:
         run_robot(atest, options.suite, output, environ)
