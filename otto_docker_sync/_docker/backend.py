@@ -11,7 +11,6 @@ from typing import Any
 from .._channel.backend import Backend, HostState, Lines, Since
 from .._channel.base import KILL_STATUS, SIZE, Channel
 from .._channel.tcp import ForwardingForbidden, Stream
-from .._channel.variant import Variant
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
 from ..limits import DOCKER_POLL, REPORT_LINES
@@ -21,6 +20,7 @@ from .address import AddressLookup
 from .client import DockerClient
 from .container_log import LogRequest, read_log
 from .container_report import ContainerReport, last_lines, moment_of, read_state, seconds
+from .container_variant import ContainerVariant
 from .errors import docker_error
 from .mounts import Mount, parse_mounts
 
@@ -373,29 +373,3 @@ class ContainerBackend(Backend):
         # A container that Compose made may have been recreated meanwhile.
         if self._compose_project:
             self._id = self._given_id
-
-
-class ContainerVariant(Variant):
-    """A container, for a call with a `user` and a `workdir` of its own."""
-
-    def __init__(self, container: ContainerBackend, user: str | None, workdir: str | None) -> None:
-        super().__init__(container)
-        self._container = container
-        self._place = user, workdir
-
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        return self._container.open_exec(
-            argv, *self._place, marker_env=marker_env, tty=tty, deadline=deadline, term=term, size=size
-        )
-
-    def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
-        return self._container.exec_error(out, err, status, deadline, *self._place)
