@@ -155,11 +155,15 @@ class Bench:
         """A further run: a process of its own that has loaded the lab. Killed after the test if it is still there."""
         preamble = f"from otto_docker_sync import *\nlab = Lab.load({str(self.directory / 'lab.toml')!r})\n"
         child = subprocess.Popen(
-            [sys.executable, "-c", preamble + program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", preamble + program],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._exits.callback(child.wait)
         self._exits.callback(child.kill)
-        for stream in (child.stdin, child.stdout):
+        for stream in (child.stdin, child.stdout, child.stderr):
             assert stream is not None
             self._exits.callback(_close, stream)
         return child
@@ -167,8 +171,10 @@ class Bench:
     @staticmethod
     def said(run: subprocess.Popen[str]) -> str:
         """The next line that a run has printed."""
-        assert run.stdout is not None
-        return run.stdout.readline().strip()
+        assert run.stdout is not None and run.stderr is not None
+        line = run.stdout.readline()
+        assert line, f"the run ended:\n{run.stderr.read()}"
+        return line.strip()
 
     @staticmethod
     def tell(run: subprocess.Popen[str]) -> None:

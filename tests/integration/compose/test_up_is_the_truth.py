@@ -94,7 +94,8 @@ def test_the_first_replica_is_gone(write: Callable[..., Bench]) -> None:
     with bench.load() as other:
         assert other.get("carrot.repo1.api").oneshot("hostname").output.strip() == second[:12]
     again = compose_up("repo1", lab)
-    numbers = {container.number: container.container_id for container in compose_ps(lab.get("carrot"))}
+    containers = [each for each in compose_ps(lab.get("carrot")) if each.compose_project == bench.compose_project]
+    numbers = {container.number: container.container_id for container in containers}
     assert again["api"].container_id == numbers[min(numbers)]
     assert again["api"].oneshot("hostname").output.strip() == again["api"].container_id[:12]
 
