@@ -188,6 +188,9 @@ QUICK_ACKS = 50
 READY_TIME = 60.0
 """The default of ``wait_for(timeout=)``, and of an ``up(wait=True)`` without a timeout."""
 
+LOOK_TIME = 15.0
+"""For the one look of a ``wait_for(timeout=0)``: it asks docker, or runs a command."""
+
 WAIT_POLL = 0.2
 """Between two looks of ``wait_for``: each starts a program on the remote machine."""
 

@@ -24,7 +24,7 @@ from ._shell import Capture, CommandInput, Conversation, Input, Outcome, Runner,
 from ._transfer import PathOperations
 from ._verbs import FileVerbs
 from ._verbs.path import RemotePath, RemotePaths, as_pure, as_texts
-from ._verbs.waiting import LogPattern, conditions_of
+from ._verbs.waiting import LogPattern, Patience, conditions_of
 from .deadline import Deadline, DeadlineExpired, Timeout
 from .errors import ConfigError, RemoteFileError, WaitTimedOut
 from .host import Host
@@ -391,10 +391,11 @@ class ScriptedHost(Host):
         command: Command | None = None,
         timeout: Timeout = 60.0,
     ) -> None:
-        """As `Host.wait_for`, without waiting: a `command` is asked for LOOKS times, and everything else holds."""
+        """As `Host.wait_for`, without waiting: a `command` is asked for LOOKS times, once with a `timeout` of 0, and
+        everything else holds."""
         conditions_of(self.id, healthy=healthy, port=port, http=http, log=log, command=command)
-        Deadline.after(timeout)  # checks it
-        if command is not None and not any(self.oneshot(command) for _ in range(LOOKS)):
+        looks = 1 if Patience.after(timeout).once else LOOKS
+        if command is not None and not any(self.oneshot(command) for _ in range(looks)):
             raise WaitTimedOut(f"{self.id}: command {command_text(command)!r} did not hold in time")
 
     def path(self, path: str | os.PathLike[str]) -> RemotePath:

@@ -224,8 +224,8 @@ class Backend(ABC):
         """How the host itself is; None for a machine, which runs as long as it answers. Raises as `read_log`."""
         return None
 
-    def located(self, deadline: Deadline) -> Backend:
-        """As `pinned`, for calls of a user; the host is found, or brought up, first when it is not known."""
+    def located(self, deadline: Deadline, *, may_start: bool = True) -> Backend:
+        """As `pinned`, for calls of a user: the host is found first, and brought up if it `may_start`."""
         return self
 
     # For reports of tests

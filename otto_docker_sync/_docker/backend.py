@@ -206,12 +206,21 @@ class ContainerBackend(Backend):
         finally:
             self._resolving.release()
 
-    def _find(self, deadline: Deadline) -> bool:
+    def _find_current(self, deadline: Deadline) -> None:
+        """Find the container that runs now, if one does; brings nothing up."""
+        try:
+            if not self._resolving.acquire(deadline):
+                raise DeadlineExpired
+            self._find(deadline, may_start=False)
+        finally:
+            self._resolving.release()
+
+    def _find(self, deadline: Deadline, *, may_start: bool = True) -> bool:
         """Find the running container by its labels, or have the stack brought up. Returns whether there is one."""
         if self.before_first_use is not None:
             self.before_first_use(deadline)
         before, found = self._id, self._find_by_labels(deadline)
-        if not found and self.bring_up is not None:
+        if not found and may_start and self.bring_up is not None:
             found = self.bring_up(deadline)
         if found and found != before:
             self.log.event(f"the container is {found[:12]}" + (f" now; it was {before[:12]}" if before else ""))
@@ -255,13 +264,16 @@ class ContainerBackend(Backend):
         answers = self._client.ask("container_status", deadline, container=self.resolve(deadline))
         return read_state(answers[0])
 
-    def located(self, deadline: Deadline) -> ContainerBackend:
+    def located(self, deadline: Deadline, *, may_start: bool = True) -> ContainerBackend:
         def find() -> None:
             self._attempt.id = self.resolve(deadline)
             self.host_state(deadline)
 
         # A container that was recreated is found again. One that has ended is not: it is for the caller to say so.
-        self.retry_once_recovered(find, deadline)
+        if may_start:
+            self.retry_once_recovered(find, deadline)
+        elif self._compose_project:
+            self._find_current(deadline)
         pinned = self.pinned(deadline)
         pinned.shell = self.shell
         pinned.guard = self.guard

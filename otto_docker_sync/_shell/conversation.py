@@ -123,6 +123,8 @@ class Conversation:
         try:
             shell, is_new = self._ready_shell(deadline)
             shell.await_prompt(deadline)
+            # Not even typed: a Ctrl-C right after it could cost the shell.
+            deadline.check()
         except (DeadlineExpired, ShellEnded) as error:
             return self._explain_no_start(error, deadline)
         started_at = monotonic()
@@ -199,9 +201,12 @@ class Conversation:
             if shell:
                 self._drop(shell)
             return Outcome(None, "the shell ended before the command could start", session_ended=True)
-        busy = shell is not None and shell.awaiting_prompt
-        why = "what send() started still runs" if busy else "the shell did not get ready in time"
-        return Outcome.out_of_time(deadline, f"before the command was started: {why}")
+        why = ""
+        if shell is None:
+            why = ": the shell did not get ready in time"
+        elif shell.awaiting_prompt:
+            why = ": what send() started still runs"
+        return Outcome.out_of_time(deadline, f"before the command was started{why}")
 
     def _explain_end(self, shell: Shell, outcome: Outcome, started_at: float) -> None:
         """Distinguish a shell that left by itself from one that was closed, or lost with its container."""

@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from .._verbs import Condition, wait_until
-from ..deadline import Cancellation, Deadline
+from .._verbs import Condition, Patience, wait_until
+from ..deadline import Cancellation
 from ..docker_host import DockerContainerHost
 
 
 def wait_for_all(
     hosts: Sequence[DockerContainerHost],
     conditions_for: Callable[[DockerContainerHost], Sequence[Condition]],
-    deadline: Deadline,
+    patience: Patience,
 ) -> None:
     """Wait for each host, each in a thread of its own. The first error ends the other waits, and is raised."""
     stop = Cancellation("another service ended the wait")
-    deadline = deadline.also(stop)
+    patience = patience._replace(deadline=patience.deadline.also(stop))
     errors: list[BaseException] = []
 
     def work(host: DockerContainerHost) -> None:
         try:
-            wait_until(host.runner, conditions_for(host), deadline)
+            wait_until(host.runner, conditions_for(host), patience)
         except BaseException as error:
             errors.append(error)
             stop.cancel()

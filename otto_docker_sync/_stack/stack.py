@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
-from .._verbs import Condition, Healthy, LogPattern, conditions_of
+from .._verbs import Condition, Healthy, LogPattern, Patience, conditions_of
 from ..arguments import check_count
 from ..deadline import Deadline, DeadlineExpired, Timeout
 from ..docker_host import DockerContainerHost
@@ -95,7 +95,7 @@ class Stack(Mapping[str, DockerContainerHost]):
 
         `service` is one of them; None, the default, is all of the stack. With `healthy`, those that have a health check
         are healthy, and the others run, or have ended with status 0. `port`, `http`, `log` and `command` hold for each.
-        `timeout` in seconds, 60 by default, is for all of it; None waits forever.
+        `timeout` in seconds, 60 by default, is for all of it; None waits forever, and 0 looks once.
 
         Raises as `Host.wait_for`, as soon as one service does, and `ConfigError` for a service that it has not.
 
@@ -117,7 +117,7 @@ class Stack(Mapping[str, DockerContainerHost]):
                 check_is_required=service is not None,
             )
 
-        wait_for_all(hosts, conditions_for, Deadline.after(timeout))
+        wait_for_all(hosts, conditions_for, Patience.after(timeout))
 
     def down(self, *, stop_timeout: int = 1, volumes: bool = False, timeout: Timeout = None) -> None:
         """Take the stack down, even if others use it, and remove its directory on the parent. Idempotent.
@@ -235,7 +235,7 @@ class Stack(Mapping[str, DockerContainerHost]):
         self._services = self._hosts.register(self.project, self._remote, containers)
         if wait:
             limit = deadline if deadline.remaining() is not None else deadline.at_most(READY_TIME)
-            wait_for_all(list(self._services.values()), lambda _: [Healthy(required=False)], limit)
+            wait_for_all(list(self._services.values()), lambda _: [Healthy(required=False)], Patience(limit))
 
     def _down(
         self,

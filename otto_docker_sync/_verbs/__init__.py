@@ -2,13 +2,14 @@
 
 from .files import FileVerbs
 from .services import ServiceVerbs
-from .waiting import Condition, Healthy, LogPattern, conditions_of, wait_until
+from .waiting import Condition, Healthy, LogPattern, Patience, conditions_of, wait_until
 
 __all__ = [
     "Condition",
     "FileVerbs",
     "Healthy",
     "LogPattern",
+    "Patience",
     "ServiceVerbs",
     "conditions_of",
     "wait_until",

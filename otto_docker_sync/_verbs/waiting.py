@@ -11,7 +11,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Union
+from typing import Any, NamedTuple, Union
 
 from .._channel.backend import Backend, HostState
 from .._channel.forward import check_port, check_route
@@ -19,7 +19,7 @@ from .._channel.markers import new_nonce
 from .._channel.scripts import script
 from .._channel.tcp import Stream
 from .._shell import Capture, Runner, command_text, run_oneshot
-from ..deadline import Deadline, DeadlineExpired
+from ..deadline import Deadline, DeadlineExpired, Timeout, timeout_seconds
 from ..errors import (
     ConfigError,
     ConnectError,
@@ -29,7 +29,7 @@ from ..errors import (
     ShellNotFound,
     WaitTimedOut,
 )
-from ..limits import DOCKER_TIME, HTTP_TIME, LOSS_PATIENCE, MAX_RESTARTS, SHOWN_COMPOSE, WAIT_POLL
+from ..limits import DOCKER_TIME, HTTP_TIME, LOOK_TIME, LOSS_PATIENCE, MAX_RESTARTS, SHOWN_COMPOSE, WAIT_POLL
 from ..result import Command, shorten
 
 LogPattern = Union[str, "re.Pattern[str]"]
@@ -41,12 +41,29 @@ class MayHaveEnded(Exception):
     """A look could not be taken, perhaps because the container has ended."""
 
 
+class Patience(NamedTuple):
+    """How long to wait: until `deadline`, or, with `once`, for one look at each condition."""
+
+    deadline: Deadline
+    once: bool = False
+
+    @classmethod
+    def after(cls, timeout: Timeout) -> Patience:
+        """Start the clock of a public wait. Raises `ConfigError` for a timeout that is not valid."""
+        once = timeout_seconds(timeout) == 0
+        return cls(Deadline.after(LOOK_TIME if once else timeout), once)
+
+
 class Condition(ABC):
-    """Something to wait for. ``what`` names it, and ``seen`` says what the last look has seen."""
+    """Something to wait for. ``what`` names it, and ``seen`` says what the last look has seen.
+
+    With ``once`` there is one look, which must not wait for what may come.
+    """
 
     what: str
     seen = ""
     prepared = False
+    once = False
 
     def prepare(self, backend: Backend, deadline: Deadline) -> None:  # noqa: B027 (most need nothing)
         """Raise what makes the wait pointless. Called before the first look."""
@@ -191,9 +208,11 @@ class LogShows(Condition):
         state = backend.host_state(deadline)
         # What an earlier start has printed says nothing of this one.
         since = None if state is None else state.began_at
-        for line in backend.read_log(tail=None, since=since, follow=True, deadline=deadline):
+        for line in backend.read_log(tail=None, since=since, follow=not self.once, deadline=deadline):
             if self._regex.search(line):
                 return True
+        if self.once:
+            return False
         raise MayHaveEnded
 
 
@@ -255,32 +274,34 @@ def _compiled(host_id: str, pattern: Any) -> re.Pattern[str]:
         raise ConfigError(f"{host_id}: log={pattern!r} is not a valid regular expression: {error}") from None
 
 
-def wait_until(runner: Runner, conditions: Sequence[Condition], deadline: Deadline) -> None:
+def wait_until(runner: Runner, conditions: Sequence[Condition], patience: Patience) -> None:
     """Wait until each of the conditions has held once, one after the other; see `Host.wait_for`."""
-    with runner.call(deadline) as limit:
+    with runner.call(patience.deadline) as limit:
         try:
-            _wait(runner.backend, conditions, limit)
+            _wait(runner.backend, conditions, limit, once=patience.once)
         except DeadlineExpired as late:
             runner.backend.guard.check()
             raise WaitTimedOut(str(late)) from None
 
 
-def _wait(backend: Backend, conditions: Sequence[Condition], deadline: Deadline) -> None:
+def _wait(backend: Backend, conditions: Sequence[Condition], deadline: Deadline, *, once: bool) -> None:
     what, seen = "it", ""
     try:
-        backend = backend.located(deadline)
+        backend = backend.located(deadline, may_start=not once)
         state = backend.host_state(deadline)
         restarts = 0 if state is None else state.restarts
         for condition in conditions:
-            what = condition.what
+            what, condition.once = condition.what, once
             _require_alive(backend, condition, restarts, deadline)
             while not _look(condition, backend, restarts, deadline):
                 seen = condition.seen
+                if once:
+                    raise DeadlineExpired
                 _pause(deadline.at_most(WAIT_POLL))
                 deadline.check()
             seen = ""
     except DeadlineExpired:
-        reason = deadline.cancelled or "did not hold in time"
+        reason = deadline.cancelled or ("does not hold" if once else "did not hold in time")
         text = f"{backend.id}: {what} {reason}" + (f"; {seen}" if seen else "")
         if not deadline.cancelled:
             with suppress(OttoError, DeadlineExpired):

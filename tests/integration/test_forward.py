@@ -212,6 +212,13 @@ class TestMachine:
             with pytest.raises(ConnectError, match=r"forwarding is not allowed .*PermitOpen"):
                 host.forward(port - 1)
 
+    def test_a_time_that_is_over_is_an_error_of_ours(self) -> None:
+        with (
+            LocalHost(default_timeout=0) as here,
+            pytest.raises(ConnectError, match=r"forward: port 80: timed out \(default_timeout\)"),
+        ):
+            here.forward(80)
+
 
 class TestContainer:
     def test_a_web_server_whose_port_is_not_published(

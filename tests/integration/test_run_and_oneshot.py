@@ -464,7 +464,22 @@ def test_bad_arguments_are_refused(ctr: DockerContainerHost) -> None:
 def test_a_time_out_of_nothing_is_now_or_not(ctr: DockerContainerHost) -> None:
     ctr.run("true")
     assert ctr.oneshot("true", timeout=0).timed_out
-    assert ctr.run("true", timeout=0).timed_out
+    ctr.run("x=kept")
+    for cmd in ("touch /tmp/never", ["touch /tmp/never"]):
+        result = ctr.run(cmd, timeout=0)
+        assert not result.ok and not ctr.path("/tmp/never").exists()
+    result = ctr.run("true", timeout=0)
+    assert (result.timed_out, result.session_ended) == (True, False)
+    assert result.message == "timed out before the command was started"
+    assert ctr.run("echo $x").output == "kept\n"
+    # What waits looks once: what has arrived is found, though nobody has read it yet.
+    ctr.sendline("echo arrived; touch /tmp/arrived")
+    until(ctr.path("/tmp/arrived").exists, 20, "the line has run")
+    until(lambda: ctr.expect(["arrived", pexpect.TIMEOUT], timeout=0).index == 0, 20, "its output is there")
+    process = ctr.start("echo begun; exit 3")
+    until(lambda: not process.running, 20, "its end")
+    assert process.wait_for("begun", timeout=0) and process.wait(timeout=0).retcode == 3
+    ctr.oneshot("rm /tmp/arrived", check=True)
     assert ctr.run("echo fine", timeout=timedelta(seconds=20)).output == "fine\n"
 
 

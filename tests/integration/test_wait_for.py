@@ -117,6 +117,22 @@ class TestReady:
                     with pytest.raises(ConfigError, match="a machine has no"):
                         host.wait_for(**what, timeout=50)  # type: ignore[arg-type]
 
+    def test_a_timeout_of_nothing_looks_once(self, start: Callable[..., DockerContainerHost]) -> None:
+        check = ("--health-cmd", "test -e /tmp/go", "--health-interval", "1s", "--health-retries", "1")
+        host = start("WAIT; echo ready; exec httpd -f -p 8080", *NETWORK, *check)
+        conditions: list[dict[str, object]] = [
+            *({"port": 8080}, {"http": ":8080/"}, {"log": "ready"}, {"command": "test -e /tmp/go"}, {"healthy": True})
+        ]
+        for what in conditions:
+            with pytest.raises(WaitTimedOut, match=r"does not hold.*it is running"):
+                host.wait_for(**what, timeout=0)  # type: ignore[arg-type]
+        go(host)
+        for what in conditions:
+            host.wait_for(**what, timeout=50)  # type: ignore[arg-type]
+            host.wait_for(**what, timeout=timedelta())  # type: ignore[arg-type]
+        with pytest.raises(WaitTimedOut, match="port 9 does not hold; ports with a listener: 8080"):
+            host.wait_for(port=9, log="never", timeout=0)
+
     def test_an_awaited_one_can_be_cancelled(self, ctr: DockerContainerHost) -> None:
         async def main() -> None:
             await ctr.aio.wait_for(command="true", timeout=50)

@@ -6,7 +6,16 @@ from collections.abc import Callable
 
 import pytest
 
-from otto_docker_sync import ConfigError, ContainerNotRunning, Lab, WaitTimedOut, compose_up, composed
+from otto_docker_sync import (
+    ComposeError,
+    ConfigError,
+    ContainerNotRunning,
+    Lab,
+    NoSuchContainer,
+    WaitTimedOut,
+    compose_up,
+    composed,
+)
 
 from .conftest import Bench
 
@@ -42,6 +51,26 @@ def test_up_waits_for_the_services_with_a_check(load: Callable[..., Lab]) -> Non
         stack.wait_for("db", healthy=True)
     with pytest.raises(WaitTimedOut, match="port 80 did not hold in time"):
         stack.wait_for("db", port=80, timeout=1)
+    stack.wait_for(healthy=True, timeout=0)
+    with pytest.raises(WaitTimedOut, match="port 80 does not hold"):
+        stack.wait_for("api", healthy=True, port=80, timeout=0)
+
+
+def test_a_timeout_of_nothing_starts_nothing(load: Callable[..., Lab], bench: Bench) -> None:
+    lab = load(api=READY)
+    bench.declare("api")
+    lab = bench.load()
+    for call in (
+        lambda: lab.get("carrot.repo1.api").wait_for(command="true", timeout=0),
+        lambda: lab.stack("repo1").wait_for(healthy=True, timeout=0),
+    ):
+        with pytest.raises(NoSuchContainer):
+            call()
+    for start in (compose_up, lambda *args, **options: composed(*args, **options).__enter__()):
+        with pytest.raises(ComposeError, match="out of time; allow more with timeout="):
+            start("repo1", lab, timeout=0)
+    assert lab.get("carrot.repo1.api").oneshot("true", timeout=0).timed_out
+    assert bench.containers("-a") == []
 
 
 def test_a_service_that_dies_ends_the_wait_for_all(load: Callable[..., Lab], bench: Bench) -> None:
