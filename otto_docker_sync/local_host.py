@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ._channel.backend import Backend
-from ._channel.base import SIZE, Channel
+from ._channel.backend import Backend, Program
+from ._channel.base import Channel
 from ._channel.local import LocalChannel, reap
 from ._channel.tcp import Stream, dial_tcp
 from .deadline import Deadline, Timeout
@@ -24,18 +24,11 @@ class LocalBackend(Backend):
         super().__init__(id, shell, log)
         self._docker_command = docker_command
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
         deadline.check()
-        return LocalChannel(argv, tty=tty, term=term, size=size, env=marker_env)
+        return LocalChannel(
+            program.argv, tty=program.tty, term=program.term, size=program.size, env=program.marker_env
+        )
 
     def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:
         return dial_tcp(address, port, f"{address}:{port}", deadline, daemon="server")

@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Union
 
-from ._channel.backend import Backend
-from ._channel.base import SIZE, Channel
+from ._channel.backend import Backend, Program
+from ._channel.base import Channel
 from ._shell import Capture, CommandInput, Conversation, Input, Outcome, Runner, command_text
 from ._transfer import PathOperations
 from ._verbs import FileVerbs
@@ -161,18 +161,11 @@ class ScriptedBackend(Backend):
         self._local = LocalBackend(id, "sh", HostLog(id, log=False), ())
         self.local_runner = Runner(self._local, lambda: None)
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        del marker_env, tty, deadline, term, size
-        raise UnexpectedCommand(f"{self.id}: a scripted host starts no program, and the code under test needs {argv!r}")
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
+        del deadline
+        raise UnexpectedCommand(
+            f"{self.id}: a scripted host starts no program, and the code under test needs {program.argv!r}"
+        )
 
     def run_as(self, user: str | None, workdir: str | None) -> Backend:  # noqa: ARG002 (the script does not ask)
         return self

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ._channel.backend import Backend
-from ._channel.base import SIZE, Channel
+from ._channel.backend import Backend, Program
+from ._channel.base import Channel
 from ._channel.forward import SocketForward
 from ._channel.tcp import Stream
 from ._ssh import Connections, SSHOptions
@@ -48,18 +48,11 @@ class SSHBackend(MachineBackend):
         super().__init__(id, shell, log, docker_command)
         self._connections = connections
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        command = _for_login_shell(_with_environment(argv, marker_env))
-        return self._connections.open_channel(command, tty=tty, term=term, size=size, deadline=deadline)
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
+        command = _for_login_shell(program.prefix_env().argv)
+        return self._connections.open_channel(
+            command, tty=program.tty, term=program.term, size=program.size, deadline=deadline
+        )
 
     def open_login(self, *, term: str, size: tuple[int, int], deadline: Deadline) -> Channel:
         return self._connections.open_channel("", tty=True, term=term, size=size, deadline=deadline)
@@ -109,26 +102,17 @@ class TelnetBackend(MachineBackend):
         self._options = options
         self._hop: Connections | None = None
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
         return TelnetChannel.open(
             self._host,
             self._port,
             self._user,
             reveal(self._password),
             self._options,
-            _with_environment(argv, marker_env),
-            tty=tty,
-            term=term,
-            size=size,
+            program.prefix_env().argv,
+            tty=program.tty,
+            term=program.term,
+            size=program.size,
             deadline=deadline,
             hop=self._hop,
         )
@@ -151,12 +135,6 @@ def _for_login_shell(argv: Sequence[str]) -> str:
         return command
     encoded = re.sub(r"[\\'!\n\r]", lambda special: f"\\0{ord(special[0]):03o}", f"exec {command}")
     return f"exec sh -c 'eval \"$(printf %b \"$1\")\"' sh '{encoded}'"
-
-
-def _with_environment(argv: Sequence[str], marker_env: Mapping[str, str] | None) -> Sequence[str]:
-    if not marker_env:
-        return argv
-    return ["env", *(f"{name}={value}" for name, value in marker_env.items()), *argv]
 
 
 class UnixHost(ParentHost):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, NamedTuple, TypeVar, Union
 
@@ -45,6 +46,36 @@ Since = Union[float, datetime, None]
 """Where a log begins: seconds before now, by the clock of the machine that has it, or a moment; None is all of it."""
 
 
+@dataclass(frozen=True)
+class Program:
+    """What `Backend.open_channel` starts.
+
+    >>> Program(["make", "test"]).prefix("docker", "exec", "-i", "web-1").argv
+    ['docker', 'exec', '-i', 'web-1', 'make', 'test']
+    """
+
+    argv: Sequence[str]
+    """Its name and its arguments. No part is ever interpreted by a shell."""
+    marker_env: Mapping[str, str] = field(default_factory=dict)
+    """Environment that everybody may see: nonces by which the process and its descendants are found again."""
+    tty: bool = False
+    """Whether it gets a terminal."""
+    term: str = "dumb"
+    """The type of that terminal."""
+    size: tuple[int, int] = SIZE
+    """Columns and rows of that terminal."""
+
+    def prefix(self, *argv: str) -> Program:
+        """Return the program `argv` that starts this one, on the same kind of terminal; without the markers."""
+        return replace(self, argv=[*argv, *self.argv], marker_env={})
+
+    def prefix_env(self) -> Program:
+        """Return this program with ``env`` in front, which sets the markers where no environment is passed on."""
+        if not self.marker_env:
+            return self
+        return self.prefix("env", *(f"{name}={value}" for name, value in self.marker_env.items()))
+
+
 class Guard:
     """What a host asks before a verb begins, and while one runs. This one lets everything pass.
 
@@ -70,8 +101,8 @@ class Backend(ABC):
     and ``guard`` is asked before each verb. ``sudo_password`` is the answer when sudo asks; with None it must not ask.
 
     >>> class Chroot(Backend):
-    ...     def open_channel(self, argv, *, marker_env=None, tty=False, deadline, term="dumb", size=SIZE):
-    ...         return LocalChannel(["chroot", "/srv/image", *argv], tty=tty, term=term, size=size, env=marker_env)
+    ...     def open_channel(self, program, deadline):
+    ...         return self.parent.open_channel(program.prefix("chroot", "/srv/image"), deadline)
     """
 
     def __init__(self, id: str, shell: str, log: HostLog) -> None:
@@ -88,21 +119,10 @@ class Backend(ABC):
     # Starting programs
 
     @abstractmethod
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
         """Start a program on this host, and return when its channel is open: no proof that the program runs.
 
-        `marker_env` is environment that may be seen by everybody: nonces by which a process and its descendants are
-        found again. No part of `argv` is ever interpreted by a shell. `term` and `size` (columns, rows) are those of
-        the terminal, with `tty`. Raises `ConnectError` and its subclasses, `DeadlineExpired`.
+        Raises `ConnectError` and its subclasses, `DeadlineExpired`.
         """
 
     def open_shell(
@@ -114,11 +134,11 @@ class Backend(ABC):
         deadline: Deadline,
         size: tuple[int, int] = SIZE,
     ) -> Channel:
-        """Start ``sh`` with `args`, for a script of ours; otherwise as `open_channel`.
+        """Start ``sh`` with `args`, for a script of ours; the rest is said of `Program` and `open_channel`.
 
         Not the user's shell: that may be one which reads our scripts differently.
         """
-        return self.open_channel(["sh", *args], marker_env=marker_env, tty=tty, deadline=deadline, size=size)
+        return self.open_channel(Program(["sh", *args], marker_env or {}, tty=tty, size=size), deadline)
 
     def run_as(self, user: str | None, workdir: str | None) -> Backend:
         """Return this host for a call that names another user, or another directory; None leaves each as it is.
@@ -142,7 +162,7 @@ class Backend(ABC):
             return None
         # The client is the first word that is neither that, nor an option of it.
         client = next((at for at, word in enumerate(words) if at and not word.startswith("-")), len(words))
-        return self.open_channel([*words[:client], "sh", *args], deadline=deadline)
+        return self.open_channel(Program([*words[:client], "sh", *args]), deadline)
 
     def login_argv(self) -> list[str]:
         """What a person gets on a terminal."""

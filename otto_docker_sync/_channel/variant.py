@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import AuthenticationError, ConfigError, ConnectError, OttoError
 from ..limits import START_TIME
 from ..secret import Secret, reveal
-from .backend import Backend
-from .base import SIZE, Channel
+from .backend import Backend, Program
+from .base import Channel
 from .markers import BeginMarker, new_nonce
 from .scripts import script
 
@@ -82,22 +82,9 @@ class MachineVariant(Variant):
         self._workdir = workdir
         self._password = password
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
         begin = BeginMarker() if self._user is not None and self._password is not None else None
         prompt = new_nonce()
-        if marker_env:
-            # Behind sudo, which drops the environment. And sudo itself must not carry it: what kills the tree of a
-            # oneshot would kill sudo first.
-            argv = ["env", *(f"{name}={value}" for name, value in marker_env.items()), *argv]
         text = script(
             __package__,
             "run_as",
@@ -105,8 +92,10 @@ class MachineVariant(Variant):
             otto_begin_second=begin.second if begin else "",
             otto_behind_sudo="" if self._user is None else 1,
         )
-        command = [*self._sudo(prompt), "sh", "-c", text, "sh", self._workdir or "", *argv]
-        channel = self.base.open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
+        # The markers are set behind sudo, which drops the environment. And sudo itself must not carry them: what kills
+        # the tree of a oneshot would kill sudo first.
+        command = program.prefix_env().prefix(*self._sudo(prompt), "sh", "-c", text, "sh", self._workdir or "")
+        channel = self.base.open_channel(command, deadline)
         if begin is not None:
             try:
                 self._answer(channel, begin, prompt.encode(), deadline)

@@ -8,8 +8,8 @@ from contextlib import suppress
 from time import monotonic, sleep
 from typing import Any
 
-from .._channel.backend import Backend, HostState, Lines, Since
-from .._channel.base import KILL_STATUS, SIZE, Channel
+from .._channel.backend import Backend, HostState, Lines, Program, Since
+from .._channel.base import KILL_STATUS, Channel
 from .._channel.tcp import ForwardingForbidden, Stream
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
@@ -71,34 +71,13 @@ class ContainerBackend(Backend):
 
     # Starting programs
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        place = self.user, self.workdir
-        return self.open_exec(argv, *place, marker_env=marker_env, tty=tty, deadline=deadline, term=term, size=size)
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
+        return self.open_exec(program, self.user, self.workdir, deadline)
 
-    def open_exec(
-        self,
-        argv: Sequence[str],
-        user: str | None,
-        workdir: str | None,
-        *,
-        marker_env: Mapping[str, str] | None,
-        tty: bool,
-        deadline: Deadline,
-        term: str,
-        size: tuple[int, int],
-    ) -> Channel:
+    def open_exec(self, program: Program, user: str | None, workdir: str | None, deadline: Deadline) -> Channel:
         """Start a program as `user` in `workdir`; otherwise as `open_channel`."""
-        options = ["-it", "--detach-keys", DETACH_KEYS] if tty else ["-i"]
-        for name, value in (marker_env or {}).items():
+        options = ["-it", "--detach-keys", DETACH_KEYS] if program.tty else ["-i"]
+        for name, value in program.marker_env.items():
             options += ["-e", f"{name}={value}"]
         if user is not None:
             options += ["-u", user]
@@ -106,8 +85,8 @@ class ContainerBackend(Backend):
             options += ["-w", workdir]
         # Remembered for `recover`, which must not take an id that another thread has found since for a stale one.
         self._attempt.id = self.resolve(deadline)
-        command = [*self.parent.docker_command(), "exec", *options, self._attempt.id, *argv]
-        return self.parent.open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
+        command = program.prefix(*self.parent.docker_command(), "exec", *options, self._attempt.id)
+        return self.parent.open_channel(command, deadline)
 
     def run_as(self, user: str | None, workdir: str | None) -> Backend:
         if user is None and workdir is None:
@@ -117,7 +96,7 @@ class ContainerBackend(Backend):
     def open_shell_as(self, owner: str, args: Sequence[str], *, deadline: Deadline) -> Channel | None:
         # The very user: root of a container may not look into the processes of its other users.
         command = [*self.parent.docker_command(), "exec", "-i", "-u", owner, self.resolve(deadline), "sh", *args]
-        return self.parent.open_channel(command, deadline=deadline)
+        return self.parent.open_channel(Program(command), deadline)
 
     def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:  # noqa: ARG002 (the base has it)
         raise UnsupportedParentError(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from .._channel.base import SIZE, Channel
+from .._channel.backend import Program
+from .._channel.base import Channel
 from .._channel.variant import Variant
 from ..deadline import Deadline
 from ..errors import OttoError
@@ -22,19 +22,8 @@ class ContainerVariant(Variant):
         self._container = container
         self._place = user, workdir
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        return self._container.open_exec(
-            argv, *self._place, marker_env=marker_env, tty=tty, deadline=deadline, term=term, size=size
-        )
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
+        return self._container.open_exec(program, *self._place, deadline)
 
     def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
         return self._container.exec_error(out, err, status, deadline, *self._place)

@@ -18,6 +18,7 @@ from io import UnsupportedOperation
 from time import monotonic, time
 from typing import IO, Any
 
+from .._channel.backend import Program
 from .._channel.base import Channel
 from .._channel.descriptors import Descriptors, select
 from .._channel.markers import BeginMarker, new_nonce
@@ -96,7 +97,7 @@ def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: De
     environment = LoginEnvironment(backend.shell, backend.environment())
     script = f'{warden.lease_check}; {stty_size(*size)}; exec "$@"'
     argv = ["sh", "-c", script, "sh", *(environment.argv or backend.login_argv())]
-    channel = backend.open_channel(argv, marker_env=marker_env, tty=True, deadline=deadline, term=term, size=size)
+    channel = backend.open_channel(Program(argv, marker_env, tty=True, term=term, size=size), deadline)
     try:
         environment.send_to(channel, deadline)
         yield channel

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from otto_docker_sync._channel.backend import Backend
+from otto_docker_sync._channel.backend import Backend, Program
 from otto_docker_sync._channel.base import SIZE, Channel, Chunk
 from otto_docker_sync._channel.local import LocalChannel
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
@@ -197,17 +197,8 @@ class ScriptedBackend(Backend):
         super().__init__("scripted", shell, HostLog("scripted", log=False))
         self._opener = opener
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
-        return self._opener(argv, marker_env or {}, tty)
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
+        return self._opener(program.argv, program.marker_env, program.tty)
 
 
 class ScriptedHost(Host):

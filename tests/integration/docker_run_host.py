@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shlex
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from otto_docker_sync._channel.backend import Backend
-from otto_docker_sync._channel.base import SIZE, Channel
+from otto_docker_sync._channel.backend import Backend, Program
+from otto_docker_sync._channel.base import Channel
 from otto_docker_sync._shell.capture import Capture
 from otto_docker_sync._shell.oneshot import run_oneshot
 from otto_docker_sync.deadline import Deadline
@@ -29,23 +29,15 @@ class DockerRunBackend(Backend):
         self._lock = threading.Lock()
         self._container = ""
 
-    def open_channel(
-        self,
-        argv: Sequence[str],
-        *,
-        marker_env: Mapping[str, str] | None = None,
-        tty: bool = False,
-        deadline: Deadline,
-        term: str = "dumb",
-        size: tuple[int, int] = SIZE,
-    ) -> Channel:
+    def open_channel(self, program: Program, deadline: Deadline) -> Channel:
         with self._lock:
             if not self._container:
                 self._container = self._docker("run", "--detach", "--rm", *self._run_args, deadline=deadline)
             container = self._container
-        options = [option for item in (marker_env or {}).items() for option in ("--env", "=".join(item))]
-        command = [*self._parent.docker_command(), "exec", "-it" if tty else "-i", *options, container, *argv]
-        return self._parent.open_channel(command, tty=tty, deadline=deadline, term=term, size=size)
+        options = [option for item in program.marker_env.items() for option in ("--env", "=".join(item))]
+        terminal = "-it" if program.tty else "-i"
+        command = program.prefix(*self._parent.docker_command(), "exec", terminal, *options, container)
+        return self._parent.open_channel(command, deadline)
 
     def sessions_refusal(self) -> str:
         return self._parent.container_sessions_refusal()

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import otto_docker_sync
+from otto_docker_sync._channel.backend import Program
 from otto_docker_sync._channel.base import Channel, Chunk
 from otto_docker_sync._channel.scripts import load
 from otto_docker_sync.deadline import Deadline
@@ -72,12 +73,12 @@ class Transcript:
         """Record the channels that `host` opens from now on. `name` returns a channel's name for its argv."""
         original: Callable[..., Channel] = host.backend.open_channel
 
-        def open_channel(argv: Sequence[str], **options: Any) -> Channel:
+        def open_channel(program: Program, deadline: Deadline) -> Channel:
             if self.stopped:
-                return original(argv, **options)
+                return original(program, deadline)
             self.settle()
-            channel = RecordedChannel(original(argv, **options), name(argv), self)
-            self.entries.append(Entry(channel.name, "started as", _shown_argv(argv).encode()))
+            channel = RecordedChannel(original(program, deadline), name(program.argv), self)
+            self.entries.append(Entry(channel.name, "started as", _shown_argv(program.argv).encode()))
             self.open_channels.append(channel)
             return channel
 
