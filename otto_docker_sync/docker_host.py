@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypedDict
 
@@ -196,6 +196,11 @@ class ParentHost(Host):
         """
         name = container_id if service is None else service
         return DockerContainerHost(self, container_id, project, name, compose_project, **options)
+
+
+def pick_containers(hosts: Iterable[Host]) -> list[DockerContainerHost]:
+    """Return those of `hosts` that are containers, in the same order."""
+    return [host for host in hosts if isinstance(host, DockerContainerHost)]
 
 
 def _get_container_id(host: DockerContainerHost) -> str:

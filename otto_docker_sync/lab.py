@@ -15,7 +15,7 @@ from ._shell import command_text
 from ._stack import RemoteStack, Stack, StackHosts
 from .arguments import check_count
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
-from .docker_host import DockerContainerHost
+from .docker_host import DockerContainerHost, pick_containers
 from .errors import ConfigError, UnknownHost
 from .host import Host
 from .limits import MAX_PARALLEL
@@ -140,7 +140,7 @@ class Lab:
 
     def containers(self) -> list[DockerContainerHost]:
         """The hosts that are containers, whether they run or not."""
-        return [host for host in self.hosts.values() if isinstance(host, DockerContainerHost)]
+        return pick_containers(list(self.hosts.values()))
 
     def select(self, pattern: str) -> list[Host]:
         """Return the hosts whose id matches `pattern`, a shell pattern. No match is not an error.

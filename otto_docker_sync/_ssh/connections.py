@@ -179,7 +179,11 @@ class Connections(Pool):
         self._check_process()
         with self._changed:
             alive = [connection for connection in self._open if connection.alive]
-            facts: dict[str, object] = {"host": self.where, "connections": len(alive)}
+            facts: dict[str, object] = {
+                "host": self.where,
+                "host_key_policy": self._options.host_key_policy,
+                "connections": len(alive),
+            }
             if alive:
                 first = alive[0]
                 transport = first.transport

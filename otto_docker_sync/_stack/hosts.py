@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from ..deadline import Deadline, DeadlineExpired
-from ..docker_host import DockerContainerHost
+from ..docker_host import DockerContainerHost, pick_containers
 from ..errors import ComposeError, SessionBusy
 from ..host import Host
 from ..limits import DOWN_TIME
@@ -53,6 +53,16 @@ class StackHosts:
             declared.append(container)
         return declared
 
+    def containers_of(self, stack: RemoteStack) -> list[DockerContainerHost]:
+        """Return the hosts that are containers of a stack, whether they run or not."""
+        with self._lock:
+            hosts = list(self.hosts.values())
+        return [
+            host
+            for host in pick_containers(hosts)
+            if host.parent is stack.parent and host.compose_project == stack.compose_project
+        ]
+
     def register(
         self, project: Project, stack: RemoteStack, containers: Iterable[StackContainer]
     ) -> dict[str, DockerContainerHost]:
@@ -68,18 +78,19 @@ class StackHosts:
                 resources=stack.parent.resources,
                 warm=project.warm,
             )
-            known = self.hosts.get(host.id)
-            if isinstance(known, DockerContainerHost) and _runs_in(known, stack):
+            known = next((known for known in self.containers_of(stack) if known.id == host.id), None)
+            if known is not None:
                 known.container_id = container.container_id
                 host = known
             else:
                 if service in project.services:
                     self._connect(project, host)
                 with self._lock:
+                    replaced = self.hosts.get(host.id)
                     self.hosts[host.id] = host
                     self._guard(host)
-                    if known is not None:
-                        self.replaced.append(known)
+                    if replaced is not None:
+                        self.replaced.append(replaced)
             hosts[service] = host
         return hosts
 
@@ -123,15 +134,12 @@ class StackHosts:
 
     def unregister(self, project: Project, stack: RemoteStack) -> None:
         """After a stack went down: hosts of declared services stay, not resolved; the others go."""
-        with self._lock:
-            hosts = list(self.hosts.values())
-        for host in hosts:
-            if isinstance(host, DockerContainerHost) and _runs_in(host, stack):
-                host.container_id = ""
-                host.close()
-                if host.service not in project.services:
-                    with self._lock:
-                        self.hosts.pop(host.id, None)
+        for host in self.containers_of(stack):
+            host.container_id = ""
+            host.close()
+            if host.service not in project.services:
+                with self._lock:
+                    self.hosts.pop(host.id, None)
 
     def _bring_up(self, project: Project, container: DockerContainerHost, deadline: Deadline) -> str:
         """Bring up the stack of a declared container, unless another thread or process just did. Returns its id."""
@@ -154,7 +162,3 @@ class StackHosts:
                 f"compose_up({project.name!r}, lab), or otto-docker up {project.name}"
             ) from None
         return running[service].container_id
-
-
-def _runs_in(host: DockerContainerHost, stack: RemoteStack) -> bool:
-    return host.parent is stack.parent and host.compose_project == stack.compose_project

@@ -46,13 +46,7 @@ class Stack(Mapping[str, DockerContainerHost]):
         self._remote = remote
         self._hosts = hosts
         self._blocks: list[AbstractContextManager[Self]] = []
-        self._services = {
-            host.service: host
-            for host in list(hosts.hosts.values())
-            if isinstance(host, DockerContainerHost)
-            and host.parent is remote.parent
-            and host.compose_project == remote.compose_project
-        }
+        self._services = {host.service: host for host in hosts.containers_of(remote)}
 
     def __repr__(self) -> str:
         return f"<Stack {self.compose_project} on {self.parent.id}: {', '.join(self) or 'no services'}>"

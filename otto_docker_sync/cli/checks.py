@@ -20,7 +20,6 @@ from ..host import Host
 from ..lab import Lab
 from ..limits import CLOCK_TOLERANCE, MAX_SESSIONS, SLOW_START
 from ..result import CommandResult, shorten
-from ..unix_host import UnixHost
 
 
 class Verdict(Enum):
@@ -45,7 +44,7 @@ class Finding:
 
 def examine(lab: Lab, host: Host, timeout: float, parent_is_well: bool = True) -> Iterator[Finding]:
     """Check one host; each single check takes at most `timeout` seconds. An error is a finding, and is not raised."""
-    kind = _Container if isinstance(host, DockerContainerHost) else _Machine
+    kind = _Container if host.is_virtual else _Machine
     yield from kind(lab, host, timeout).checks(parent_is_well)
 
 
@@ -132,10 +131,10 @@ class _Machine(_Examination):
             facts[name] = value
         # The remote clock was read at some moment of the question.
         facts["asked_at"], facts["uncertainty"] = str((begin + end) / 2), str((end - begin) / 2)
-        if isinstance(host, UnixHost) and host.connections is not None:
+        if host.connections is not None:
             about = host.connections.describe()
             yield self.ok("reach", f"{facts.get('system', 'answers')}, {about.get('server', 'SSH')}")
-            if host.ssh.host_key_policy == "ignore":
+            if about["host_key_policy"] == "ignore":
                 yield self.note("host key", "not looked at", 'host_key_policy = "accept-new" would notice a change')
             else:
                 yield self.ok("host key", f"{about.get('host_key', '')} is the known one".strip())

@@ -146,15 +146,15 @@ def ps(
 ) -> int:
     """List the containers of stacks, on one parent or on all of the lab."""
     from .. import compose
-    from ..docker_host import DockerContainerHost
+    from ..docker_host import pick_containers
 
     state: State = ctx.obj
     only_stack: str | None = None
     if host is not None:
         named = state.lab.get(host)
-        if isinstance(named, DockerContainerHost):
-            only_stack = named.compose_project
-        parents = [named.parent if isinstance(named, DockerContainerHost) else named]
+        parents = [named]
+        for container in pick_containers([named]):
+            only_stack, parents = container.compose_project, [container.parent]
     else:
         parents = [known for known in state.lab.hosts.values() if known.docker_capable]
     if state.dry_run:

@@ -76,7 +76,7 @@ class HostKeywords:
     def _close(self, closed: OpenHost) -> None:
         """Close a host after the containers that are reached through it, and forget them all."""
         for known in reversed(list(self._open_hosts.values())):
-            behind = isinstance(known.target, DockerContainerHost) and known.target.parent is closed.target
+            behind = known.target and known.target.is_virtual and known.target.reached_through is closed.target
             if behind or known is closed:
                 known.close()
                 self._open_hosts.pop(known.index or 0)
