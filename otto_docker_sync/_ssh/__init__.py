@@ -5,8 +5,9 @@ Other rooms use the names below. They are imported when first used, so that `SSH
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .connections import Connections
@@ -14,10 +15,5 @@ if TYPE_CHECKING:
 
 __all__ = ["Connections", "HostKeyPolicy", "SSHOptions"]
 
-_MODULES = {"Connections": "connections", "HostKeyPolicy": "options", "SSHOptions": "options"}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(__name__, {"connections": ["Connections"], "options": ["HostKeyPolicy", "SSHOptions"]})

@@ -6,8 +6,9 @@ them.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from .docker_cp import DockerCopy
@@ -19,19 +20,15 @@ if TYPE_CHECKING:
 
 __all__ = ["DockerCopy", "LeftOut", "PathOperations", "Pattern", "SFTPTransport", "describe_type", "get", "put"]
 
-_MODULES = {
-    "DockerCopy": "docker_cp",
-    "LeftOut": "left_out",
-    "PathOperations": "paths",
-    "Pattern": "glob",
-    "SFTPTransport": "sftp",
-    "describe_type": "left_out",
-    "get": "transfer",
-    "put": "transfer",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_MODULES[name]}", __name__), name)
+if not TYPE_CHECKING:
+    __getattr__ = lazy_names(
+        __name__,
+        {
+            "docker_cp": ["DockerCopy"],
+            "glob": ["Pattern"],
+            "left_out": ["LeftOut", "describe_type"],
+            "paths": ["PathOperations"],
+            "sftp": ["SFTPTransport"],
+            "transfer": ["get", "put"],
+        },
+    )
