@@ -6,7 +6,8 @@ import functools
 from collections.abc import Callable, Coroutine, Iterator
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
-from .._verbs.path import PathParts, RemotePath, Segment
+from .._verbs.path import RemotePath
+from .._verbs.path_parts import PathParts, Segment
 from .calls import Slots, shim
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from .._channel.backend import Backend
 from .._shell import Runner
 from ..deadline import Deadline, Timeout
 from ..result import FileProgress, Paths, TransferResult
-from .path import RemotePath, RemotePaths, as_pure, as_texts
+from .path import RemotePath, RemotePaths
+from .path_parts import as_pure, as_texts
 
 
 class FileVerbs:

@@ -1,0 +1,1 @@
+"""What `otto_docker_sync.testing` is made of."""
