@@ -46,6 +46,8 @@ SHELL_KINDS = ["busybox", "dash", "bash"]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the workspace in the process that was started first, and destroy it when that one ends, however it does."""
+    # Each of the hundreds of programs that are started would compile all that it imports anew.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if os.environ.get("PYTEST_XDIST_WORKER"):
         return
     workspace = create_workspace()

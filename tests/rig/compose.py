@@ -30,6 +30,13 @@ exec {docker} "$@"
 """
 
 
+VERSION_1 = """\
+#!/bin/sh
+# Otherwise it spends half of its time on importing setuptools, which it does not need.
+SETUPTOOLS_USE_DISTUTILS=stdlib exec {version_1} "$@"
+"""
+
+
 @dataclass(frozen=True)
 class Compose:
     """``docker compose`` is version 2 for logins of the rig's sshds.
@@ -56,11 +63,14 @@ def _install(rig: Rig) -> tuple[Path, Path]:
     (plugins / "docker-compose").chmod(0o755)
     v1, none = rig.workspace.directory("compose-v1"), rig.workspace.directory("compose-none")
     for directory in (v1, none):
-        client = directory / "docker"
-        client.write_text(CLIENT_WITHOUT_COMPOSE.format(docker=shlex.quote(program("docker", "docker-cli"))))
-        client.chmod(0o755)
-    (v1 / "docker-compose").symlink_to(version_1())
+        write_program(directory / "docker", CLIENT_WITHOUT_COMPOSE, docker=program("docker", "docker-cli"))
+    write_program(v1 / "docker-compose", VERSION_1, version_1=str(version_1()))
     return v1, none
+
+
+def write_program(path: Path, text: str, **programs: str) -> None:
+    path.write_text(text.format(**{name: shlex.quote(value) for name, value in programs.items()}))
+    path.chmod(0o755)
 
 
 def version_1() -> Path:
