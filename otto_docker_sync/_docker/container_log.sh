@@ -4,8 +4,7 @@
 # ago: nanoseconds before now from which on; empty is from the beginning.
 : "${docker?}" "${options?}" "${container?}" "${ago?}"
 . ./print_log.sh
-. ./wait_for_client.sh
-exec 3<&0 </dev/null
+. ./run_client.sh
 eval "set -- $options"
 if [ -n "$ago" ]; then
     # By the clock of this machine, which is the daemon's. The client itself takes whole seconds only.
@@ -17,5 +16,4 @@ if [ -n "$ago" ]; then
     [ "$since" -gt 0 ] || since=0
     set -- "$@" "--since=$((since / 1000000000)).$(printf %09d $((since % 1000000000)))"
 fi
-print_log "$@" -- "$container" 3<&- &
-wait_for_client $!
+run_client print_log "$@" -- "$container"

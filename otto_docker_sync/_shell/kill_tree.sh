@@ -14,7 +14,9 @@
 #         environment cannot be read, because it runs as another user
 #
 # Environments are read only of processes no older than the process OLDEST: on a busy machine, reading them is what
-# takes the time. There is no ps and no kill program in many containers, hence built-ins and /proc.
+# takes the time.
+. ./walk_tree.sh
+
 kill_tree() {
     left=
     unseen=
@@ -32,11 +34,8 @@ kill_tree() {
     tree_keep=$4
     tree_roots=$6
     tree_born=0
-    # Behind the last ")" of a stat line stand the fields from the third on: $1 is the state, $2 the parent, $3 the
-    # process group, $4 the session, $6 the foreground group of the terminal, ${20} the start time. The name in front
-    # may hold anything.
     if [ -n "$5" ] && { read -r line <"/proc/$5/stat"; } 2>/dev/null; then
-        # shellcheck disable=SC2086 # into its fields
+        # shellcheck disable=SC2086 # into its fields, see walk_tree
         set -- ${line##*) }
         tree_born=${20}
     fi
@@ -48,7 +47,6 @@ kill_tree() {
     # A process that is just being started can be missed, so there is another round until one finds nothing new.
     while [ "$tree_round" -lt 12 ] || tree_in_time; do
         tree_round=$((tree_round + 1))
-        found=' '
         left=
         unseen=
         sids=' '
@@ -58,66 +56,8 @@ kill_tree() {
             set -- ${line##*) }
             [ "$6" = "$3" ] || [ "$6" -le 1 ] || group=$6
         fi
-        # /proc is in no order of descent, so it is read until nothing is added.
-        grown=1
-        while [ "$grown" = 1 ]; do
-            grown=0
-            for dir in /proc/[0-9]*; do
-                pid=${dir#/proc/}
-                case "$found 1 $$ $self $tree_keep " in
-                *" $pid "*) continue ;;
-                esac
-                { read -r line <"$dir/stat"; } 2>/dev/null || continue
-                # shellcheck disable=SC2086
-                set -- ${line##*) }
-                case $1 in
-                Z | X) continue ;;
-                esac
-                hit=
-                case $sids in
-                *" $4 "*) hit=1 ;;
-                esac
-                case $found in
-                *" $2 "*) hit=1 ;;
-                esac
-                case " $tree_roots $tree_refused" in
-                *" $pid:${20}:"*) hit=1 ;;
-                esac
-                [ -n "$group" ] && [ "$3" = "$group" ] && hit=1
-                member=
-                if [ -n "$tree_sid" ] && [ "${20}" -ge "$tree_since" ]; then
-                    case " $4 $2 $pid " in
-                    *" $tree_sid "*) member=1 ;;
-                    esac
-                fi
-                if [ -z "$hit" ] && [ "${20}" -ge "$tree_born" ]; then
-                    readable=
-                    {
-                        readable=1
-                        while read -r line || [ "$line" ]; do
-                            case $line in
-                            *"$tree_needle"*)
-                                hit=1
-                                break
-                                ;;
-                            *"$tree_others"*)
-                                member=
-                                break
-                                ;;
-                            esac
-                        done
-                    } 2>/dev/null <"$dir/environ"
-                    [ "$member" ] && hit=1
-                    [ "$readable$hit" ] || tree_note_unseen "$2" "${20}"
-                fi
-                [ "$hit" ] || continue
-                found="$found$pid "
-                left="$left $pid:${20}:"
-                grown=1
-                # The leader of a session: what it started is in that session, even when its parent is gone.
-                [ "$4" = "$pid" ] && sids="$sids$pid "
-            done
-        done 2>/dev/null
+        # shellcheck disable=SC2154 # the caller sets it
+        walk_tree tree_visit " 1 $$ $self $tree_keep "
         tried=
         for process in $left; do
             case " $tree_refused " in
@@ -135,6 +75,37 @@ kill_tree() {
     tree_add_owners $unseen
     unseen=$tree_owned
     [ -z "$left" ]
+}
+
+# The visitor of the walk: notes a process that is to be killed.
+tree_visit() {
+    hit=
+    case $sids in
+    *" $4 "*) hit=1 ;;
+    esac
+    case $found in
+    *" $2 "*) hit=1 ;;
+    esac
+    case " $tree_roots $tree_refused" in
+    *" $pid:${20}:"*) hit=1 ;;
+    esac
+    [ -n "$group" ] && [ "$3" = "$group" ] && hit=1
+    member=
+    if [ -n "$tree_sid" ] && [ "${20}" -ge "$tree_since" ]; then
+        case " $4 $2 $pid " in
+        *" $tree_sid "*) member=1 ;;
+        esac
+    fi
+    if [ -z "$hit" ] && [ "${20}" -ge "$tree_born" ]; then
+        read_environ "$tree_needle" "$tree_others"
+        [ "$member" ] && hit=1
+        [ "$readable$hit" ] || tree_note_unseen "$2" "${20}"
+    fi
+    [ "$hit" ] || return
+    left="$left $pid:${20}:"
+    # The leader of a session: what it started is in that session, even when its parent is gone.
+    [ "$4" = "$pid" ] && sids="$sids$pid "
+    return 0
 }
 
 # Sets `tree_owned` to the words PID:START: that it is given, each with UID:GID at its end.

@@ -19,61 +19,9 @@ signal_tree() {
     # shellcheck disable=SC2086
     set -- ${line##*) }
     born=${20}
-    found=' '
     shells=
     others=
-    # /proc is in no order of descent, so it is read until nothing is added.
-    grown=1
-    while [ "$grown" = 1 ]; do
-        grown=0
-        for dir in /proc/[0-9]*; do
-            pid=${dir#/proc/}
-            case "$found $$ $self " in
-            *" $pid "*) continue ;;
-            esac
-            { read -r line <"$dir/stat"; } 2>/dev/null || continue
-            # shellcheck disable=SC2086
-            set -- ${line##*) }
-            case $1 in
-            Z | X) continue ;;
-            esac
-            hit=
-            case $found in
-            *" $2 "*) hit=1 ;;
-            *)
-                # Reading environments is what takes the time on a busy machine.
-                [ "${20}" -ge "$born" ] || continue
-                # shellcheck disable=SC2154 # the wrapper has the tag
-                while read -r line || [ "$line" ]; do
-                    case $line in
-                    *"OTTO_TAG=$otto_tag"*)
-                        hit=1
-                        break
-                        ;;
-                    esac
-                done 2>/dev/null <"$dir/environ"
-                ;;
-            esac
-            [ "$hit" ] || continue
-            case $signalled in
-            *" $pid "*)
-                looks=0
-                return
-                ;;
-            esac
-            found="$found$pid "
-            grown=1
-            # The children of the wrapper are parts of it: what runs the command, and what feeds it.
-            [ "$2" = "$$" ] && continue
-            parent=
-            { read -r line <"/proc/$2/stat"; } 2>/dev/null && parent=${line##*) ? } && parent=${parent%% *}
-            if [ "$parent" = "$$" ] && [ "$whom" != program ]; then
-                shells="$shells $pid"
-            else
-                others="$others $pid"
-            fi
-        done
-    done 2>/dev/null
+    walk_tree signal_visit " $$ $self " || return
     if [ "$signalled" != ' ' ]; then
         # Two looks, because a shell whose program has ended needs a moment to end, too.
         looks=$((looks + 1))
@@ -84,4 +32,35 @@ signal_tree() {
         kill -s "$signal" "$pid" 2>/dev/null
         signalled="$signalled$pid "
     done
+}
+
+# The visitor of the walk: adds a process to $shells or $others. It ends the walk at one that has the signal already.
+signal_visit() {
+    hit=
+    # shellcheck disable=SC2154 # walk_tree sets it
+    case $found in
+    *" $2 "*) hit=1 ;;
+    *)
+        # Reading environments is what takes the time on a busy machine.
+        [ "${20}" -ge "$born" ] || return 1
+        # shellcheck disable=SC2154 # the wrapper has the tag
+        read_environ "OTTO_TAG=$otto_tag" "OTTO_TAG=$otto_tag"
+        ;;
+    esac
+    [ "$hit" ] || return
+    case $signalled in
+    *" $pid "*)
+        looks=0
+        return 2
+        ;;
+    esac
+    # The children of the wrapper are parts of it: what runs the command, and what feeds it.
+    [ "$2" = "$$" ] && return
+    parent=
+    { read -r line <"/proc/$2/stat"; } 2>/dev/null && parent=${line##*) ? } && parent=${parent%% *}
+    if [ "$parent" = "$$" ] && [ "$whom" != program ]; then
+        shells="$shells $pid"
+    else
+        others="$others $pid"
+    fi
 }

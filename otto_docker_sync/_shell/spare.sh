@@ -31,7 +31,7 @@ otto_is_alone() {
     for otto_dir in /proc/[0-9]*; do
         [ "$otto_dir" != "/proc/$$" ] || continue
         { read -r otto_line <"$otto_dir/stat"; } || continue
-        # shellcheck disable=SC2086 # into its fields: see kill_tree
+        # shellcheck disable=SC2086 # into its fields: see walk_tree
         set -- ${otto_line##*) }
         case $1 in
         Z | X) continue ;;

@@ -2,7 +2,7 @@
 # Show what the containers wrote, until they end or stdin does.
 : "${options?}" "${service?}"
 . ./prelude.sh
-. ../_docker/wait_for_client.sh
+. ../_docker/run_client.sh
 [ -f "$d/digest" ] || {
     say down
     exit 0
@@ -15,7 +15,8 @@ fi
 base=$d
 # shellcheck source=/dev/null
 . "$d/setup"
-exec 3<&0 </dev/null
-# shellcheck disable=SC2086
-eval "exec $compose -p \"\$project\" \"\$@\" logs --no-color $options -- $service" 2>&1 3<&- &
-wait_for_client $!
+print_logs() {
+    # shellcheck disable=SC2086
+    eval "exec $compose -p \"\$project\" \"\$@\" logs --no-color $options -- $service" 2>&1
+}
+run_client print_logs "$@"
