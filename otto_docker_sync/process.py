@@ -201,7 +201,7 @@ class Process:
                     if not reader.wait(deadline):
                         return
                 except DeadlineExpired:
-                    raise self._late("its next line was not waited for", deadline) from None
+                    raise self._late("the wait for its next line was cancelled", deadline) from None
 
     def wait_for(self, pattern: Patterns, timeout: Timeout = 10.0) -> ExpectMatch:
         """Wait until a pattern shows in the output, and return all data up to and including the match.

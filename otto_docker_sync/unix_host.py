@@ -202,7 +202,7 @@ class UnixHost(ParentHost):
             raise ConfigError(f"{where}docker_command={docker_command!r}: pass a tuple: ('docker',)")
         for argument, inside, given in (("user", address.user, user), ("port", address.port, port)):
             if inside is not None and given is not None and inside != given:
-                raise ConfigError(f"{where}{argument}={given!r} is not the one of the address: pass one of them")
+                raise ConfigError(f"{where}{argument}={given!r} differs from the one in the address: pass one of them")
         user, port = user or address.user, port or address.port
         host = address.host
         self.host = host

@@ -48,7 +48,7 @@ class Agent:
                 kind = take_string(blob)[0].decode(errors="replace")
                 found.append(AgentKey(self, PublicKey(kind, blob), comment.decode(errors="replace")))
         except ValueError:
-            raise AgentError(f"the ssh-agent at {self._path} gave an answer that is cut") from None
+            raise AgentError(f"the ssh-agent at {self._path} gave an incomplete answer") from None
         return found
 
     def sign(self, blob: bytes, data: bytes, algorithm: str, deadline: Deadline) -> bytes:
@@ -59,7 +59,7 @@ class Agent:
         try:
             return take_string(answer)[0]
         except ValueError:
-            raise AgentError(f"the ssh-agent at {self._path} gave an answer that is cut") from None
+            raise AgentError(f"the ssh-agent at {self._path} gave an incomplete answer") from None
 
     def close(self) -> None:
         """End the connection, also while another thread waits on it."""

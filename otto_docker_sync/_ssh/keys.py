@@ -147,7 +147,7 @@ def _load_openssh(path: str, data: bytes, passphrase: Callable[[], str | None]) 
     if kind.startswith("sk-"):
         raise _wrong(path, f"it is a key of a security token ({kind}): add it to your ssh-agent")
     if kind == "ssh-dss":
-        raise _wrong(path, "it is a DSA key, which servers take no more: make a new one (ssh-keygen -t ed25519)")
+        raise _wrong(path, "it is a DSA key, which servers no longer accept: make a new one (ssh-keygen -t ed25519)")
     encrypted = cipher != "none"
     try:
         return FileKey(load_ssh_private_key(data, _ask(passphrase) if encrypted else None))
@@ -177,7 +177,7 @@ def _load_pem(path: str, data: bytes, passphrase: Callable[[], str | None]) -> F
         raise _wrong(path, f"its format is not supported ({error}); write it anew: ssh-keygen -p -f {path}") from None
     except Exception as error:  # as above
         if b"BEGIN DSA PRIVATE KEY" in data:
-            reason = "it is a DSA key, which servers take no more: make a new one (ssh-keygen -t ed25519)"
+            reason = "it is a DSA key, which servers no longer accept: make a new one (ssh-keygen -t ed25519)"
         elif encrypted:
             reason = "the passphrase is wrong"
         else:

@@ -164,7 +164,7 @@ class Transport(_Transport):  # type: ignore[misc]
         # Paramiko below 5 takes a signature by any algorithm that the key has, SHA-1 too, whatever was agreed upon.
         used = paramiko.Message(sig).get_text()
         if used != self.host_key_type:
-            raise paramiko.SSHException(f"Signature verification failed: {used} in place of {self.host_key_type}")
+            raise paramiko.SSHException(f"Signature verification failed: {used} instead of {self.host_key_type}")
         super()._verify_key(host_key, sig)
 
     def _parse_newkeys(self, m: paramiko.Message) -> None:

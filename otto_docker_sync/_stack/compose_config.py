@@ -206,7 +206,7 @@ def _load_yaml(text: str) -> Any:
     try:
         return yaml.safe_load("".join(lines[start:]))
     except yaml.YAMLError as error:
-        raise ConfigError(f"the answer of Compose does not parse: {error}") from None
+        raise ConfigError(f"Compose's answer cannot be read: {error}") from None
 
 
 def _resolve_all(document: Any, directory: str) -> Any:

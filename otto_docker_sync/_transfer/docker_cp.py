@@ -138,7 +138,7 @@ class DockerCopy:
         ) as script:
             for path in paths:
                 if script.next().word != "header":
-                    raise SourceError("docker cp: the remote shell sent nonsense")
+                    raise SourceError("docker cp: the remote shell sent something unexpected")
                 self._links[path] = _link_target(script.body())
 
     def _owner(self) -> Owner:

@@ -100,7 +100,7 @@ class PathOperations:
         mode, *numbers = words.split()
         fields = [int(mode, 16), *map(int, numbers)]
         if len(fields) != 10:
-            raise self._error(f"stat said {words!r}")
+            raise self._error(f"stat answered {words!r}")
         return _stat_result(fields, [_fraction(time) for time in times] or [0, 0, 0])
 
     def list(self) -> list[str]:

@@ -129,9 +129,9 @@ class Receiver:
                 script, int(mode, 8) if mode else None, float(mtime) if mtime else None, limit=total
             )
         except (ValueError, OverflowError) as error:
-            raise SourceError(f"the remote shell sent nonsense: {error}") from error
+            raise SourceError(f"the remote shell sent something unexpected: {error}") from error
         if total is not None and received < total:
-            raise SourceError(f"it became shorter while it was read: {received} bytes in place of {total}")
+            raise SourceError(f"it became shorter while it was read: {received} bytes instead of {total}")
 
     def _take_files(self, script: ScriptChannel, message: Message) -> None:
         """Take files that come together as one tar stream, in the order of their numbers.

@@ -214,7 +214,7 @@ class _Put:
                 # It was sent a stream that it has no tar for.
                 return self._send(tar_source, early=False)
             if answer.word != "bare":
-                raise SourceError(f"the remote shell sent nonsense: {answer.word} {answer.text}"[:300])
+                raise SourceError(f"the remote shell sent something unexpected: {answer.word} {answer.text}"[:300])
         self._put_without_shell(tar_source, place, owner)
 
     def _script(self, nonce: str) -> str:

@@ -179,7 +179,7 @@ class Unpacker:
         """Write a file of an archive."""
         content = archive.extractfile(member)
         if content is None or self.file(content, member.mode, member.mtime, parts) != member.size:
-            raise SourceError(f"{member.name} arrived cut")
+            raise SourceError(f"{member.name} arrived incomplete")
 
     def _hard_link(self, first: Sequence[str], parts: Sequence[str]) -> None:
         path, first_path = self.place(parts), self.place(first)
@@ -236,7 +236,7 @@ class _Member(tarfile.TarInfo):
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> _Member:
         member = super().frombuf(buf, encoding, errors)
         if member.type in HEADERS and member.size > HEADER_LIMIT:
-            raise SourceError(f"a header of {member.size} bytes is not an honest one")
+            raise SourceError(f"a header of {member.size} bytes is longer than any real one")
         return member
 
 

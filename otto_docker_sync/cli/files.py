@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 FAILED = 1
 
-PreserveTimes = Annotated[bool, typer.Option("--preserve-times", help="Keep the times of modification.")]
+PreserveTimes = Annotated[bool, typer.Option("--preserve-times", help="Keep the modification times.")]
 TimeLimit = Annotated[float | None, typer.Option("--timeout", "-t", metavar="SECONDS", help="Time limit.")]
 
 
@@ -43,7 +43,7 @@ def put(
         ),
     ],
     mode: Annotated[str | None, typer.Option(metavar="OCTAL", help="Permissions of the files, as in 0755.")] = None,
-    owner: Annotated[str | None, typer.Option(metavar="USER[:GROUP]", help="Whom all of it is to belong to.")] = None,
+    owner: Annotated[str | None, typer.Option(metavar="USER[:GROUP]", help="The owner of what is copied.")] = None,
     preserve_times: PreserveTimes = False,
     timeout: TimeLimit = None,
 ) -> int:

@@ -15,7 +15,7 @@ def forward(
     ctx: typer.Context,
     host: HostId,
     port: Annotated[int, typer.Argument(metavar="PORT", help="A port of the host, published or not.")],
-    to: Annotated[int | None, typer.Option(metavar="PORT", help="The local port; any that is free by default.")] = None,
+    to: Annotated[int | None, typer.Option(metavar="PORT", help="The local port; by default any free one.")] = None,
 ) -> int:
     """Open a local port that leads to a port of the host, until Ctrl-C.
 

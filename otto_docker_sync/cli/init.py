@@ -23,7 +23,7 @@ def init(
     hosts: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="HOST", help="Only these hosts of the SSH configuration; an address makes a host of its own."
+            metavar="HOST", help="Only these hosts of the SSH configuration; or an address, for one that is not in it."
         ),
     ] = None,
     ask: Annotated[

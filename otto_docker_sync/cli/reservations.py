@@ -40,24 +40,24 @@ def reserve(
         typer.Argument(metavar="TAG|HOST", help="Tags, or hosts of the lab.", autocompletion=complete_hosts),
     ] = None,
     any_of: Annotated[
-        str | None, typer.Option("--any", metavar="PATTERN", help="A host that fits, whichever is free first.")
+        str | None, typer.Option("--any", metavar="PATTERN", help="Hosts whose id matches, whichever are free first.")
     ] = None,
-    count: Annotated[int, typer.Option("--count", "-n", metavar="N", help="With --any: so many hosts.")] = 1,
+    count: Annotated[int, typer.Option("--count", "-n", metavar="N", help="With --any: how many hosts.")] = 1,
     shared: Annotated[
-        bool, typer.Option("--shared", metavar="", help="Let others hold the tags too, who share them.")
+        bool, typer.Option("--shared", metavar="", help="Share the tags with others who use --shared.")
     ] = False,
     wait: Annotated[
         float | None,
-        typer.Option("--wait", "-w", metavar="SECONDS", help="Time limit for waiting; 0 is now or not."),
+        typer.Option("--wait", "-w", metavar="SECONDS", help="Time limit for waiting; by default none."),
     ] = None,
     ttl: Annotated[
         float | None,
-        typer.Option("--ttl", metavar="SECONDS", help="In Redis: the hold ends when it is not renewed for so long."),
+        typer.Option("--ttl", metavar="SECONDS", help="In Redis: it ends when it is not renewed for so long."),
     ] = None,
     priority: Annotated[
-        int, typer.Option("--priority", metavar="N", help="Larger ones are served first; by default 0.")
+        int, typer.Option("--priority", metavar="N", help="Requests with a larger number are served first.")
     ] = 0,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="What for; others read it.")] = "",
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="What it is for; others see this.")] = "",
 ) -> int:
     """Reserve hosts while a command runs, or until Ctrl-C.
 
@@ -146,7 +146,7 @@ def _signals(handle: Any) -> Iterator[None]:
 
 def who(
     ctx: typer.Context,
-    watch: Annotated[bool, typer.Option("--watch", metavar="", help="Go on showing it, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", metavar="", help="Keep showing it, until Ctrl-C.")] = False,
     json: Annotated[bool, typer.Option("--json", metavar="", help="As JSON, on stdout.")] = False,
 ) -> int:
     """Show who holds which tags, and who waits for them.
@@ -186,7 +186,7 @@ def release(
     ctx: typer.Context,
     wanted: Wanted,
     force: Annotated[
-        bool, typer.Option("--force", metavar="", help="Take the reservation of somebody else away.")
+        bool, typer.Option("--force", metavar="", help="Needed, because somebody loses a reservation.")
     ] = False,
     why: Annotated[str, typer.Option("--why", metavar="TEXT", help="The reason; whoever loses it reads this.")] = "",
 ) -> int:
@@ -194,7 +194,7 @@ def release(
 
     Example: otto-docker release carrot --force --why 'the release needs it'
 
-    One's own reservation ends with the command or the program that made it.
+    Your own reservation ends with the command or the program that made it.
     """
     state: State = ctx.obj
     reservations = state.lab.reservations

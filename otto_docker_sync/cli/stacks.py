@@ -37,14 +37,14 @@ On = Annotated[
     typer.Option(
         "--on",
         metavar="HOST",
-        help="The host to run the stack on; by default the project's default host.",
+        help="The host of the stack; by default the project's default host.",
         autocompletion=complete_hosts,
     ),
 ]
 Name = Annotated[
     str | None,
     typer.Option(
-        "--project-name", "-p", metavar="NAME", help="Compose's name of the stack; by default otto-PROJECT-USER."
+        "--project-name", "-p", metavar="NAME", help="The Compose project name; by default otto-PROJECT-USER."
     ),
 ]
 Timeout = Annotated[float | None, typer.Option("--timeout", "-t", metavar="SECONDS", help="Time limit.")]
@@ -205,7 +205,7 @@ def logs(
         typer.Option("--service", "-s", metavar="NAME", help="Only this service.", autocompletion=complete_services),
     ] = None,
     follow: Annotated[
-        bool, typer.Option("--follow", "-f", metavar="", help="Go on with new lines as they come, until Ctrl-C.")
+        bool, typer.Option("--follow", "-f", metavar="", help="Show new lines as they come, until Ctrl-C.")
     ] = False,
     tail: Annotated[
         int | None, typer.Option(metavar="LINES", help="Show only the last LINES lines of each container.")

@@ -32,7 +32,7 @@ def top(
 
     Example: otto-docker top
 
-    q or Ctrl-C leaves. No reservation is needed, and nothing is started. In a pipe it looks once.
+    Press q or Ctrl-C to leave. It needs no reservation, and starts nothing. In a pipe it looks once.
     """
     from .activity import LabWatch
 

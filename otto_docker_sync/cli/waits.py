@@ -33,9 +33,11 @@ def wait(
     ] = False,
     timeout: Annotated[float, typer.Option("--timeout", "-t", metavar="SECONDS", help="Time limit.")] = READY_TIME,
 ) -> int:
-    """Wait until a host is ready. The status is 124 when that was in vain, 255 when the container ended first.
+    """Wait until a host is ready.
 
     Example: otto-docker wait carrot.repo1.api --port 8080 --timeout 30
+
+    Exit status: 124 when it was not ready in time, 255 when the container ended first.
     """
     state: State = ctx.obj
     target = state.lab.get(host)

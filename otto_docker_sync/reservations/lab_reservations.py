@@ -96,7 +96,7 @@ class LabReservations:
         hosts = [host for host in self._lab.select(pattern) if self.tags_of(host)]
         if len(hosts) < count:
             raise ConfigError(
-                f"lab {self._lab.name}: {count} of {pattern!r} are wanted, and {len(hosts)} hosts with tags fit it"
+                f"lab {self._lab.name}: {count} of {pattern!r} are wanted, and {len(hosts)} hosts with tags match it"
             )
         deadline = Deadline.after(timeout_seconds(wait))
         choices = [self.tags_of(host) for host in hosts]

@@ -199,7 +199,7 @@ class Client:
         policy = about.get("maxmemory_policy", "noeviction")
         if policy != "noeviction":
             raise ReservationError(
-                f"{self.name}: its maxmemory-policy is {policy}, by which it may drop reservations without a word; "
+                f"{self.name}: its maxmemory-policy is {policy}, so it may drop reservations silently; "
                 "set maxmemory-policy noeviction"
             )
         return version
