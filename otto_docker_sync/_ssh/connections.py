@@ -265,7 +265,8 @@ class Connections(Pool):
             if raw is not None:
                 transport.request_open(raw)  # if the thread that wanted it did not come to that
                 transport.await_open(raw, deadline)
-            if raw is None or not raw.active or raw.closed:
+            if raw is None or not raw.active or raw.closed or transport.link.hung_up:
+                # Of a connection that has just ended this returns a channel that is closed: nothing is started on it.
                 return transport.open(kind, deadline)
             return raw
         finally:

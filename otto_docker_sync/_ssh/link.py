@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import select
 import threading
 import weakref
 from collections.abc import Callable
@@ -120,6 +121,16 @@ class Link:
             self._unsent += data
             self._flush(patience)
         return len(data)
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the server has ended the connection; this is known before the thread that reads finds out."""
+        if self.ended:
+            return True
+        # Where a kernel has no such event, as on macOS, the end of one direction is POLLHUP already.
+        poll = select.poll()
+        poll.register(self.stream.fileno(), getattr(select, "POLLRDHUP", 0))
+        return bool(poll.poll(0))
 
     @property
     def writable(self) -> bool:

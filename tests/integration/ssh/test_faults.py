@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ from otto_docker_sync._ssh import Connections
 from otto_docker_sync._ssh import link as ssh_link
 from otto_docker_sync.deadline import Deadline, DeadlineExpired
 from otto_docker_sync.errors import ConnectError, ConnectionLost, ForkError
+from tests.faults.helpers import until
 from tests.integration.ssh.parts import InThread, drain, read_until, run
 from tests.rig.containers import arguments
 from tests.rig.proxy import Proxy
@@ -77,6 +79,24 @@ class TestDeath:
         calls = [InThread(lambda: run(connections, "echo in")) for _ in range(10)]
         assert [call.join().value.out for call in calls] == [b"in\n"] * 10
         assert proxy.connections == 2
+
+    def test_a_loss_that_nobody_has_read_of_yet_costs_no_call(self, connect: Connect, proxy: Proxy) -> None:
+        """The channel that is kept ready is not used on a connection whose end has just arrived."""
+        connections = connect(port=proxy.port)
+        assert run(connections, "echo in").out == b"in\n"
+        (connection,) = connections._open
+        spare = connection.spare
+        assert spare is not None
+        until(lambda: spare.active, 10, "the channel is ready")
+        reading_stopped, go_on = threading.Event(), threading.Event()
+        connection.transport.link.housekeep = lambda: (reading_stopped.set(), go_on.wait(20))
+        assert reading_stopped.wait(20)
+        proxy.drop()
+        call = InThread(lambda: run(connections, "echo in"))
+        until(lambda: connection.spare is not spare, 10, "the call has looked at the connection")
+        go_on.set()
+        assert call.join().error is None
+        assert call.value.out == b"in\n"
 
     def test_a_server_that_comes_back_is_found_again(self, connect: Connect, make_sshd: MakeSshd) -> None:
         server = make_sshd()
