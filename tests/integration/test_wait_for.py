@@ -41,7 +41,8 @@ def start(container: MakeContainer, container_host: MakeHost) -> Callable[..., D
 
 
 def go(host: DockerContainerHost) -> None:
-    host.oneshot(": >/tmp/go", check=True)
+    # The container may end before the status of this has come.
+    assert host.oneshot(": >/tmp/go").retcode in (0, None)
 
 
 def waiting(host: DockerContainerHost, **what: object) -> Call[None]:
