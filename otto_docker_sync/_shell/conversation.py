@@ -201,10 +201,10 @@ class Conversation:
             if shell:
                 self._drop(shell)
             return Outcome(None, "the shell ended before the command could start", session_ended=True)
-        why = ""
-        if shell is None:
+        why = f": {error}" if str(error) else ""
+        if shell is None and not why:
             why = ": the shell did not get ready in time"
-        elif shell.awaiting_prompt:
+        elif shell is not None and shell.awaiting_prompt:
             why = ": what send() started still runs"
         return Outcome.out_of_time(deadline, f"before the command was started{why}")
 

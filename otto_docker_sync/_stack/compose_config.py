@@ -238,6 +238,9 @@ def _resolve_all(document: Any, directory: str) -> Any:
                 source, colon, rest = str(volume).partition(":")
                 volumes.append(resolve(source) + colon + rest)
         service["volumes"] = volumes
+        env_files = service.get("env_file") or []
+        env_files = env_files if isinstance(env_files, list) else [env_files]
+        service["env_file"] = [resolve(_mapping(env_file).get("path", env_file)) for env_file in env_files]
         services[name] = service
     document["services"] = services
     for kind in ("secrets", "configs"):

@@ -3,7 +3,7 @@
 #
 # The files lie there by their whole paths on the controller, so that a path which Compose has resolved, in its answer
 # or in an error, shows which file of the controller is meant.
-: "${archive?}" "${format?}" "${with_profiles?}"
+: "${archive?}" "${format?}" "${with_profiles?}" "${with_words?}"
 . ./prelude.sh
 mkdir -p "$d" && base=$(mktemp -d "$d/config.XXXXXX") && base=$(cd "$base" && pwd -P) || exit
 finish() {
@@ -49,3 +49,9 @@ json)
 *) answer_in "$base/answer" "$@" config ;;
 esac
 say config "$(gzip -c <"$base/answer" | base64 | tr -d '\n')"
+if [ -n "$with_words" ]; then
+    : >"$base/words"
+    if compose "$@" -f "$base/words.json" config --format json -o "$base/words" >"$base/noise" 2>&1; then
+        say words "$(gzip -c <"$base/words" | base64 | tr -d '\n')"
+    fi
+fi

@@ -154,8 +154,8 @@ class StackHosts:
                     files = ProjectFiles(map(Path, project.compose_files))
                     started = stack.up(files, [service], deadline, build=False, ensure=service)
                     running = by_address(started, [service])
-        except SessionBusy:
-            raise DeadlineExpired from None
+        except (SessionBusy, DeadlineExpired):
+            raise DeadlineExpired(f"{stack} was still being brought up") from None
         except ComposeError as error:
             raise type(error)(
                 f"{container.id} is not up, and {error}\nIf an image is missing, this builds or pulls it: "

@@ -3,13 +3,14 @@
 Compose is the only reader of these files. Which of them there are is found out with its help: the compose files travel
 to the parent, Compose is asked for its ``config``, and what it misses travels next. Words in a compose file that happen
 to be the name of a file here travel at once: that saves round trips, and it finds files which Compose may miss without
-a word, such as an env file that is not required.
+a word, such as an env file that is not required. Where such a word has variables, Compose is asked to fill them in.
 """
 
 from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import re
 import shlex
@@ -39,6 +40,21 @@ ALWAYS = frozenset({"COMPOSE_PROFILES"})
 VARIABLE_NAME = re.compile(r"[A-Za-z_]\w*")
 WORD = re.compile(r"""[^\s\[\]{},:"'=|<>#!]+""")
 QUOTED = re.compile(r'"([^"\n]+)"|' + r"'([^'\n]+)'")
+
+VARIABLE_WORD = re.compile(r"""(?:\$\{(?:[^{}\n]|\{[^{}\n]*\})*\}|[^\s\[\]{},:"'=|<>#!])+""")
+"""As WORD, with what stands between braces after a dollar."""
+
+FILLED = re.compile(r"(?:[^$]|\$\$|\$[A-Za-z_]\w*|\$\{[A-Za-z_]\w*(?::?[-+].*)?\})+")
+"""Text whose variables Compose fills in without an error."""
+
+DEMANDED = re.compile(r"(\$\{\w+):?\?[^{}]*\}")
+"""A variable that has to be set."""
+
+MISSED_SILENTLY = re.compile(rb"\b(?:required|project_directory)\b")
+"""A text with such a word may name a file that Compose misses without a word: an env file that is not required, the
+.env of an included project's directory."""
+
+WORDS_KEY = "x-otto-words"
 
 AFTER_PATH = ("", " ", ":", ",", ";", "'", '"', ")", "]")
 """What may follow a path in an error of Compose."""
@@ -81,13 +97,14 @@ class ProjectFiles:
             raise ConfigError(f"{what}: {error.strerror}") from None
         # An included project has its variables in an .env of its own, which Compose does not miss.
         self._suspect(path.parent / ".env")
-        if path in self.compose_files or path.suffix in COMPOSE_SUFFIXES:
-            text = self.texts[path].decode("utf-8", "replace")
-            words = {*WORD.findall(text), *("".join(pair) for pair in QUOTED.findall(text))}
-            for word in sorted(words):
-                if not word.startswith(("/", "~")) and "\0" not in word:
+        if self._is_compose_file(path):
+            for word in sorted(_words(self.texts[path], WORD)):
+                if _may_be_relative(word):
                     self._suspect(path.parent / word)
                     self._suspect(self.directory / word)
+
+    def _is_compose_file(self, path: Path) -> bool:
+        return path in self.compose_files or path.suffix in COMPOSE_SUFFIXES
 
     def _suspect(self, path: Path) -> None:
         """Take a file along that Compose may want to read."""
@@ -102,6 +119,24 @@ class ProjectFiles:
                 self._read(path, str(path))
         except OSError:
             pass  # Compose will say so if it needs it
+
+    def words_with_variables(self) -> list[str]:
+        """Return words that may name what Compose misses without a word, for Compose to fill in their variables."""
+        texts = [text for path, text in self.texts.items() if self._is_compose_file(path)]
+        if not any(MISSED_SILENTLY.search(text) for text in texts):
+            return []
+        words = {DEMANDED.sub(r"\1}", word) for text in texts for word in _words(text, VARIABLE_WORD) if "$" in word}
+        return sorted(word for word in words if FILLED.fullmatch(word))
+
+    def take_words(self, answer: bytes) -> bool:
+        """Take along the files that are meant by words which Compose has filled in. Returns whether there was any."""
+        before = len(self.texts), len(self.directories)
+        words = {str(word).replace("$$", "$") for word in json.loads(answer or b"{}").get(WORDS_KEY, [])}
+        for word in sorted(words):
+            if word and _may_be_relative(word):
+                for directory in sorted({self.directory, *self.directories, *(path.parent for path in self.texts)}):
+                    self._suspect(directory / word)
+        return before != (len(self.texts), len(self.directories))
 
     def find_missed(self, message: str, base: str) -> bool:
         """Take along what Compose missed, and return whether there was anything.
@@ -167,7 +202,8 @@ class ProjectFiles:
                 tar.addfile(info)
             for path, content in sorted(self.texts.items()):
                 add_text(tar, self._name(path, root), content)
-            for name, content in self.side_files(root, kind).items():
+            words = json.dumps({WORDS_KEY: self.words_with_variables()}).encode()
+            for name, content in {**self.side_files(root, kind), "words.json": words}.items():
                 add_text(tar, name, content)
         return base64.b64encode(packed.getvalue()).decode()
 
@@ -215,6 +251,16 @@ class ProjectFiles:
 
     def _shell_path(self, path: Path, root: Path) -> str:
         return '"$base"/' + shlex.quote(self._name(path, root))
+
+
+def _words(text: bytes, word: re.Pattern[str]) -> set[str]:
+    """Return the words of a text, and what stands between quotes in it."""
+    decoded = text.decode("utf-8", "replace")
+    return {*word.findall(decoded), *("".join(pair) for pair in QUOTED.findall(decoded))}
+
+
+def _may_be_relative(word: str) -> bool:
+    return not word.startswith(("/", "~")) and "\0" not in word
 
 
 def _absolute(path: str) -> Path:

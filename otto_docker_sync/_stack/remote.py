@@ -177,11 +177,15 @@ class RemoteStack:
                 archive=files.text_archive(compose.kind),
                 format="json" if compose.kind == "2" else "yaml",
                 with_profiles="yes" if compose.kind == "2" and files.mentions_profiles() else "",
+                # Others know no env file that is not required, or keep its name in their answer.
+                with_words="yes" if compose.kind == "2" and files.words_with_variables() else "",
             )
             base = report.first("base")
             if "config" in report:
                 config = ComposeConfig.parse(report.data("config"), compose.kind, base, files.directory)
                 if files.make_directories(config.unresolved_contexts()):
+                    continue
+                if "words" in report and files.take_words(report.data("words")):
                     continue
                 if "active" in report:
                     config.activate_services(report.first("active").split())

@@ -80,7 +80,7 @@ unpack() {
         rm -rf "$d/tree" 2>/dev/null || as_root rm -rf "$d/tree" || return
         mv "$d/new/tree" "$d/tree" || return
     else
-        sh -c "$update" sh "$d" '' 2>/dev/null || as_root sh -c "$update" sh "$d" "$(id -u):$(id -g)" || return
+        sh -c "$update" sh "$d" '' 2>/dev/null || as_root sh -c "$update" sh "$d" as-root || return
     fi
     for name in files setup services values.env; do
         mv -f "$d/new/$name" "$d/$name" || return

@@ -1,11 +1,14 @@
 #!/bin/sh
-# update.sh DIRECTORY OWNER: bring its tree to the state of new/tree. Run again as root, with the owner of new files,
-# where containers have taken files over.
+# update.sh DIRECTORY AS_ROOT: bring its tree to the state of new/tree. Run again as root where containers have taken
+# files over.
 #
 # Files that are there keep their inodes, because a container to which a single file was bound sees no other one. What
 # did not change is not touched, and what containers wrote stays.
 cd "$1" || exit
-owner=$2
+owner=
+# The owner of the directory, who is our login, as this root sees it: that of a rootless client has ids of its own.
+# shellcheck disable=SC2012
+[ -z "$2" ] || owner=$(ls -ldn . | { read -r _ _ user group _ && echo "$user:$group"; })
 status=0
 
 # Names are kept with \ for a backslash and \n for a line end.

@@ -286,27 +286,30 @@ def wait_until(runner: Runner, conditions: Sequence[Condition], patience: Patien
 
 def _wait(backend: Backend, conditions: Sequence[Condition], deadline: Deadline, *, once: bool) -> None:
     what, seen = "it", ""
+    located = None
     try:
-        backend = backend.located(deadline, may_start=not once)
-        state = backend.host_state(deadline)
+        located = backend.located(deadline, may_start=not once)
+        state = located.host_state(deadline)
         restarts = 0 if state is None else state.restarts
         for condition in conditions:
             what, condition.once = condition.what, once
-            _require_alive(backend, condition, restarts, deadline)
-            while not _look(condition, backend, restarts, deadline):
+            _require_alive(located, condition, restarts, deadline)
+            while not _look(condition, located, restarts, deadline):
                 seen = condition.seen
                 if once:
                     raise DeadlineExpired
                 _pause(deadline.at_most(WAIT_POLL))
                 deadline.check()
             seen = ""
-    except DeadlineExpired:
+    except DeadlineExpired as late:
+        seen = seen or str(late)
         reason = deadline.cancelled or ("does not hold" if once else "did not hold in time")
         text = f"{backend.id}: {what} {reason}" + (f"; {seen}" if seen else "")
-        if not deadline.cancelled:
+        # One that was not located yet would be looked for again, and its stack brought up.
+        if located is not None and not deadline.cancelled:
             with suppress(OttoError, DeadlineExpired):
                 limit = Deadline.grace(LOSS_PATIENCE)
-                text += _describe(backend, backend.host_state(limit), limit)
+                text += _describe(located, located.host_state(limit), limit)
         raise DeadlineExpired(text) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from .._docker import Mount
 from ..compose import compose_down, compose_up
 from ..docker_host import DockerContainerHost
 from ..errors import ConfigError
@@ -77,6 +78,21 @@ class StackKeywords(HostKeywords):
         | Should Contain Match | ${lines} | *listening on port* |
         """
         return self._host(host).logs(tail=tail, since=since, timeout=timeout)
+
+    @keyword
+    def get_container_mounts(self, *, host: HostRef = None) -> list[Mount]:
+        """Return what is mounted in a container, and where on its machine that is, also for one that has ended.
+
+        Each has ``destination``, the path in the container, ``source``, the path on the machine, ``type`` (``bind``,
+        ``volume`` or ``tmpfs``), ``read_only``, and ``volume``, the name of a volume.
+
+        | ${mounts} =     | Get Container Mounts   | host=api |
+        | Should Be Equal | ${mounts[0].destination} | /var/log/app |
+        """
+        container = self._host(host)
+        if not isinstance(container, DockerContainerHost):
+            raise ConfigError(f"{container.id} is not a container: `Get Container Mounts` is for containers")
+        return container.mounts()
 
     def _lab(self) -> Lab:
         if not self._labs:

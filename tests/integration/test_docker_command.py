@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
@@ -18,13 +19,15 @@ from otto_docker_sync import (
     DockerUnavailable,
     NoSuchContainer,
     UnixHost,
+    WaitTimedOut,
 )
 from otto_docker_sync._docker import Evidence
 from otto_docker_sync._sandbox import Docker
 from tests.faults.helpers import on_this_machine, until
 from tests.rig.account import Account
-from tests.rig.containers import Container
+from tests.rig.containers import Container, arguments
 from tests.rig.rig import Rig
+from tests.rig.sshd import Sshd
 
 SUDO = ("sudo", "-n", "docker")
 RELAY = """
@@ -53,6 +56,57 @@ def exercise(host: DockerContainerHost, tmp_path: Path) -> None:
     assert host.oneshot(["cat", "/tmp/data"]).output_bytes == data
     host.get("/tmp/data", tmp_path / "back").check()
     assert (tmp_path / "back" / "data").read_bytes() == data
+    exercise_start(host)
+
+
+def exercise_start(host: DockerContainerHost) -> None:
+    """Commands in the background: stopped, killed, waited for in vain, ended with their host; none stays."""
+    server = host.start("read -r x; echo $x; exec sleep 9018")
+    server.send("given\n")
+    server.wait_for("given\n", timeout=20)
+    with pytest.raises(WaitTimedOut):
+        server.wait(timeout=0.1)
+    assert server.stop(grace=20).retcode == 143
+    deaf = host.start("trap '' TERM; echo begun; while :; do sleep 9018; done")
+    deaf.wait_for("begun", timeout=20)
+    assert deaf.stop(grace=0.2).retcode == 137
+    left = host.start("echo begun; setsid sleep 9018 & sleep 9018")
+    left.wait_for("begun", timeout=20)
+    host.close()
+    assert left.wait(timeout=20).retcode is None
+    until(lambda: not on_this_machine("sleep 9018"), 20, "no command is left")
+
+
+CLIENT = """
+import sys
+from otto_docker_sync import SSHOptions, UnixHost
+
+host, port, user, key, known_hosts, container, *docker = sys.argv[1:]
+ssh = SSHOptions(identity_file=key, known_hosts=known_hosts)
+parent = UnixHost(host, user, id="carrot", port=int(port), docker_command=tuple(docker), ssh=ssh)
+process = parent.container(container).start("trap '' TERM INT; (setsid sleep 9019 &); echo begun; sleep 9019")
+process.wait_for("begun", timeout=20)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def kill_a_client(sshd: Sshd, container_id: str, *docker: str) -> None:
+    """Kill a program that has started a command in a container: the command and the docker client go."""
+    login = [sshd.host, str(sshd.port), sshd.user, str(sshd.identity_file), str(sshd.known_hosts)]
+    command = [sys.executable, "-c", CLIENT, *login, container_id, *docker]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as client:
+        assert client.stdout is not None
+        try:
+            assert client.stdout.readline() == "ready\n"
+            assert on_this_machine("sleep 9019")
+        finally:
+            client.kill()
+    until(lambda: not on_this_machine("sleep 9019"), 20, "no command is left")
+    def clients() -> list[int]:
+        return [pid for pid in on_this_machine(container_id) if " exec " in arguments(pid)]
+
+    until(lambda: not clients(), 20, "no client is left")
 
 
 @pytest.fixture
@@ -81,6 +135,7 @@ def test_sudo(
     make_unix_host: Callable[..., UnixHost],
     container_host: Callable[..., DockerContainerHost],
     container: Callable[..., Container],
+    sshd: Sshd,
     tmp_path: Path,
 ) -> None:
     parent = make_unix_host(docker_command=SUDO)
@@ -93,6 +148,7 @@ def test_sudo(
     assert next(followed) == "hello there"
     followed.close()
     until(lambda: not on_this_machine(f"--follow -- {made.id}"), 10, "no client is left")
+    kill_a_client(sshd, made.id, *SUDO)
 
 
 def test_sudo_that_asks_for_a_password(
@@ -146,13 +202,14 @@ def podman_container(rig: Rig, docker: Docker, tmp_path: Path) -> Iterator[str]:
 
 
 def test_podman(
-    make_sshd: Callable[..., object],
+    make_sshd: Callable[..., Sshd],
     make_unix_host: Callable[..., UnixHost],
     container_host: Callable[..., DockerContainerHost],
     podman_container: str,
     tmp_path: Path,
 ) -> None:
-    parent = make_unix_host(make_sshd(login="root"), docker_command=("podman",))
+    sshd = make_sshd(login="root")
+    parent = make_unix_host(sshd, docker_command=("podman",))
     (tmp_path / "back").mkdir()
     exercise(container_host(podman_container, parent), tmp_path)
     host = container_host(podman_container, parent)
@@ -167,6 +224,7 @@ def test_podman(
     assert "It is running." in text and "Its processes:" in text
     with pytest.raises(NoSuchContainer):
         container_host("nosuch", parent, service="other").oneshot("true")
+    kill_a_client(sshd, podman_container, "podman")
 
 
 def test_podman_that_paused_a_container(

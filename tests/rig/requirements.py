@@ -19,6 +19,7 @@ PROGRAMS = {
     "telnetd": [("login", "login")],
     "black_hole": [("iptables", "iptables")],
     "sudoers": [("sudo", "sudo")],
+    "podman": [("podman", "podman"), ("newuidmap", "uidmap")],
     "podman_container": [("podman", "podman")],
 }
 """Fixture → programs, and the Debian package of each."""

@@ -170,12 +170,12 @@ class TestConfig:
 services:
   api:
     build: .
-    env_file: api.env
+    env_file: {path: x.env, required: false}
     volumes: ['./a:/x', 'named:/y', {type: bind, source: b, target: /z}]
 secrets: {s: {file: s.txt}}
 """
         config = ComposeConfig.parse(text, "podman", "/base", Path("/w"))
-        assert {str(place.path) for place in config.places(["api"])} == {"/w", "/w/a", "/w/b", "/w/s.txt"}
+        assert {str(place.path) for place in config.places(["api"])} == {"/w", "/w/a", "/w/b", "/w/s.txt", "/w/x.env"}
 
     def test_a_secret_that_is_not_there(self, tmp_path: Path) -> None:
         config = self.config(tmp_path, {"secrets": {"s": {"file": f"/base/tree{tmp_path}/none"}}})

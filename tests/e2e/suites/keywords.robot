@@ -47,6 +47,11 @@ Started Commands Are Read Last First
     Should Be Equal    ${out}    first
     Run Keyword And Expect Error    No started commands to read output from.    Read Command Output
 
+A Container's Mounts Are Listed
+    ${mounts} =    Get Container Mounts
+    Should Be Empty    ${mounts}
+    Run Keyword And Expect Error    ConfigError: machine is not a container*    Get Container Mounts    host=machine
+
 A Command Runs In The Background
     ${server} =    Start Background Command    echo listening on port 80; sleep 600
     ${match} =    Wait For Background Output    ${server}    port (\\d+)\\n    timeout=20 s

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from otto_docker_sync import ComposeError, ConfigError, compose_down, compose_up
+from otto_docker_sync import ComposeError, ConfigError, WaitTimedOut, compose_down, compose_up
 
 from .conftest import Bench
 
@@ -65,6 +65,29 @@ def test_every_verb_brings_it_up(bench: Bench, verb: str) -> None:
     else:
         assert api.run("echo hello").output == "hello\n"
     assert api.is_running()
+
+
+def test_a_timeout_while_it_comes_up_is_in_the_result(bench: Bench) -> None:
+    sleeping = "    command: [sleep, '600']\n"
+    bench.write_services(
+        {
+            "api": sleeping + "    depends_on: {db: {condition: service_healthy}}\n",
+            "db": sleeping + "    healthcheck: {test: 'false', interval: 1s, retries: 1000}\n",
+        }
+    )
+    lab = bench.load()
+    api = lab.get("carrot.repo1.api")
+    with ThreadPoolExecutor(3) as pool:
+        oneshot = pool.submit(api.oneshot, "touch /tmp/never", timeout=6)
+        run = pool.submit(api.run, "touch /tmp/never", timeout=6)
+        wait = pool.submit(api.wait_for, command="touch /tmp/never", timeout=6)
+        for result in (oneshot.result(), run.result()):
+            assert result.timed_out
+            assert result.message.startswith("timed out before the command was started")
+        with pytest.raises(WaitTimedOut, match="it did not hold in time"):
+            wait.result()
+    compose_down("repo1", lab)
+    assert bench.containers("-a") == []
 
 
 def test_a_missing_image_says_what_to_run(either_full_bench: Bench) -> None:

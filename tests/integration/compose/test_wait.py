@@ -16,14 +16,15 @@ from otto_docker_sync import (
     compose_up,
     composed,
 )
+from tests.faults.helpers import Call
 
 from .conftest import Bench
 
 SLEEPING = "    command: [sleep, '600']\n"
-CHECKED = "    healthcheck: {test: 'test -e /tmp/ready', interval: 1s, timeout: 5s, retries: 1}\n"
+CHECKED = "    healthcheck: {test: 'test -e /tmp/ready', interval: 1s, timeout: 30s, retries: 1}\n"
 READY = "    command: [sh, -c, 'sleep 0.5; : >/tmp/ready; exec sleep 600']\n" + CHECKED
 NEVER = SLEEPING + CHECKED
-DYING = "    command: [sh, -c, 'echo no config; sleep 1.5; exit 3']\n"
+DYING = "    command: [sh, -c, 'echo no config; while test ! -e /tmp/go; do sleep 0.1; done; exit 3']\n"
 JOB = "    command: [sh, -c, 'sleep 0.8; echo done']\n"
 
 
@@ -49,7 +50,7 @@ def test_up_waits_for_the_services_with_a_check(load: Callable[..., Lab]) -> Non
         stack.wait_for("ape", healthy=True)
     with pytest.raises(ConfigError, match="has no health check"):
         stack.wait_for("db", healthy=True)
-    with pytest.raises(WaitTimedOut, match="port 80 did not hold in time"):
+    with pytest.raises(WaitTimedOut, match="did not hold in time"):
         stack.wait_for("db", port=80, timeout=1)
     stack.wait_for(healthy=True, timeout=0)
     with pytest.raises(WaitTimedOut, match="port 80 does not hold"):
@@ -76,19 +77,20 @@ def test_a_timeout_of_nothing_starts_nothing(load: Callable[..., Lab], bench: Be
 def test_a_service_that_dies_ends_the_wait_for_all(load: Callable[..., Lab], bench: Bench) -> None:
     lab = load(api=NEVER, db=DYING)
     stack = lab.stack("repo1").up()
+    call = Call(lambda: stack.wait_for(port=80, timeout=50))
+    stack["db"].oneshot(": >/tmp/go")
     with pytest.raises(ContainerNotRunning, match=r"db: the container ended .*status 3; its last lines:\nno config"):
-        stack.wait_for(port=80, timeout=50)
+        call.result(within=45)
     assert len(bench.containers()) == 1
 
 
 def test_waiting_in_vain_says_what_the_check_says(load: Callable[..., Lab], bench: Bench) -> None:
     lab = load(api=NEVER)
-    with (
-        pytest.raises(WaitTimedOut, match=r"its health check did not hold in time; it is (starting|unhealthy)"),
-        composed("repo1", lab, wait=True, timeout=8),
-    ):
+    # Up already, so that the time is spent on waiting.
+    stack = lab.stack("repo1").up()
+    with pytest.raises(WaitTimedOut, match=r"its health check did not hold in time; it is (starting|unhealthy)"):
+        stack.up(wait=True, timeout=12)
+    assert len(bench.containers()) == 1
+    with pytest.raises(WaitTimedOut), composed("repo1", lab, wait=True, own=True, timeout=12):
         pytest.fail("it is not healthy")
     assert bench.containers("-a") == []
-    with pytest.raises(WaitTimedOut):
-        lab.stack("repo1").up(wait=True, timeout=8)
-    assert len(bench.containers()) == 1

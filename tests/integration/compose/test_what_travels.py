@@ -190,6 +190,47 @@ class TestFiles:
         bench.write_services({"api": SLEEPING}, "include: [{path: sub/part.yml, project_directory: home}]\n")
         assert compose_up("repo1", bench.load())["db"].oneshot("echo $W; ls /d").output == "home\nf\n"
 
+    def test_an_included_project_whose_places_are_in_variables(
+        self, bench: Bench, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("PLACE", "home")
+        bench.write(
+            {
+                "sub/part.yml": f"services: {{db: {{image: '{bench.image}', network_mode: none, "
+                "command: [sleep, '600'], volumes: ['./d:/d'], "
+                "environment: {W: '${WHERE:-nowhere}', O: '${ON:-off}'}}}",
+                "home/.env": "WHERE=home\n",
+                "home/d/f": "f",
+                "on.env": "ON=on\n",
+            }
+        )
+        part = "{path: '${PART:-sub}/part.yml', project_directory: '${PLACE}'}"
+        bench.write_services({"api": SLEEPING}, f"include: [{part}]\n")
+        assert compose_up("repo1", bench.load())["db"].oneshot("echo $W $O; ls /d").output == "home off\nf\n"
+        bench.write_services({"api": SLEEPING}, f"include: [{part[:-1]}, env_file: '${{ENV:-on}}.env'}}]\n")
+        assert compose_up("repo1", bench.load())["db"].oneshot("echo $W $O; ls /d").output == "nowhere on\nf\n"
+
+    def test_env_files_whose_names_are_in_variables(
+        self, shown: Shown, version: str, directory: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("WHICH", "lab")
+        monkeypatch.setenv("MY_TOKEN", "secret")
+        names = ["${WHICH:?}.env", "./env/${NAME:-dev}.env"]
+        if version == "v2":  # version 1 knows no optional ones
+            names = [f"{{path: '{name}', required: false}}" for name in [*names, "${ABSENT:-none}.env"]]
+        else:
+            names = [f"'{name}'" for name in names]
+        lines = f"    env_file: [{', '.join(names)}]\n    environment: {{D: $MY_TOKEN}}\n"
+        files = {"lab.env": "A=${MY_TOKEN}\n", "env/dev.env": "B=dev\n"}
+        assert shown("echo $A $B $C", lines, files) == "secret dev\n"
+        (directory / "none.env").write_text("C=now\n")
+        assert shown("echo $A $B $C", lines) == ("secret dev now\n" if version == "v2" else "secret dev\n")
+
+    def test_what_is_extended_from_a_file_in_a_variable(self, shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("BASE", "base")
+        files = {"base/b.yml": "services: {x: {environment: {B: base}}}\n"}
+        assert shown("echo $B", "    extends: {file: '${BASE}/b.yml', service: x}\n", files) == "base\n"
+
     def test_several_documents_in_one_file(self, bench: Bench) -> None:
         bench.write_services({"api": SLEEPING}, "---\nservices:\n  api:\n    environment: {A: b}\n")
         assert compose_up("repo1", bench.load())["api"].oneshot("echo $A").output == "b\n"

@@ -1,11 +1,9 @@
-"""What stands in front of the docker client, or in its place: sudo, a wrapper that talks, podman."""
+"""What stands in front of the docker client: sudo, a wrapper that talks."""
 
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -96,47 +94,3 @@ def test_a_wrapper_that_talks_changes_nothing(either_bench: Bench, version: str,
         assert bench.docker("inspect", "--format", "{{.State.Status}}", bystander.id) == "running"
     finally:
         bystander.remove()
-
-
-def podman(*argv: str) -> str:
-    return subprocess.run(["podman", *argv], check=True, capture_output=True, text=True).stdout.strip()
-
-
-@pytest.fixture
-def podman_image(rig: Rig, tmp_path: Path) -> Iterator[str]:
-    archive, tag = tmp_path / "image.tar", rig.image("busybox")
-    rig.docker("save", "--output", str(archive), tag)
-    loaded = podman("load", "--input", str(archive)).rpartition("Loaded image: ")[2]
-    yield loaded
-    podman("rmi", "--force", loaded)
-
-
-def test_podman_compose(
-    bench: Bench, podman_image: str, make_sshd: Callable[..., Sshd], make_unix_host: Callable[..., UnixHost]
-) -> None:
-    """podman-compose is Python, and lies beside the tests' own."""
-    bench.image = podman_image
-    limits = "    ulimits: {nofile: {soft: 1024, hard: 1024}, nproc: {soft: 4096, hard: 4096}}\n"
-    bench.write({"api.env": "FROM_FILE=yes\n", "data/greeting": "hello\n"})
-    bench.write_services(
-        {"api": SLEEPING + limits + "    env_file: api.env\n    volumes: ['./data:/data']\n"},
-    )
-    lab = bench.load()
-    programs = f"PATH={Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin:/usr/sbin"
-    command = ("env", programs, "CONTAINERS_CONF=" + str(write_runtime(bench.directory)), "podman")
-    sshd = make_sshd(login="root")
-    parent = lab.add(make_unix_host(sshd, docker_command=command, id="with-podman"))
-    hosts = compose_up("repo1", lab, on=parent, build=False)
-    try:
-        assert hosts["api"].oneshot("cat /data/greeting; echo $FROM_FILE").output == "hello\nyes\n"
-        assert [each.service for each in compose_ps(parent) if each.compose_project == bench.compose_project] == ["api"]
-    finally:
-        compose_down("repo1", lab, on=parent)
-    assert bench.compose_project not in podman("ps", "-a", "--format", "{{.Names}}")
-
-
-def write_runtime(directory: Path) -> Path:
-    """Where a machine forbids what podman's usual runtime does, another one will do."""
-    settings = directory / "containers.conf"
-    settings.write_text('[engine]\nruntime = "runc"\n')
-    return settings
