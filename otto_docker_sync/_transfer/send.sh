@@ -97,18 +97,20 @@ send_files() {
         return
     fi
     if [ $# -gt 2 ] && has tar; then
-        abouts=$(look_at_operands "$@") || abouts=
+        abouts=$(with_operands look_at "$@") || abouts=
         split_by_size "$@"
     else
         send_each "$@"
     fi
 }
 
-look_at_operands() {
+# with_operands FUNCTION [NUMBER OPERAND]...: calls FUNCTION with the operands alone.
+with_operands() {
+    callee=$1
+    shift
     second=
     for argument; do
         shift
-        # Of each pair, the second.
         if [ "$second" ]; then
             set -- "$@" "$argument"
             second=
@@ -116,7 +118,7 @@ look_at_operands() {
             second=1
         fi
     done
-    look_at "$@"
+    "$callee" "$@"
 }
 
 # split_by_size NUMBER OPERAND...: sends those alone that have to, then the others together.
@@ -149,23 +151,13 @@ is_small() {
 send_together() {
     # shellcheck disable=SC2086
     say files $numbers
-    send_tar_of "$@"
+    with_operands send_tar_of "$@"
     say end_files "$status"
     # A file that has changed meanwhile, most likely.
     [ "$status" = 0 ] || send_each "$@"
 }
 
 send_tar_of() {
-    second=
-    for argument; do
-        shift
-        if [ "$second" ]; then
-            set -- "$@" "$argument"
-            second=
-        else
-            second=1
-        fi
-    done
     send_tar -chf - "$@"
 }
 
