@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from otto_docker_sync import ConfigError, DockerContainerHost, Lab, LocalHost, UnixHost
+from otto_docker_sync import ConfigError, DockerContainerHost, Lab, LocalHost, SessionBusy, UnixHost
 
 
 def test_hops_that_go_in_a_circle_are_refused() -> None:
@@ -108,3 +108,20 @@ def test_user_and_port_may_be_given_once() -> None:
         UnixHost("me@lab-17", "you")
     with pytest.raises(ConfigError, match="port=23"):
         UnixHost("lab-17:22", port=23)
+
+
+def test_a_callback_that_calls_its_own_session_is_refused_at_once_and_harms_nothing() -> None:
+    """It would wait for itself, with or without a timeout."""
+    with LocalHost() as host:
+        refusals: list[str] = []
+
+        def call_again(_: str) -> None:
+            try:
+                host.run("echo inner")
+            except SessionBusy as error:
+                refusals.append(str(error))
+
+        assert host.run("echo outer", on_output=call_again, timeout=60).output == "outer\n"
+        assert refusals and all("this thread is inside run(" in text for text in refusals), refusals
+        assert "use another session: open_session()" in refusals[0]
+        assert host.run("echo after", timeout=60).output == "after\n"

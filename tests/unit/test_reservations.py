@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import re
@@ -17,6 +18,7 @@ from otto_docker_sync import ConfigError, DockerContainerHost, Lab, LocalHost, R
 from otto_docker_sync.lab import UnknownHost
 from otto_docker_sync.logs import masked
 from otto_docker_sync.reservations import ReservationOptions
+from otto_docker_sync.reservations.registry import registry
 
 
 @pytest.fixture
@@ -60,6 +62,30 @@ def test_a_host_stands_for_the_tags_of_the_lab_too(make_lab):
     lab = make_lab(resources=["site"])
     with lab.reserve("plain") as reservation:
         assert reservation.tags == ("site",)
+
+
+def test_two_threads_of_one_program_cannot_wait_for_one_tag():
+    """When the first had it, the second would wait for as long as this program lives."""
+    with registry.announce("table", ["gpu", "rack"]):
+        for tags in (["rack"], ["carrot", "gpu"]):
+            refused = pytest.raises(ConfigError, match="another thread of this process waits for it already")
+            with refused, registry.announce("table", tags):
+                pass
+        with registry.announce("table", ["carrot"]), registry.announce("another table", ["rack"]):
+            pass
+    with registry.announce("table", ["rack"]):
+        pass
+
+
+def test_a_directory_that_another_machine_has_used_is_refused(make_lab, tmp_path):
+    with make_lab().reserve("rack"):
+        pass
+    (state,) = tmp_path.rglob("state.json")
+    content = json.loads(state.read_text())
+    state.write_text(json.dumps({**content, "machine": "elsewhere", "boot": "another"}))
+    text = r"was used by another machine, elsewhere; .* or remove .*state\.json if this one was renamed"
+    with pytest.raises(ConfigError, match=text):
+        make_lab().reserve("rack", wait=0)
 
 
 def test_fences_rise(make_lab):
