@@ -14,7 +14,7 @@ import sys
 import threading
 from time import monotonic
 from types import FrameType, TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .deadline import Deadline
 from .errors import SessionBusy
@@ -29,6 +29,11 @@ class Holder(NamedTuple):
     thread_name: str
     action: str
     since: float
+
+    @classmethod
+    def of(cls, frame: FrameType, action: str = "") -> Holder:
+        """Return the calling thread as the holder, for as long as `frame` of it runs."""
+        return cls(frame, threading.get_ident(), threading.current_thread().name, action, monotonic())
 
     def is_gone(self) -> bool:
         """Return whether the frame runs no more. Under gevent a thread's number is a greenlet's: nobody knows then."""
@@ -49,7 +54,7 @@ class AbandonableLock:
         self._state = threading.Lock()
         self._holders: list[Holder] = []
         """Empty when it is free; several when one thread took it several times."""
-        self._waiting: list[threading.Lock] = []
+        self._waiting: list[Signal] = []
 
     @property
     def holder(self) -> Holder | None:
@@ -59,9 +64,7 @@ class AbandonableLock:
 
     def acquire(self, deadline: Deadline, action: str = "", frame: FrameType | None = None) -> bool:
         """Take the lock for the calling frame, or the one given. Returns False if it is not free in time."""
-        frame = frame or sys._getframe(1)
-        thread = threading.current_thread()
-        mine = Holder(frame, threading.get_ident(), thread.name, action, monotonic())
+        mine = Holder.of(frame or sys._getframe(1), action)
         while not self._try(mine):
             if deadline.expired:
                 return False
@@ -78,16 +81,13 @@ class AbandonableLock:
 
     def _wait(self, deadline: Deadline) -> None:
         """Wait for a release, a cancellation, or LOCK_POLL."""
-        signal = threading.Lock()
-        signal.acquire()
+        signal = Signal()
         with self._state:
             if not self._holders:
                 return
             self._waiting.append(signal)
-        remaining = deadline.remaining()
-        seconds = LOCK_POLL if remaining is None else min(LOCK_POLL, remaining)
-        with deadline.waking(lambda: _set(signal)):
-            signal.acquire(timeout=seconds)
+        with deadline.waking(signal.set):
+            signal.wait(deadline.at_most(LOCK_POLL).remaining())
         with self._state:
             if signal in self._waiting:
                 self._waiting.remove(signal)
@@ -102,15 +102,90 @@ class AbandonableLock:
                     break
             woken = self._waiting.pop(0) if self._waiting and not self._holders else None
             if woken is not None:
-                _set(woken)
+                woken.set()
 
 
-def _set(signal: threading.Lock) -> None:
-    """Wake the threads that wait for `signal`. May be called again."""
-    try:
-        signal.release()
-    except RuntimeError:
-        pass  # it was woken before
+class Signal:
+    """An event, as `threading.Event` is one, that an interrupt cannot break.
+
+    Inside of `threading.Event` is a lock that Python code takes and gives back: an interrupt in between leaves it
+    taken, and then the thread that wants to set the event waits forever. Here the lock itself is the event: it is free
+    while the event is set.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+        self._is_set = False
+
+    def is_set(self) -> bool:
+        """Return whether it is set."""
+        return self._is_set
+
+    def set(self) -> None:
+        """Wake the threads that wait, and let those pass that come later. Idempotent."""
+        self._is_set = True
+        try:
+            self._lock.release()
+        except RuntimeError:
+            pass  # it was set before
+
+    def clear(self) -> None:
+        """Let those wait that come from now on. Idempotent."""
+        # In this order: when another thread sets it in between, it stays set.
+        self._is_set = False
+        self._lock.acquire(blocking=False)
+
+    def _at_fork_reinit(self) -> None:
+        """In a forked child `threading` calls this for the event of each thread."""
+        self._lock = threading.Lock()
+        if not self._is_set:
+            self._lock.acquire()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, so many seconds at most, and return whether it is. May return False too early."""
+        if not self._is_set and self._lock.acquire(timeout=-1 if timeout is None else timeout) and self._is_set:
+            self.set()  # for the others that wait
+        return self._is_set
+
+
+def start_thread(thread: threading.Thread) -> None:
+    """Start a thread, and return when it runs. An interrupt meanwhile cannot keep it from running."""
+    # The new thread sets this event first of all: with that of `threading` it could wait there forever.
+    thread._started = Signal()  # type: ignore[attr-defined]
+    threading.Thread.start(thread)
+
+
+class Monitor:
+    """A lock, and a place to wait for changes of what it protects: a `threading.Condition` that no interrupt breaks.
+
+    >>> with monitor.lock:
+    ...     while not condition:
+    ...         monitor.wait(timeout)
+    """
+
+    def __init__(self) -> None:
+        self.lock: Any = threading.RLock()
+        """Take it by ``with``, and once only where `wait` is called."""
+        self._waiting: list[Signal] = []
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait for `notify_all`, so many seconds at most. The lock is free meanwhile. May return too early."""
+        signal = Signal()
+        self._waiting.append(signal)
+        try:
+            self.lock.release()
+            signal.wait(timeout)
+        finally:
+            if not self.lock._is_owned():  # an interrupt may have come before the release
+                self.lock.acquire()
+            if signal in self._waiting:
+                self._waiting.remove(signal)
+
+    def notify_all(self) -> None:
+        """Wake all that wait. The caller has the lock."""
+        for signal in self._waiting:
+            signal.set()
 
 
 class OwnedLock:

@@ -25,6 +25,7 @@ from ._shell import (
 from .deadline import Cancellation, Deadline, DeadlineExpired, Timeout
 from .errors import ConfigError, ConnectError, ExpectTimeout, SessionClosed, WaitTimedOut
 from .limits import SIGNAL_EVERY, STOP_GRACE
+from .locks import Signal, start_thread
 from .logs import masked
 from .result import Command, CommandResult, ExpectMatch, Patterns, shorten
 
@@ -75,7 +76,7 @@ class Process:
         self._life = Cancellation()
         self._killed = False
         self._stdin = ProcessInput(input)
-        self._begun = threading.Event()
+        self._begun = Signal()
         """The command has begun, or never will."""
         self._has_begun = False
         self._result: CommandResult | None = None
@@ -95,8 +96,8 @@ class Process:
 
     def _begin(self, deadline: Deadline) -> None:
         """Start the command, and return when it has begun. Raises what kept it from that."""
-        self._thread.start()
         try:
+            start_thread(self._thread)
             with deadline.waking(self._begun.set):
                 if not deadline.cancelled:
                     self._begun.wait(deadline.remaining())
@@ -153,7 +154,8 @@ class Process:
         """End the command's processes, and wait until the thread has ended."""
         self._life.reason = reason
         self._life.cancel()
-        self._thread.join()
+        if self._thread.ident is not None:  # an interrupt may have come before its start
+            self._thread.join()
 
     @property
     def running(self) -> bool:

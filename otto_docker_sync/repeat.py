@@ -15,6 +15,7 @@ from .arguments import check_commands, check_count, check_seconds
 from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
 from .errors import ConfigError, OttoError, UnsupportedParentError
 from .limits import STOP_TIME
+from .locks import Signal, start_thread
 from .result import CommandResult, RunResult, ShellCommand, Status
 from .session import HostSession, Sessions
 
@@ -64,7 +65,7 @@ class Repeats:
             )
             repeat.results = deque(maxlen=max_history)
             self._repeats[name] = repeat
-            repeat.thread.start()
+            start_thread(repeat.thread)
 
     def stop(self, name: str) -> None:
         """Stop one repeat and wait for its end, except from its own thread. See `Host.stop_repeat`."""
@@ -117,7 +118,7 @@ class _Repeat:
         self._until = until
         self._on_result = on_result
         self._session: HostSession | None = None
-        self._stopping = threading.Event()
+        self._stopping = Signal()
         self._cancellation = Cancellation("the repeat was stopped")
         # A daemon, so that a repeat which nobody stopped does not keep the interpreter from exiting.
         self.thread = threading.Thread(target=self._turns, name=f"otto-repeat-{runner.backend.id}-{name}", daemon=True)

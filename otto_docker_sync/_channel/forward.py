@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypeVar
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, OttoError
 from ..limits import DIAL_TIME, FORWARD_CLOSE_TIME, FORWARD_PIECE, MAX_SOCKET_PATH, PROBE_TIME, WRITE_POLL
+from ..locks import start_thread
 from ..logs import HostLog
 from .descriptors import Descriptors
 from .tcp import Stream
@@ -49,7 +50,10 @@ class _BaseForward:
         self._connections: set[_Connection] = set()
         listener.setblocking(False)  # noqa: FBT003 (it takes no keyword)
         self._thread = threading.Thread(target=self._accept, name=f"forward {name}", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin to accept connections."""
+        start_thread(self._thread)
 
     def close(self) -> None:
         """Stop listening, end all connections, and wait for their threads. Idempotent; from any thread."""
@@ -61,7 +65,7 @@ class _BaseForward:
             connection.close()
         limit = Deadline.grace(FORWARD_CLOSE_TIME)
         for thread in (self._thread, *(connection.thread for connection in connections)):
-            if thread is not threading.current_thread():
+            if thread is not threading.current_thread() and thread.ident is not None:
                 thread.join(limit.remaining())
         self._on_close()
 
@@ -248,6 +252,8 @@ class Forwards:
     def _remember(self, forward: _ForwardKind) -> _ForwardKind:
         with self._lock:
             self._open.add(forward)
+        # Only now: when this is interrupted, `close` knows of it.
+        forward.start()
         return forward
 
     def _forget(self, forward: _BaseForward) -> None:

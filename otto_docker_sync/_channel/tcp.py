@@ -14,6 +14,7 @@ from typing import Protocol
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError
 from ..limits import QUICK_ACKS, USER_TIMEOUT
+from ..locks import Signal, start_thread
 
 
 class DroppedBeforeBanner(ConnectError):
@@ -242,7 +243,7 @@ def _resolve(
     first.
     """
     found: list[object] = []
-    done = threading.Event()
+    done = Signal()
 
     def look_up() -> None:
         try:
@@ -252,7 +253,7 @@ def _resolve(
         done.set()
 
     thread = threading.Thread(target=look_up, name=f"resolve {host}", daemon=True)
-    thread.start()
+    start_thread(thread)
     with deadline.waking(done.set):
         done.wait(deadline.remaining())
     if not found:

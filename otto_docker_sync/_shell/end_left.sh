@@ -28,10 +28,18 @@ show() {
     echo "<$nonce> $1 $pid $3 $user ${command:-$name}"
 }
 
+# What sudo starts while it is being killed has neither its parent nor the environment. In the session of the shell
+# that stays, it is found by its start.
+since=
+for process in $roots; do
+    process=${process#*:}
+    process=${process%%:*}
+    [ -n "$since" ] && [ "$since" -le "$process" ] || since=$process
+done
 # shellcheck disable=SC2034 # kill_tree spares it
 self=$$
 # shellcheck disable=SC2154 # it sets `left`
-kill_tree "$needle" '' 0 "$keep" '' "$roots"
+kill_tree "$needle" "${since:+$keep}" "${since:-0}" "$keep" '' "$roots"
 for process in $left; do
     show left "$process"
 done

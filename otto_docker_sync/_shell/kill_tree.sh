@@ -42,6 +42,8 @@ kill_tree() {
     tree_cgroup=
     { read -r tree_cgroup </proc/self/cgroup; } 2>/dev/null
     tree_refused=
+    # Kept from round to round: sudo gives what it starts another environment, and may have been killed just then.
+    sids=' '
     tree_round=0
     tree_end=0
     # A process that is just being started can be missed, so there is another round until one finds nothing new.
@@ -49,7 +51,6 @@ kill_tree() {
         tree_round=$((tree_round + 1))
         left=
         unseen=
-        sids=' '
         group=
         if [ -n "$tree_keep" ] && { read -r line <"/proc/$tree_keep/stat"; } 2>/dev/null; then
             # shellcheck disable=SC2086
@@ -103,8 +104,9 @@ tree_visit() {
     fi
     [ "$hit" ] || return
     left="$left $pid:${20}:"
-    # The leader of a session: what it started is in that session, even when its parent is gone.
-    [ "$4" = "$pid" ] && sids="$sids$pid "
+    # The leader of a session: what it started is in that session, even when its parent is gone. The same where the
+    # leader has ended already.
+    { [ "$4" = "$pid" ] || tree_has_ended "$4"; } && sids="$sids$4 "
     return 0
 }
 
@@ -132,6 +134,16 @@ tree_note_unseen() {
     esac
     # On a machine with systemd, each service and each login has a control group of its own.
     read -r line <"$dir/cgroup" && [ "$line" = "$tree_cgroup" ] && unseen="$unseen $pid:$2:"
+}
+
+# Whether the process $1, which leads a session, has ended. In a container, a leader outside of it is 0.
+tree_has_ended() {
+    [ "$1" -gt 1 ] || return 1
+    { read -r line <"/proc/$1/stat"; } 2>/dev/null || return 0
+    case ${line##*) } in
+    Z* | X*) return 0 ;;
+    esac
+    return 1
 }
 
 # Whether there is time for one more round: a big process takes a while to die, and must not count as left.

@@ -38,11 +38,20 @@ def find_report(nonce: str, data: bytes) -> Report | None:
     return Report(int(match[1]), match[2].decode(), match[3].decode()) if match else None
 
 
-def end_left(backend: Backend, report: Report, needle: str, keep: int | None = None, *, name_unseen: bool) -> str:
+_SOMEBODY = "0:0:0:0"
+"""A process of root that may be there, for who has not looked."""
+
+
+def end_left(
+    backend: Backend, report: Report | None, needle: str, keep: int | None = None, *, name_unseen: bool
+) -> str:
     """End what `report` has, and everything with `needle` in its environment, but for the shell `keep`.
 
-    Returns in words what could not be ended; with `name_unseen` also what nobody could look into. Does not raise.
+    None is the report of a killer that did not answer in time: then root ends what it finds. Returns in words what
+    could not be ended; with `name_unseen` also what nobody could look into. Does not raise.
     """
+    is_known = report is not None
+    report = report or Report(unseen=_SOMEBODY)
     if not report.left and not report.unseen:
         return ""
     deadline = Deadline.grace(LEFT_TIME)
@@ -60,6 +69,8 @@ def end_left(backend: Backend, report: Report, needle: str, keep: int | None = N
         # Those of this user have been looked into.
         unseen = [word for word in report.unseen.split() if _owner(word) != owner]
         report = Report(0, done.report.left, " ".join(unseen))
+    if not is_known:
+        return UNKNOWN_END
     if not name_unseen:
         report = report._replace(unseen="")
     return _name(backend, report, needle, keep, deadline) if report.left or report.unseen else ""
@@ -98,7 +109,7 @@ def _name(backend: Backend, report: Report, needle: str, keep: int | None, deadl
         names = _run(channel, nonce, report, needle, keep, deadline).names
     except (OttoError, DeadlineExpired):
         pids = [word.partition(":")[0] for word in report.left.split()]
-        return f"it is not known whether these processes have ended: {', '.join(pids)}" if pids else ""
+        return f"it is not known whether these processes have ended: {', '.join(pids)}" if pids else UNKNOWN_END
     left, unseen = [], []
     for kind, pid, state, user, command in names:
         process = f"process {pid} of {user} ({shorten(command.strip(), SHOWN_COMMAND)})"

@@ -17,7 +17,7 @@ from ..limits import CTRL_C_TIME, KILL_TIME, START_TIME
 from ..result import Command
 from .capture import Capture
 from .framing import Section
-from .leftovers import UNKNOWN_END, Report, end_left, find_report
+from .leftovers import Report, end_left, find_report
 from .scripts import loader, oneshot_script
 from .stdin import CommandInput
 from .warden import never_started
@@ -222,9 +222,9 @@ def _end_tree(backend: Backend, channel: Channel, nonce: str, end: str) -> str:
                 deadline = deadline.at_most(CTRL_C_TIME)
     except (DeadlineExpired, ConnectionLost):
         pass
-    if report is None and not ended:
-        return UNKNOWN_END
-    left = end_left(backend, report or Report(), f"OTTO_TAG={nonce}", name_unseen=True)
+    if report is None and ended:
+        report = Report()
+    left = end_left(backend, report, f"OTTO_TAG={nonce}", name_unseen=True)
     if left:
         backend.log.event(f"a command was stopped; {left}", logging.WARNING)
     return left

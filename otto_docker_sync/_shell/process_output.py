@@ -20,6 +20,7 @@ from contextlib import contextmanager
 
 from ..deadline import Deadline
 from ..limits import UNREAD_BYTES
+from ..locks import Monitor
 from ..result import ExpectMatch
 from .capture import Capture, Sink
 from .matcher import Matcher, Patterns
@@ -91,7 +92,7 @@ class ProcessOutput(Capture):
 
     def __init__(self, log: Sink) -> None:
         super().__init__(self._add_text, log)
-        self._changed = threading.Condition()
+        self._changed = Monitor()
         self._matcher = Matcher(waiting_limit=UNREAD_BYTES)
         self._queues = {choice: LineQueue() for choice in STREAMS}
         self._partial = bytearray(), bytearray()
@@ -109,9 +110,9 @@ class ProcessOutput(Capture):
     # The thread that adds
 
     def keep(self, data: bytes, stream: int) -> None:
-        with self._changed:
+        with self._changed.lock:
             while self._is_full():
-                self._changed.wait()
+                self._changed.wait(None)
             super().keep(data, stream)
             self._unread += len(data)
             self._unsearched += len(data)
@@ -137,7 +138,7 @@ class ProcessOutput(Capture):
                 queue.add(block, UNREAD_BYTES if is_read and queue not in read_by_loops else None)
 
     def _add_text(self, text: str) -> None:
-        with self._changed:
+        with self._changed.lock:
             self._matcher.add(text)
             self._changed.notify_all()
 
@@ -157,13 +158,13 @@ class ProcessOutput(Capture):
 
     def release(self) -> None:
         """Hold nothing back any more: the process is being ended."""
-        with self._changed:
+        with self._changed.lock:
             self._released = True
             self._changed.notify_all()
 
     def end(self) -> None:
         """Nothing more will come, and the result is there. Called after `finish`."""
-        with self._changed:
+        with self._changed.lock:
             for stream, partial in enumerate(self._partial):
                 self._add_lines(len(partial), stream)
             self.ended = True
@@ -173,37 +174,37 @@ class ProcessOutput(Capture):
 
     def text(self) -> str:
         """The end of the output so far. A look only: nothing more is taken for it."""
-        with self._changed:
+        with self._changed.lock:
             return self.output.text()
 
     @contextmanager
     def reading(self, choice: str | None) -> Iterator[LineReader]:
         """Let a loop take the lines of a choice."""
         reader = LineReader(self, self._queues[choice])
-        with self._changed:
+        with self._changed.lock:
             self._readers.append(reader)
         try:
             yield reader
         finally:
-            with self._changed:
+            with self._changed.lock:
                 self._readers.remove(reader)
                 self._changed.notify_all()
 
     def take_line(self, queue: LineQueue) -> str | None:
-        with self._changed:
+        with self._changed.lock:
             line = queue.take()
             self._note_read()
             return line
 
     def wait_for_line(self, queue: LineQueue, deadline: Deadline) -> bool:
-        with self._changed, deadline.waking(self._wake):
+        with self._changed.lock, deadline.waking(self._wake):
             while not queue.size and not self.ended:
                 self._wait(deadline)
             return queue.size > 0
 
     def wait_for_end(self, deadline: Deadline) -> None:
         """Wait until `end`. Raises `DeadlineExpired`."""
-        with self._changed, self._wanting_more(), deadline.waking(self._wake):
+        with self._changed.lock, self._wanting_more(), deadline.waking(self._wake):
             while not self.ended:
                 self._note_searched()
                 self._wait(deadline)
@@ -213,7 +214,7 @@ class ProcessOutput(Capture):
 
         Raises `DeadlineExpired`.
         """
-        with self._changed, self._wanting_more(), deadline.waking(self._wake):
+        with self._changed.lock, self._wanting_more(), deadline.waking(self._wake):
             while True:
                 has_ended = self.ended
                 match = self._matcher.at_end(patterns) if has_ended else self._matcher.search(patterns)
@@ -224,12 +225,12 @@ class ProcessOutput(Capture):
 
     def unmatched(self) -> str:
         """The text that `wait_for_match` has not consumed. It stays."""
-        with self._changed:
+        with self._changed.lock:
             return self._matcher.text
 
     def at_timeout(self, patterns: Patterns) -> ExpectMatch | None:
         """See `Matcher.at_timeout`."""
-        with self._changed:
+        with self._changed.lock:
             return self._matcher.at_timeout(patterns)
 
     @contextmanager
@@ -259,5 +260,5 @@ class ProcessOutput(Capture):
         self._changed.wait(deadline.remaining())
 
     def _wake(self) -> None:
-        with self._changed:
+        with self._changed.lock:
             self._changed.notify_all()

@@ -15,6 +15,7 @@ from ..arguments import check_callback, check_directory, check_environment, chec
 from ..deadline import Cancellation, Deadline, DeadlineExpired, Timeout
 from ..errors import OttoError
 from ..limits import CALL_END_TIME, KILLED_PATIENCE, LOSS_PATIENCE
+from ..locks import Signal
 from ..result import Command, CommandResult, Status
 from .capture import Capture, Sink
 from .oneshot import Outcome, command_text, run_oneshot
@@ -31,7 +32,7 @@ class Call(NamedTuple):
     """A call in flight: the thread that makes it, and the event of its end."""
 
     thread_id: int
-    ended: threading.Event
+    ended: Signal
 
 
 class Runner:
@@ -63,7 +64,7 @@ class Runner:
         """
         deadline = deadline.also(*self._enter())
         cancellation = Cancellation()
-        call = Call(threading.get_ident(), threading.Event())
+        call = Call(threading.get_ident(), Signal())
         if may_be_idle:
             call.ended.set()
         try:

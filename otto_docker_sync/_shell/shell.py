@@ -367,7 +367,7 @@ class Shell:
                 taken = self._channel.write_some(data[:65536])
                 self._last_typed = data[:taken][-1:] or self._last_typed
                 return taken
-            except KeyboardInterrupt:
+            except BaseException:
                 # Nobody knows what was typed, so nobody knows what to wait for.
                 self._typing_broken = True
                 raise

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from paramiko.ssh_exception import PartialAuthentication
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import AuthenticationError, ConfigError, ConnectError
 from ..limits import MAX_LOGIN_CONNECTIONS
+from ..locks import Signal
 from ..secret import Secret, reveal
 from .agent import Agent, AgentError, AgentKey
 from .auth_handler import AuthHandler
@@ -46,7 +46,7 @@ class Credential:
 
     method: str
     text: str
-    start: Callable[[AuthHandler, str, threading.Event, Deadline], None]
+    start: Callable[[AuthHandler, str, Signal, Deadline], None]
     """Sends the request, for the user, and sets the event once the server has answered."""
     explicit: bool = True
     """Whether the caller asked for it: then PreferredAuthentications of a file does not exclude it."""
@@ -153,7 +153,7 @@ class Credentials:
     def _try(self, credential: Credential, transport: Transport, deadline: Deadline) -> None:
         auth = transport.auth_handler = AuthHandler(transport)
         transport.saved_exception = None
-        done = threading.Event()
+        done = Signal()
         try:
             credential.start(auth, self._target.user, done, deadline)
         except AgentError as error:

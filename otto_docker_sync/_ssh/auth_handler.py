@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ import paramiko
 import paramiko.auth_handler
 
 from ..deadline import Deadline
+from ..locks import Signal
 from .keys import CERTIFICATE, PublicKey, SigningKey
 
 AnswerPrompt = Callable[[str, bool], str]
@@ -25,9 +25,7 @@ class AuthHandler(_AuthHandler):  # type: ignore[misc]
     answer_error: Exception | None = None
     """What the caller's own function raised, when it was asked for an answer."""
 
-    def start_publickey(
-        self, user: str, key: SigningKey, public: PublicKey, done: threading.Event, deadline: Deadline
-    ) -> None:
+    def start_publickey(self, user: str, key: SigningKey, public: PublicKey, done: Signal, deadline: Deadline) -> None:
         """Sign, and send the request. Raises `AgentError` before anything was sent.
 
         The caller's thread signs, under its deadline: an agent may ask its user first. Paramiko would let the thread
@@ -39,7 +37,7 @@ class AuthHandler(_AuthHandler):  # type: ignore[misc]
         signed.signature = key.sign(data, algorithm, deadline)
         self.auth_publickey(user, signed, done)
 
-    def start_interactive(self, user: str, answer: AnswerPrompt, done: threading.Event) -> None:
+    def start_interactive(self, user: str, answer: AnswerPrompt, done: Signal) -> None:
         def answer_all(_title: str, _instructions: str, prompts: list[tuple[str, bool]]) -> list[str]:
             try:
                 return [answer(prompt, visible) for prompt, visible in prompts]

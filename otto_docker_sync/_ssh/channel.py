@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections.abc import Callable
 
 import paramiko
@@ -15,6 +14,7 @@ from .._channel.base import Channel, Chunk
 from ..deadline import Deadline
 from ..errors import ConnectError, ConnectionLost, ForkError
 from ..limits import SSH_READ_SIZE
+from .link import Link
 from .transport import RawChannel
 
 
@@ -32,17 +32,24 @@ class SessionChannel(RawChannel):
 class SSHChannel(Channel):
     """A process on an SSH host. The caller's thread does the reading; close it from any thread."""
 
+    _pid = 0  # of a channel whose making was interrupted
+
     def __init__(self, raw: SessionChannel, where: str, tty: bool, on_close: Callable[[], None]) -> None:
         self.tty = tty
         self._raw = raw
+        self._link: Link = raw.transport.link
+        self._guard = raw.transport.guard(raw)
         self._where = where
         self._on_close = on_close
-        self._closing = threading.RLock()
         self._closed = False
         self._ahead = [memoryview(b""), memoryview(b"")]
         self._pid = os.getpid()
 
     def read(self, deadline: Deadline) -> Chunk:
+        with self._guard:
+            return self._read(deadline)
+
+    def _read(self, deadline: Deadline) -> Chunk:
         raw = self._raw
         while True:
             self._check_process()
@@ -73,6 +80,10 @@ class SSHChannel(Channel):
         return piece
 
     def write_some(self, data: bytes) -> int:
+        with self._guard:
+            return self._write_some(data)
+
+    def _write_some(self, data: bytes) -> int:
         self._check_process()
         raw = self._raw
         if self._lost():
@@ -86,17 +97,19 @@ class SSHChannel(Channel):
         except TimeoutError:
             return 0  # the window is full
         except OSError:
-            return self.write_some(data)  # it closed just now
+            return self._write_some(data)  # it closed just now
 
     def write_eof(self) -> None:
         self._check_process()
         if not self.tty and not self._raw.closed:
-            self._raw.shutdown_write()
+            with self._guard:
+                self._raw.shutdown_write()
 
     def resize(self, columns: int, rows: int) -> None:
         self._check_process()
         if self.tty and not self._raw.closed:
-            self._raw.request("window-change", columns, rows, 0, 0, reply=False)
+            with self._guard:
+                self._raw.request("window-change", columns, rows, 0, 0, reply=False)
 
     def exit_status(self, deadline: Deadline) -> int | None:
         raw = self._raw
@@ -117,38 +130,31 @@ class SSHChannel(Channel):
     def pause(self, deadline: Deadline) -> None:
         raw = self._raw
         full = raw.out_window_size == 0  # then the pause also ends when the server takes more bytes
-
-        def wake() -> None:
-            with raw.out_buffer_cv:
-                raw.out_buffer_cv.notify_all()
-
-        with deadline.waking(wake), raw.out_buffer_cv:
-            while not (raw.closed or deadline.expired or (full and raw.out_window_size)):
-                raw.out_buffer_cv.wait(deadline.remaining())
+        with deadline.waking(raw.room.set):
+            while not deadline.expired:
+                raw.room.clear()
+                if raw.closed or (full and raw.out_window_size):
+                    break
+                raw.room.wait(deadline.remaining())
 
     def close(self) -> None:
         if os.getpid() == self._pid:
-            self._close_once(self._raw.close)
+            self._closed = True
+            with self._guard:
+                self._raw.close()
+            self._on_close()
 
     def __del__(self) -> None:
         if os.getpid() == self._pid:
-            self._close_once(self._raw.abandon)
-
-    def _close_once(self, close: Callable[[], None]) -> None:
-        # Two threads may close, and the place on the connection must be given back once.
-        with self._closing:
-            if self._closed:
-                return
-            self._closed = True
-        close()
-        self._on_close()
+            self._raw.abandon()
+            self._on_close()
 
     def __repr__(self) -> str:
         state = "closed" if self._raw.closed else "open"
         return f"<SSHChannel {self._raw.chanid} of {self._where}, {state}>"
 
     def _at_end(self) -> bool:
-        return bool(self._raw.eof_received or self._raw.closed)
+        return bool(self._raw.eof_received or self._raw.closed or self._link.ended)
 
     def _end(self) -> Chunk:
         raw = self._raw
@@ -163,7 +169,8 @@ class SSHChannel(Channel):
 
     def _lost(self) -> bool:
         raw = self._raw
-        return bool(raw.closed and not (raw.ended_by_server or self._closed))
+        # The link first: who has ended it does not wait until Paramiko's thread has closed the channels.
+        return bool((self._link.ended or raw.closed) and not (raw.ended_by_server or self._closed))
 
     def _loss(self) -> ConnectionLost:
         return ConnectionLost(f"the connection to {self._where} was lost: {self._raw.transport.why}")
@@ -182,6 +189,7 @@ class TunnelStream:
 
     def __init__(self, raw: RawChannel, hop: str, on_close: Callable[[], None]) -> None:
         self._raw = raw
+        self._guard = raw.transport.guard(raw)
         self._hop = hop
         self._on_close = on_close
         raw.timeout = 0.0
@@ -202,21 +210,24 @@ class TunnelStream:
         if not self._raw.transport.writable:
             return 0
         try:
-            return int(self._raw.send(data))
+            with self._guard:
+                return int(self._raw.send(data))
         except TimeoutError:
             return 0  # the window is full
 
     def end_sending(self) -> None:
         if not self._raw.closed:
-            self._raw.shutdown_write()
+            with self._guard:
+                self._raw.shutdown_write()
 
     def shutdown(self) -> None:
-        self._raw.close()
+        with self._guard:
+            self._raw.close()
 
     def close(self) -> None:
-        self._raw.close()
-        done, self._on_close = self._on_close, lambda: None
-        done()
+        with self._guard:
+            self._raw.close()
+        self._on_close()
 
     def close_in_child(self) -> None:
         """It has no descriptors of its own."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
+import weakref
 from collections.abc import Callable
 from time import monotonic
 
 from .._channel.tcp import DroppedBeforeBanner, Stream
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError
+from ..locks import Signal
 from .algorithms import choose_algorithms
 from .auth import Credentials, Disconnected
 from .config import Target
@@ -23,6 +24,14 @@ _log = logging.getLogger("otto_docker_sync.ssh")
 Dial = Callable[[Deadline], Stream]
 
 
+class Place:
+    """A session or a tunnel on a connection. It counts there until it is given back, or nobody refers to it."""
+
+    def __init__(self, connection: Connection, *, is_tunnel: bool) -> None:
+        self.connection = connection
+        self.is_tunnel = is_tunnel
+
+
 class Connection:
     """One authenticated connection, and what its pool knows about it, under the pool's lock."""
 
@@ -30,12 +39,11 @@ class Connection:
         self.transport = transport
         self.login = login
         """The key or password that the server took."""
-        self.sessions = 0
+        self._places: list[weakref.ref[Place]] = []
         self.spare: RawChannel | None = None
         """A channel that was asked for ahead of the next session, which saves that one a round trip."""
         self.no_spare_until = 0.0
         """Until then none is asked for: the server has refused one."""
-        self.tunnels = 0
         self.full_at: int | None = None
         """How many sessions it had when the server refused one more; forgotten after `full_until`."""
         self.full_until = 0.0
@@ -50,8 +58,29 @@ class Connection:
         return not self.transport.link.ended and bool(self.transport.active)
 
     @property
+    def places(self) -> list[Place]:
+        return [place for reference in self._places if (place := reference()) is not None]
+
+    @property
+    def sessions(self) -> int:
+        """How many sessions are open, or being opened; tunnels do not count."""
+        return sum(not place.is_tunnel for place in self.places)
+
+    @property
     def unused(self) -> bool:
-        return not self.sessions and not self.tunnels
+        return not self.places
+
+    def take_place(self, *, is_tunnel: bool) -> Place:
+        place = Place(self, is_tunnel=is_tunnel)
+        self._places = [weakref.ref(other) for other in [*self.places, place]]
+        return place
+
+    def give_back(self, place: Place) -> bool:
+        """Return whether it was still taken."""
+        kept = [weakref.ref(other) for other in self.places if other is not place]
+        was_taken = len(kept) < len(self.places)
+        self._places = kept
+        return was_taken
 
 
 def connect(
@@ -102,7 +131,7 @@ def _pause(seconds: float, limit: Deadline, dropped: DroppedBeforeBanner, attemp
             f"{dropped}, {attempts} times so far. Its sshd may be at its MaxStartups or block this address, or"
             " something else listens there."
         ) from None
-    pause = threading.Event()
+    pause = Signal()
     with limit.waking(pause.set):
         pause.wait(seconds)
 
@@ -128,9 +157,10 @@ def _attempt(
         # Paramiko's own timers must not be the first to end: they say less than our deadline does.
         transport.banner_timeout = transport.handshake_timeout = target.connect_timeout + 1
         prefer_known_keys(transport, target)
-        _exchange_keys(transport, where, deadline)
-        check_host_key(transport, target, where)
-        credentials.authenticate(transport, where, deadline)
+        with transport.guard():
+            _exchange_keys(transport, where, deadline)
+            check_host_key(transport, target, where)
+            credentials.authenticate(transport, where, deadline)
     except BaseException as error:
         transport.finish("connecting failed")
         if transport.link.reason == CLOSED:
@@ -150,7 +180,7 @@ def _waited_for(transport: Transport) -> str:
 
 
 def _exchange_keys(transport: Transport, where: str, deadline: Deadline) -> None:
-    done = threading.Event()
+    done = Signal()
     transport.start_client(event=done)
     with deadline.waking(done.set):
         while not done.wait(deadline.remaining()):

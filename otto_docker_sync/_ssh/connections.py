@@ -24,7 +24,7 @@ from ..secret import Secret
 from .auth import Credentials
 from .channel import SessionChannel, SFTPChannel, SSHChannel, TunnelStream
 from .config import Target, resolve
-from .connect import Connection, connect
+from .connect import Connection, Place, connect
 from .keys import FileKey
 from .options import SSHOptions
 from .paramiko_errors import SFTP, SFTP_REFUSED, SFTP_START, map_error, refused_tunnel
@@ -76,7 +76,7 @@ class Connections(Pool):
     def connect(self, deadline: Deadline) -> None:
         """Make sure that there is a connection."""
         with self._in_time(deadline):
-            self._release(self._reserve(deadline, tunnel=True), tunnel=True)
+            self._release(self._reserve(deadline, tunnel=True))
 
     def open_channel(
         self,
@@ -97,14 +97,16 @@ class Connections(Pool):
             raise ConfigError(f"a command for {self.label} holds a NUL byte, which no program can take")
         if len(text) >= MAX_COMMAND:
             raise ConfigError(f"a command for {self.label} has {len(text)} bytes; send what is longer over stdin")
-        connection, raw = self._open_session(SessionChannel, deadline)
-        if tty:
-            raw.request("pty-req", term, *size, 0, 0, b"")
-        if text:
-            raw.request("exec", text)
-        else:
-            raw.request("shell")
-        return SSHChannel(raw, self.where, tty, lambda: self._release(connection))
+        place, raw = self._open_session(SessionChannel, deadline)
+        channel = SSHChannel(raw, self.where, tty, lambda: self._release(place))
+        with place.connection.transport.guard(raw):
+            if tty:
+                raw.request("pty-req", term, *size, 0, 0, b"")
+            if text:
+                raw.request("exec", text)
+            else:
+                raw.request("shell")
+        return channel
 
     def set_hop(self, hop: Connections | None) -> None:
         """Close all connections; the next goes through `hop`, which is borrowed."""
@@ -129,20 +131,22 @@ class Connections(Pool):
         return self._open_tunnel(f"{host}:{port}", deadline, "direct-tcpip", host, port, "127.0.0.1", 0)
 
     def _open_tunnel(self, to: str, deadline: Deadline, name: str, *fields: str | int) -> Stream:
-        connection = self._reserve(deadline, tunnel=True)
+        place = self._reserve(deadline, tunnel=True)
+        transport = place.connection.transport
 
         def release() -> None:
-            self._release(connection, tunnel=True)
+            self._release(place)
 
         try:
-            raw = connection.transport.open(RawChannel, deadline, name, *fields)
+            with transport.guard():
+                raw = transport.open(RawChannel, deadline, name, *fields)
         except BaseException:
             release()
             raise
         if raw.active and not raw.closed:
             return TunnelStream(raw, self.label, release)
         release()
-        raise refused_tunnel(self.where, to, raw.refusal, connection.transport.why)
+        raise refused_tunnel(self.where, to, raw.refusal, transport.why)
 
     @contextmanager
     def open_sftp(self, deadline: Deadline) -> Iterator[paramiko.SFTPClient]:
@@ -151,11 +155,12 @@ class Connections(Pool):
         An error about a file is an `OSError`. Raises `ConnectError` if the server has no SFTP, else `ConnectionLost` or
         `DeadlineExpired`.
         """
-        connection, raw = self._open_session(SFTPChannel, deadline)
+        place, raw = self._open_session(SFTPChannel, deadline)
+        transport = place.connection.transport
         raw.deadline = deadline
         client = None
         try:
-            with deadline.waking(raw.close):
+            with transport.guard(raw), deadline.waking(raw.close):
                 raw.request("subsystem", "sftp")
                 client = paramiko.SFTPClient(raw)
                 client.logger = logging.getLogger("otto_docker_sync.paramiko")
@@ -166,18 +171,19 @@ class Connections(Pool):
                 raise  # about a file, or from the caller's own code
             if deadline.expired:
                 raise DeadlineExpired("the file transfer did not end") from error
-            if connection.transport.link.ended:
-                raise ConnectionLost(f"the connection to {self.where} was lost: {connection.transport.why}") from error
+            if transport.link.ended:
+                raise ConnectionLost(f"the connection to {self.where} was lost: {transport.why}") from error
             rules = SFTP_REFUSED if raw.request_refused else SFTP_START if client is None else SFTP
             raise map_error(rules, error, self.where, "SFTP ended") from error
         finally:
-            raw.close()
-            self._release(connection)
+            with transport.guard(raw):
+                raw.close()
+            self._release(place)
 
     def describe(self) -> dict[str, object]:
         """Return facts about the connection for people, without secrets: server, cipher, login, sessions, the hop's."""
         self._check_process()
-        with self._changed:
+        with self._changed.lock:
             alive = [connection for connection in self._open if connection.alive]
             facts: dict[str, object] = {
                 "host": self.where,
@@ -206,7 +212,7 @@ class Connections(Pool):
         if os.getpid() != self._pid:
             return
         self._close()
-        with self._changed:
+        with self._changed.lock:
             hops, self._own_hops = self._own_hops, []
             self._target, self._keys = None, {}
         for hop in reversed(hops):
@@ -226,20 +232,22 @@ class Connections(Pool):
 
     # one session of one connection
 
-    def _open_session(self, kind: type[Raw], deadline: Deadline) -> tuple[Connection, Raw]:
+    def _open_session(self, kind: type[Raw], deadline: Deadline) -> tuple[Place, Raw]:
         losses = 0
         while True:
             with self._in_time(deadline):
-                connection = self._reserve(deadline, takes_spare=kind is SessionChannel)
+                place = self._reserve(deadline, takes_spare=kind is SessionChannel)
+            connection = place.connection
             try:
-                raw = self._open_on(connection, kind, deadline)
+                with connection.transport.guard():
+                    raw = self._open_on(connection, kind, deadline)
             except BaseException:
-                self._release(connection)
+                self._release(place)
                 raise
             if raw.active and not raw.closed:
                 connection.settling = 0
-                return connection, raw
-            self._release(connection, refused=raw.refusal)
+                return place, raw
+            self._release(place, refused=raw.refusal)
             if raw.refusal is None:
                 losses += 1  # the connection ended before anything was started: another one will do
                 if losses == 3:
@@ -254,7 +262,7 @@ class Connections(Pool):
         if kind is not SessionChannel or "OpenSSH" not in transport.remote_version:
             # Of other servers nobody knows what they make of a channel in which nothing is started for long.
             return transport.open(kind, deadline)
-        with self._changed:
+        with self._changed.lock:
             raw = connection.spare
             if raw is not None and raw.refusal:
                 connection.no_spare_until = monotonic() + REFUSAL_TIME

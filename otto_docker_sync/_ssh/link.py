@@ -49,9 +49,11 @@ class Link:
         self._pings = 0
         self._ahead = memoryview(b"")
         self._unsent = bytearray()
+        self._is_flushing = False
         self._broken = ""
         """Why nothing can be sent any more."""
-        self._sending = threading.Lock()
+        self.sending = threading.RLock()
+        """Held by the thread that sends."""
         self._pid = os.getpid()
         _links.add(self)
 
@@ -77,7 +79,7 @@ class Link:
     def _receive(self) -> bytes:
         self.housekeep()
         if self._unsent:
-            with self._sending:
+            with self.sending:
                 self._flush(0)
         started = monotonic()
         try:
@@ -114,7 +116,7 @@ class Link:
         Paramiko would wait here for as long as the server takes no bytes, and hold its lock: then nobody could send,
         or close, under a deadline of its own.
         """
-        with self._sending:
+        with self.sending:
             if self.ended or self._broken:
                 raise EOFError
             patience = 0 if self._unsent else SSH_SEND_WAIT
@@ -136,21 +138,27 @@ class Link:
     def writable(self) -> bool:
         """Whether all that was to be sent is on its way."""
         if self._unsent:
-            with self._sending:
+            with self.sending:
                 self._flush(0)
         return not self._unsent
 
     def _flush(self, patience: float) -> None:
+        """Send what was kept. Holds the lock."""
+        if self._is_flushing:  # the thread that had begun was interrupted: what it has sent would go out twice
+            self.end("a call was interrupted while it sent")
+            return
+        self._is_flushing = True
         try:
             while self._unsent and not self.ended:
                 sent = self.stream.send(bytes(self._unsent[:SSH_SOCKET_READ]), patience)
                 if not sent:
-                    return
+                    break
                 del self._unsent[:sent]
         except OSError as error:
             # What arrived before is still to be read: the reading thread finds the end after it.
             self._broken = error.strerror or str(error)
             self._unsent.clear()
+        self._is_flushing = False
 
     def end(self, reason: str) -> None:
         """End the link from any thread, and keep the reason unless it has ended already.
@@ -169,7 +177,7 @@ class Link:
         self.end("")
         thread = self.thread
         if thread is None or not thread.is_alive() or thread is threading.current_thread():
-            with self._sending:
+            with self.sending:
                 self.stream.close()
 
     def close_in_child(self) -> None:

@@ -7,6 +7,7 @@ asks it, with the oldest and the newest version that setup.cfg admits, and finds
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
@@ -33,12 +34,13 @@ INTERNALS: dict[str, dict[str, str]] = {
         "auth_handler": "replaced by our own for each request of a login",
         "channels_seen": "Paramiko ends the connection when a message comes for a channel that is not in here",
         "clear_to_send": "whether no key exchange is under way",
-        "clear_to_send_lock": "its lock",
+        "clear_to_send_lock": "its lock, replaced by one that knows its owner",
         "host_key_type": "the agreed algorithm of the host key",
         "initial_kex_done": "whether the first key exchange is over",
-        "lock": "guards the channels",
+        "lock": "guards the channels; replaced",
         "packetizer": "its timer of the handshake is ended when connecting fails",
         "preferred_pubkeys": "the signatures to log in with",
+        "server_accept_cv": "made of `lock`, and so replaced too",
         "saved_exception": "what ended the connection, or the answer to a login",
         "server_extensions": "the signatures that the server takes (server-sig-algs)",
     },
@@ -47,15 +49,18 @@ INTERNALS: dict[str, dict[str, str]] = {
         "_handle_close": "overridden: whether the server closed the channel",
         "_handle_request": "overridden: death by a signal is kept",
         "_request_failed": "overridden: whether a request was refused",
+        "_set_closed": "overridden: a writer that waits is woken",
         "_set_transport": "connects a channel that we made ourselves",
         "_set_window": "gives it its window",
         "_unlink": "ends a channel whose transport has ended",
-        "event": "set when the server has answered",
+        "_window_adjust": "overridden: a writer that waits is woken",
+        "event": "set when the server has answered; replaced by an event that no interrupt breaks",
         "in_buffer": "the output that has arrived",
         "in_stderr_buffer": "the same of stderr",
-        "out_buffer_cv": "notified when the server takes more bytes",
+        "lock": "guards the channel; replaced by one that knows its owner",
+        "out_buffer_cv": "made of `lock`, and so replaced too",
         "out_window_size": "how many it takes",
-        "status_event": "set when the exit status has arrived",
+        "status_event": "set when the exit status has arrived; replaced as `event`",
         "transport": "where its messages go: through a ClosedGuard",
     },
     "AuthHandler": {
@@ -65,8 +70,18 @@ INTERNALS: dict[str, dict[str, str]] = {
         "_request_auth": "overridden: asks for the service only once",
         "private_key": "the key of the request",
     },
-    "BufferedPipe": {"empty": "takes all that is there", "read_ready": "whether there is something", "set_event": ""},
-    "Packetizer": {"complete_handshake": "ends the timer of the handshake"},
+    "BufferedPipe": {
+        "_cv": "made of `_lock`, and so replaced too",
+        "_lock": "its lock, replaced by one that knows its owner",
+        "empty": "takes all that is there",
+        "read_ready": "whether there is something",
+        "set_event": "",
+    },
+    "Packetizer": {
+        "_Packetizer__write_lock": "the lock of the thread that sends; it knows its owner",
+        "complete_handshake": "ends the timer of the handshake",
+    },
+    "ChannelMap": {"_lock": "its lock, replaced by one that knows its owner"},
 }
 """By class: the name, and what it is used for."""
 
@@ -75,13 +90,14 @@ def paramiko_objects() -> dict[str, object]:
     """One object of each class in `INTERNALS`, as the attributes are made when an object is."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        transport = paramiko.Transport(ours)
+        transport: Any = paramiko.Transport(ours)  # the type stubs leave out what begins with an underscore
         return {
             "Transport": transport,
             "Channel": paramiko.Channel(0),
             "AuthHandler": AuthHandler(transport),
             "BufferedPipe": BufferedPipe(),
             "Packetizer": transport.packetizer,
+            "ChannelMap": transport._channels,
         }
 
 

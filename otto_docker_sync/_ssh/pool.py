@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
+import sys
 import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,8 +16,9 @@ from time import monotonic
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ForkError
-from ..limits import IDLE_LIMIT, MAX_SESSIONS, REFUSAL_TIME, SETTLING_TIME, SETTLING_TRIES
-from .connect import Connection
+from ..limits import IDLE_LIMIT, LOCK_POLL, MAX_SESSIONS, REFUSAL_TIME, SETTLING_TIME, SETTLING_TRIES
+from ..locks import Holder, Monitor
+from .connect import Connection, Place
 from .transport import CLOSED, Transport
 
 _log = logging.getLogger("otto_docker_sync.ssh")
@@ -29,6 +30,9 @@ class Pool(ABC):
     A connection carries as many sessions as the server allows, then another one is opened. All state changes under one
     lock, which nobody holds while it waits for the network.
 
+    A call may be interrupted anywhere. So a place on a connection counts only as long as somebody has it, and an
+    attempt to connect is under way only as long as its frame runs. Who comes next clears up what was interrupted.
+
     An attempt to connect has a number, and `close` a generation. With them, a thread that waited can tell whether a
     failure is that of the attempt it waited for, and a thread that connected, whether the pool was closed meanwhile.
     """
@@ -36,10 +40,10 @@ class Pool(ABC):
     def __init__(self, max_connections: int) -> None:
         self.sessions_per_connection = MAX_SESSIONS
         self._max_connections = max_connections
-        self._changed = threading.Condition()
+        self._changed = Monitor()
         self._open: list[Connection] = []
         self._attempt = 0
-        self._connecting = False
+        self._connecting: Holder | None = None
         self._starting: Transport | None = None
         self._failure: tuple[int, ConnectError] | None = None
         self._no_more_until = 0.0
@@ -55,36 +59,32 @@ class Pool(ABC):
     def _connect(self, started: Callable[[Transport], None], deadline: Deadline) -> Connection:
         """Make a connection; tell `started` of each transport on the way."""
 
-    def _reserve(self, deadline: Deadline, *, tunnel: bool = False, takes_spare: bool = True) -> Connection:
-        """Return a connection with room for one more session, or for a tunnel, and count that on it.
+    def _reserve(self, deadline: Deadline, *, tunnel: bool = False, takes_spare: bool = True) -> Place:
+        """Return a place for one more session, or for a tunnel, on a connection.
 
         Tunnels need no room: MaxSessions does not count them. A session that cannot take a spare channel needs room
         beside it. Raises `ConnectError`, or `DeadlineExpired`.
         """
         self._check_process()
-        with self._changed:
+        with self._changed.lock:
             # A failure counts for this caller only if its attempt was under way when the caller came, or began later.
             # An older one may have been that of another day, and the next attempt may succeed.
-            first_attempt = self._attempt if self._connecting else self._attempt + 1
+            first_attempt = self._attempt if self._is_connecting() else self._attempt + 1
         while True:
-            with self._changed:
+            with self._changed.lock:
                 self._open = [connection for connection in self._open if connection.alive]
                 for connection in self._open:
                     if tunnel or self._has_room(connection, takes_spare=takes_spare):
                         # Counted before the lock is released, or two threads would take the same last place.
-                        if tunnel:
-                            connection.tunnels += 1
-                        else:
-                            connection.sessions += 1
-                        return connection
+                        return connection.take_place(is_tunnel=tunnel)
                 if self._failure and self._failure[0] >= first_attempt and not self._open:
                     # An exception of its own for each thread: one object raised in several would mix their tracebacks.
                     raise type(self._failure[1])(str(self._failure[1])) from self._failure[1]
                 if not self._may_grow():
                     self._wait(deadline)
                     continue
-                # From here to `_grow` nothing may come between: other threads wait until `_connecting` is False again.
-                self._connecting = True
+                self._end_starting()
+                self._connecting = Holder.of(sys._getframe())
                 self._attempt += 1
                 attempt, generation = self._attempt, self._generation
             self._grow(attempt, generation, deadline)
@@ -107,16 +107,25 @@ class Pool(ABC):
         """
         now = monotonic()
         return not (
-            self._connecting
+            self._is_connecting()
             or len(self._open) >= self._max_connections
             or (self._open and now < self._no_more_until)
             or any(connection.settling and now < connection.full_until for connection in self._open)
         )
 
+    def _is_connecting(self) -> bool:
+        """Whether a thread makes a connection now. Holds the lock."""
+        return self._connecting is not None and not self._connecting.is_gone()
+
+    def _end_starting(self) -> None:
+        """End the connection that is being made, or that an interrupted attempt has left. Holds the lock."""
+        if self._starting is not None:
+            self._starting.link.end(CLOSED)
+
     def _wait(self, deadline: Deadline) -> None:
         """Wait until something changes, and say what was waited for when the deadline ends. Holds the lock."""
         if deadline.expired:
-            if deadline.cancelled or not self._open or self._connecting:
+            if deadline.cancelled or not self._open or self._is_connecting():
                 raise DeadlineExpired("another thread still connects")
             if len(self._open) < self._max_connections and monotonic() >= self._no_more_until:
                 raise DeadlineExpired("the server has not let go of sessions that ended")
@@ -125,9 +134,9 @@ class Pool(ABC):
         now = monotonic()
         retry_times = [self._no_more_until, *(connection.full_until for connection in self._open)]
         soon = [retry_time - now for retry_time in retry_times if retry_time > now]
-        remaining = deadline.remaining()
+        # LOCK_POLL, as nobody notifies of a call that was interrupted either.
         with deadline.waking(self._wake):
-            self._changed.wait(min([*soon, remaining] if remaining is not None else soon, default=None))
+            self._changed.wait(deadline.at_most(min([*soon, LOCK_POLL])).remaining())
 
     def _why_full(self) -> str:
         sessions = sum(connection.sessions for connection in self._open)
@@ -140,21 +149,20 @@ class Pool(ABC):
         return f"{text} Close some, give more time, or raise max_connections or the server's MaxSessions."
 
     def _wake(self) -> None:
-        with self._changed:
+        with self._changed.lock:
             self._changed.notify_all()
 
-    def _release(self, connection: Connection, *, tunnel: bool = False, refused: tuple[int, str] | None = None) -> None:
+    def _release(self, place: Place, *, refused: tuple[int, str] | None = None) -> None:
         """Give a place back; `refused` is the code and text with which the server refused to open the session."""
-        with self._changed:
-            if tunnel:
-                connection.tunnels -= 1
-            else:
-                connection.sessions -= 1
+        connection = place.connection
+        with self._changed.lock:
+            if not connection.give_back(place):
+                return
             connection.idle_since = now = monotonic()
             self._changed.notify_all()
             if refused:
                 self._on_refused(connection, *refused, now)
-            elif not tunnel:
+            elif not place.is_tunnel:
                 connection.closed_at = now
 
     def _on_refused(self, connection: Connection, code: int, text: str, now: float) -> None:
@@ -197,7 +205,7 @@ class Pool(ABC):
             connection = self._connect(self._started, deadline)
             connection.transport.link.idle = _Idle(weakref.ref(self), connection)
         except ConnectError as error:
-            with self._changed:
+            with self._changed.lock:
                 self._failure = attempt, error
                 self._no_more_until = monotonic() + REFUSAL_TIME
                 # Where others are alive, this thread can wait for a place on one of them; the failure is a warning.
@@ -205,8 +213,10 @@ class Pool(ABC):
                     raise
                 _log.warning("%s: no further connection for now: %s", self.where, error)
         finally:
-            with self._changed:
-                self._connecting, self._starting = False, None
+            with self._changed.lock:
+                if connection is None:
+                    self._end_starting()
+                self._connecting, self._starting = None, None
                 if connection is not None and generation == self._generation:
                     self._open.append(connection)
                     self._failure, self._no_more_until = None, 0.0
@@ -216,7 +226,7 @@ class Pool(ABC):
             raise ConnectError(f"{self.where} was closed while it was connecting")
 
     def _started(self, transport: Transport) -> None:
-        with self._changed:
+        with self._changed.lock:
             self._starting = transport
 
     def _retire(self, connection: Connection) -> bool:
@@ -224,7 +234,7 @@ class Pool(ABC):
         # Asked every SSH_READ_WAIT on the connection's own thread: the first look takes no lock.
         if not connection.unused or monotonic() - connection.idle_since < IDLE_LIMIT:
             return False
-        with self._changed:
+        with self._changed.lock:
             # Again, under the lock: a caller may have reserved a session in between. Once the connection is out of
             # `_open`, nobody can.
             if not connection.unused or connection not in self._open or connection is self._open[0]:
@@ -237,15 +247,15 @@ class Pool(ABC):
 
         All links are ended first, and waited for afterwards: it takes as long as the slowest, not as all of them.
         """
-        with self._changed:
+        with self._changed.lock:
             self._generation += 1
             ending = [connection.transport for connection in self._open]
+            # Ended before they are forgotten: an interrupt in between must not leave one that nobody knows.
+            for transport in ending:
+                transport.link.end(CLOSED)
             self._open = []
-            if self._starting is not None:
-                self._starting.link.end(CLOSED)
+            self._end_starting()
             self._changed.notify_all()
-        for transport in ending:
-            transport.link.end(CLOSED)
         for transport in ending:
             transport.finish(CLOSED)
 

@@ -2,6 +2,12 @@
 
 What cannot be sent at once is kept: by the `Link` below, what the socket does not take; here, what comes during a key
 exchange. So a thread that sends or closes keeps to its own deadline.
+
+Paramiko takes its locks in the calling thread, and an interrupt (a signal handler that raises) can come after a lock
+was taken and before the block that gives it back, or in the middle of a packet. Then every thread of the connection
+would wait forever. So all these locks know their owner, and whoever calls into Paramiko does so inside of
+`Transport.guard`: when an exception leaves that while the thread still owns a lock, or has begun to send, the locks are
+given back and the connection is ended. The next call opens another one.
 """
 
 from __future__ import annotations
@@ -10,6 +16,7 @@ import logging
 import os
 import threading
 from collections import deque
+from types import TracebackType
 from typing import Any, ClassVar, TypeVar
 
 import paramiko
@@ -17,6 +24,7 @@ from paramiko.common import (
     MSG_CHANNEL_CLOSE,
     MSG_CHANNEL_FAILURE,
     MSG_CHANNEL_REQUEST,
+    MSG_CHANNEL_WINDOW_ADJUST,
     cMSG_CHANNEL_CLOSE,
     cMSG_CHANNEL_OPEN,
     cMSG_CHANNEL_REQUEST,
@@ -25,10 +33,14 @@ from paramiko.common import (
 
 from ..deadline import Deadline, DeadlineExpired
 from ..limits import PACKET_SIZE, WINDOW_SIZE
+from ..locks import Signal, start_thread
 from .link import Link
 
 CLOSED = "it was closed by close()"
 """Why a connection ended that we closed."""
+
+INTERRUPTED = "a call was interrupted while it used the connection"
+"""Why a connection ended on which an interrupted call had begun to send, or held a lock."""
 
 # Paramiko logs as errors, with tracebacks, what becomes an error of ours. Lower the level to see it.
 logging.getLogger("otto_docker_sync.paramiko").setLevel(logging.CRITICAL + 1)
@@ -49,7 +61,7 @@ class ClosedGuard:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._lock = threading.Lock()
+        self.channel_lock = threading.RLock()
         self._closed = False
 
     def __getattr__(self, name: str) -> Any:
@@ -57,7 +69,7 @@ class ClosedGuard:
 
     def _send_user_message(self, message: paramiko.Message) -> None:
         # Under one lock: between the look at `_closed` and the sending, another thread could send its CLOSE.
-        with self._lock:
+        with self.channel_lock:
             if not self._closed:
                 self._closed = message.asbytes()[:1] == cMSG_CHANNEL_CLOSE
                 self._transport._send_user_message(message)
@@ -66,8 +78,18 @@ class ClosedGuard:
 class RawChannel(_Channel):  # type: ignore[misc]
     """Paramiko's channel, which also keeps what Paramiko drops: why it was refused, and which signal killed it."""
 
+    _pid = 0  # of a channel whose making was interrupted
+
     def __init__(self, number: int) -> None:
         super().__init__(number)
+        self.lock = threading.RLock()
+        self.out_buffer_cv = threading.Condition(self.lock)
+        self.event, self.status_event = Signal(), Signal()
+        self.room = Signal()
+        """Set when the server takes more bytes, and when the channel closes."""
+        for buffer in (self.in_buffer, self.in_stderr_buffer):
+            buffer._lock = threading.RLock()
+            buffer._cv = threading.Condition(buffer._lock)
         self.requested = False
         """Whether the server was asked to open it."""
         self.refusal: tuple[int, str] | None = None
@@ -75,6 +97,12 @@ class RawChannel(_Channel):  # type: ignore[misc]
         self.signal = ""
         self.ended_by_server = False
         self._pid = os.getpid()
+
+    @property
+    def locks(self) -> list[Any]:
+        """All locks that a thread which uses the channel takes."""
+        locks = [self.lock, self.in_buffer._lock, self.in_stderr_buffer._lock]
+        return locks if self.transport is None else [*locks, self.transport.channel_lock]
 
     def close(self) -> None:
         if os.getpid() == self._pid:  # else it is a forked child's copy, and the server is not to hear of it
@@ -85,7 +113,7 @@ class RawChannel(_Channel):  # type: ignore[misc]
 
         The garbage collector may run in a thread that is just sending, and holds the locks that `close` needs.
         """
-        if self.active and not self.closed and os.getpid() == self._pid:
+        if os.getpid() == self._pid and self.active and not self.closed:
             self.transport.orphans.append(self)
 
     __del__ = abandon
@@ -114,6 +142,14 @@ class RawChannel(_Channel):  # type: ignore[misc]
         message.get_int()
         super()._handle_request(message)
 
+    def _window_adjust(self, message: paramiko.Message) -> None:
+        super()._window_adjust(message)
+        self.room.set()
+
+    def _set_closed(self) -> None:
+        super()._set_closed()
+        self.room.set()
+
     def _handle_close(self, message: paramiko.Message) -> None:
         self.ended_by_server = True
         super()._handle_close(message)
@@ -127,6 +163,7 @@ class Transport(_Transport):  # type: ignore[misc]
         **_Transport._channel_handler_table,
         MSG_CHANNEL_FAILURE: lambda channel, message: channel._request_failed(message),
         MSG_CHANNEL_REQUEST: lambda channel, message: channel._handle_request(message),
+        MSG_CHANNEL_WINDOW_ADJUST: lambda channel, message: channel._window_adjust(message),
         MSG_CHANNEL_CLOSE: lambda channel, message: channel._handle_close(message),
     }
 
@@ -134,6 +171,10 @@ class Transport(_Transport):  # type: ignore[misc]
         super().__init__(link, default_window_size=WINDOW_SIZE, default_max_packet_size=PACKET_SIZE)
         self.set_log_channel("otto_docker_sync.paramiko")
         self.name = "SSH connection"
+        self.lock = threading.RLock()
+        self.server_accept_cv = threading.Condition(self.lock)
+        self.clear_to_send_lock = threading.RLock()
+        self._channels._lock = threading.RLock()
         self.link = link
         self.disconnect_message = ""
         """What the server said when it ended the connection."""
@@ -143,9 +184,36 @@ class Transport(_Transport):  # type: ignore[misc]
         """Whether the server has agreed to talk about logins."""
         self._held: list[paramiko.Message] = []
         self._abandoned: set[RawChannel] = set()
+        self._senders: list[int] = []
+        """The threads that have begun to send, once for each message that has begun."""
         link.thread = self
         link.ping = self._ping
         link.housekeep = self._close_orphans
+
+    def guard(self, channel: RawChannel | None = None) -> Guard:
+        """Return a context manager for a block that calls into Paramiko, about one channel or none in particular."""
+        return Guard(self, channel)
+
+    def settle(self, channel: RawChannel | None) -> None:
+        """Give back what an interrupted call of this thread has left, and end the connection if that was anything."""
+        me = threading.get_ident()
+        locks = [
+            self.lock,
+            self.clear_to_send_lock,
+            self._channels._lock,
+            self.packetizer._Packetizer__write_lock,
+            self.link.sending,
+        ]
+        for other in {*self._channels.values(), channel} - {None}:
+            locks += other.locks
+        owned = [lock for lock in locks if lock._is_owned()]
+        if not owned and me not in self._senders:
+            return
+        # First the end, so that no other thread sends what the server would take for the rest of our packet.
+        self.link.end(INTERRUPTED)
+        self._senders[:] = [thread_id for thread_id in self._senders if thread_id != me]
+        for lock in owned:
+            lock._release_save()
 
     @property
     def writable(self) -> bool:
@@ -173,6 +241,16 @@ class Transport(_Transport):  # type: ignore[misc]
             held, self._held = self._held, []
             for data in held:
                 self._send_unless_ended(data)
+
+    def _send_message(self, data: paramiko.Message) -> None:
+        me = threading.get_ident()
+        self._senders.append(me)
+        try:
+            super()._send_message(data)
+        except EOFError:
+            self._senders.remove(me)
+            raise
+        self._senders.remove(me)
 
     def _send_unless_ended(self, data: paramiko.Message) -> None:
         try:
@@ -217,9 +295,12 @@ class Transport(_Transport):  # type: ignore[misc]
 
     def request_open(self, channel: RawChannel, name: str = "session", *fields: str | int) -> None:
         """Ask for a channel, without waiting for the answer. Does nothing if somebody has asked for it already."""
+        me = threading.get_ident()
         with self.lock:
             if channel.requested:
                 return
+            # From here on it counts as sending: nobody else will ask for the channel any more.
+            self._senders.append(me)
             channel.requested = True
         message = paramiko.Message()
         message.add_byte(cMSG_CHANNEL_OPEN)
@@ -229,6 +310,7 @@ class Transport(_Transport):  # type: ignore[misc]
         message.add_int(PACKET_SIZE)
         _add_fields(message, fields)
         self._send_user_message(message)
+        self._senders.remove(me)
         if not self.active:
             channel._unlink()
 
@@ -257,6 +339,7 @@ class Transport(_Transport):  # type: ignore[misc]
         m.rewind()
         super()._parse_channel_open_success(m)
         if channel is None:
+            self._close_unknown(m)
             return
         channel.event.set()
         with self.lock:
@@ -264,6 +347,15 @@ class Transport(_Transport):  # type: ignore[misc]
             self._abandoned.discard(channel)
         if abandoned:
             channel.close()
+
+    def _close_unknown(self, m: paramiko.Message) -> None:
+        """Close a channel that opened after the call that had asked for it was interrupted: it counts as a session."""
+        m.rewind()
+        m.get_int()
+        message = paramiko.Message()
+        message.add_byte(cMSG_CHANNEL_CLOSE)
+        message.add_int(m.get_int())
+        self._send_user_message(message)
 
     def _parse_channel_open_failure(self, m: paramiko.Message) -> None:
         number, code, text = m.get_int(), m.get_int(), m.get_text()
@@ -280,8 +372,12 @@ class Transport(_Transport):  # type: ignore[misc]
         self.disconnect_message = text.strip() or f"code {code}"
         self.link.end(f"the server ended it: {self.disconnect_message}")
 
+    def start(self) -> None:
+        start_thread(self)
+
     def run(self) -> None:
         super().run()
+        self.packetizer.complete_handshake()  # ends the timer of a handshake that is not complete
         for channel in self._channels.values():  # opened while Paramiko was just leaving
             channel._unlink()
 
@@ -293,11 +389,27 @@ class Transport(_Transport):  # type: ignore[misc]
     def finish(self, reason: str) -> None:
         """End the connection, and wait until its thread has gone."""
         self.link.end(reason)
-        self.packetizer.complete_handshake()  # ends the timer of a handshake that is not complete
         if self.ident is None:
             self.link.close()
         elif threading.current_thread() is not self:
             self.join(5)
+
+
+class Guard:
+    """Holds together what a thread does with Paramiko: see the plan above. It can be entered again and again."""
+
+    def __init__(self, transport: Transport, channel: RawChannel | None) -> None:
+        self._transport = transport
+        self._channel = channel
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._transport.settle(self._channel)
 
 
 def _add_fields(message: paramiko.Message, fields: tuple[Any, ...]) -> None:

@@ -7,7 +7,6 @@ followed. A container that ends meanwhile ends the wait: nothing is started agai
 from __future__ import annotations
 
 import re
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import suppress
@@ -30,6 +29,7 @@ from ..errors import (
     WaitTimedOut,
 )
 from ..limits import DOCKER_TIME, HTTP_TIME, LOOK_TIME, LOSS_PATIENCE, MAX_RESTARTS, SHOWN_COMPOSE, WAIT_POLL
+from ..locks import Signal
 from ..result import Command, shorten
 
 LogPattern = Union[str, "re.Pattern[str]"]
@@ -361,7 +361,7 @@ def _run(backend: Backend, command: Command, deadline: Deadline) -> tuple[str, i
 
 
 def _pause(deadline: Deadline) -> None:
-    woken = threading.Event()
+    woken = Signal()
     with deadline.waking(woken.set):
         if not deadline.expired:
             woken.wait(deadline.remaining())

@@ -4,6 +4,9 @@ Every answer is checked. On hosts that are left in peace each must be right; on 
 say that it does not know, and must not be wrong. At the end nothing may have hung, and everything that was counted at
 the start must be as it was.
 
+The main thread calls, too, and a signal interrupts its calls at random moments. That may cost the connection, so its
+two hosts count as broken.
+
     python -m tests.soak --minutes 30 --threads 16
 """
 
@@ -20,7 +23,8 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from otto_docker_sync import CommandResult, ConnectError, DockerContainerHost, OttoError, SSHOptions, UnixHost
@@ -36,6 +40,9 @@ from tests.rig.sshd import Sshd
 HANG = 90.0
 """Seconds after which a call counts as hung; the longest that any is given is a third of that."""
 SAMPLE = 30.0
+LONG = 7_200_000 + os.getpid()
+"""Seconds that commands of other users sleep: what is left of them is found by this number."""
+UNSURE = "commands of which nobody knew whether all had ended, said so"
 MUCH = "".join(f"{number}\n" for number in range(1, 20001))
 
 
@@ -44,10 +51,13 @@ class Wrong(Exception):
 
 
 class Target:
-    """A host to use. ``broken``: faults are made on the way to it, or in it."""
+    """A host to use. ``broken``: faults are made on the way to it, or in it.
 
-    def __init__(self, name: str, host: Host, *, broken: bool) -> None:
-        self.name, self.host, self.broken = name, host, broken
+    ``others`` are commands that have another user sleep, for as long as ``{}`` says.
+    """
+
+    def __init__(self, name: str, host: Host, *, broken: bool, others: tuple[str, ...] = ()) -> None:
+        self.name, self.host, self.broken, self.others = name, host, broken, others
 
     def check(self, result: CommandResult, output: str, retcode: int = 0) -> None:
         if result.retcode is None and self.broken and result.message:
@@ -85,34 +95,52 @@ class Worker(threading.Thread):
             (self.state, 8),
             (self.out_of_time, 3),
             (self.oneshot_out_of_time, 2),
+            (self.other_user, 2),
             (self.prompt, 3),
             (self.talk, 3),
             (self.much, 1),
             (self.files, 2),
+            (self.process, 1),
             (self.leave, 1),
             (self.close, 1),
         ]
 
     def run(self) -> None:
-        verbs, weights = zip(*self._verbs, strict=True)
         while not self._stopped.is_set():
-            target = self._random.choice(self._targets)
-            (verb,) = self._random.choices(verbs, weights)
-            self.doing, self.since = f"{verb.__name__} on {target.name}", time.monotonic()
-            counts["calls"] += 1
-            try:
-                verb(target)
-            except OttoError as error:
-                counts[f"errors on hosts {'that were broken' if target.broken else 'in peace'}"] += 1
-                if not target.broken:
-                    failures.append(f"{self.doing}: {error!r}")
-                self._state.pop(target.name, None)
-            except Wrong as wrong:
-                failures.append(f"{self.doing}: {wrong}")
-            except Exception as error:
-                failures.append(f"{self.doing}: {error!r} is no error of the contract")
-            counts["slowest call, s"] = max(counts["slowest call, s"], int(time.monotonic() - self.since))
+            self.call()
         self.doing = ""
+
+    def call(self) -> None:
+        verbs, weights = zip(*self._verbs, strict=True)
+        target = self._random.choice(self._targets)
+        (verb,) = self._random.choices(verbs, weights)
+        self.doing, self.since = f"{verb.__name__} on {target.name}", time.monotonic()
+        counts["calls"] += 1
+        try:
+            verb(target)
+        except OttoError as error:
+            counts[f"errors on hosts {'that were broken' if target.broken else 'in peace'}"] += 1
+            if not target.broken:
+                failures.append(f"{self.doing}: {error!r}")
+            self._state.pop(target.name, None)
+        except Wrong as wrong:
+            failures.append(f"{self.doing}: {wrong}")
+        except Exception as error:
+            failures.append(f"{self.doing}: {error!r} is not an error of the contract")
+        counts["slowest call, s"] = max(counts["slowest call, s"], int(time.monotonic() - self.since))
+
+    def call_interrupted(self) -> None:
+        """Make a call that a signal interrupts, unless it is quicker. For the main thread."""
+        try:
+            signal.setitimer(signal.ITIMER_REAL, self._random.choice([0.01, 0.1, 1]) * self._random.random())
+            self.call()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt:
+            counts["calls that a signal interrupted"] += 1
+            # How often the own session has counted is not known any more.
+            for target in self._targets:
+                target.host.open_session(self.own(target)).close()
+            self._state.clear()
 
     def token(self) -> str:
         # Of this process, too: another run with this seed may have left files behind.
@@ -166,6 +194,27 @@ class Worker(threading.Thread):
             return  # a further connection may take longer than that
         if result.retcode is not None:
             raise Wrong(str(result))
+
+    def other_user(self, target: Target) -> None:
+        if not target.others:
+            return
+        command = self._random.choice(target.others).format(LONG)
+        counts["commands that another user ran"] += 1
+        if self._random.random() < 0.5:
+            result = target.host.oneshot(command, timeout=1)
+        else:
+            result = target.host.open_session(self.own(target)).run(command, timeout=1)
+            if result.session_ended or result.new_session:
+                self._state.pop(target.name, None)
+        if result.retcode is not None or "still running" in result.message:
+            raise Wrong(str(result))
+        if "not known" in result.message or "perhaps" in result.message:
+            counts[UNSURE] += 1
+
+    def process(self, target: Target) -> None:
+        token = self.token()
+        with target.host.start(f"echo {token}; sleep 71") as process:
+            process.wait_for(token, timeout=30)
 
     def prompt(self, target: Target) -> None:
         token = self.token()
@@ -291,6 +340,29 @@ def show(label: str, numbers: dict[str, int]) -> None:
     print(f"{label:>10}  " + "  ".join(f"{name} {value}" for name, value in numbers.items()), flush=True)
 
 
+BY_SU = (
+    "su tester -s /bin/sh -c 'sleep {0}'; sleep {0}",
+    "su tester -s /bin/sh -c 'setsid sleep {0} &'; sleep {0}",
+)
+BY_SETPRIV = (
+    "setpriv --reuid=1000 --regid=1000 --clear-groups sleep {0}",
+    "setpriv --reuid=1000 --regid=1000 --clear-groups setsid sleep {0} & sleep {0}",
+)
+BY_SUDO = "sudo -n sleep {0}", "setsid sudo -n sleep {0} & sleep {0}"
+
+
+@contextmanager
+def sudoer(name: str) -> Iterator[None]:
+    """Let a user run anything as root."""
+    entry = Path("/etc/sudoers.d") / name.replace(".", "_")
+    entry.write_text(f"{name} ALL=(ALL) NOPASSWD: ALL\n")
+    entry.chmod(0o440)
+    try:
+        yield
+    finally:
+        entry.unlink()
+
+
 def soak(minutes: float, thread_count: int, seed: int) -> bool:
     """Whether all was well."""
     rig = Rig("soak")
@@ -299,24 +371,40 @@ def soak(minutes: float, thread_count: int, seed: int) -> bool:
     victim = containers[-1]
     steady, shaken = rig.sshd("steady", {}), rig.sshd("shaken", {})
     before = measure(containers, account.uid)
-    with Proxy(shaken.port) as proxy:
+    with Proxy(shaken.port) as proxy, sudoer(account.name):
         shaken.also_known_on(proxy.port)
         options = SSHOptions(steady.identity_file, known_hosts=steady.known_hosts)
         good = UnixHost(steady.host, account.name, id="steady", port=steady.port, ssh=options)
         options = SSHOptions(shaken.identity_file, known_hosts=shaken.known_hosts, keepalive_interval=1.0)
         bad = UnixHost(shaken.host, account.name, id="shaken", port=proxy.port, ssh=options)
 
+        own = rig.sshd("own", {})
+        options = SSHOptions(own.identity_file, known_hosts=own.known_hosts)
+
+        def machine(name: str, shell: str = "sh", docker: tuple[str, ...] = ("docker",)) -> UnixHost:
+            return UnixHost(
+                own.host, account.name, id=name, port=own.port, ssh=options, shell=shell, docker_command=docker
+            )
+
+        interrupted = machine("interrupted")
+
         def on(parent: UnixHost, container: Container, service: str, warm: int = 2) -> DockerContainerHost:
             return DockerContainerHost(parent, container.id, "soak", service, "", warm=warm)
 
         targets = [
             Target("steady parent", good, broken=False),
-            Target("steady busybox", on(good, containers[0], "busybox"), broken=False),
+            Target("steady busybox", on(good, containers[0], "busybox"), broken=False, others=BY_SU),
             Target("steady dash", on(good, containers[1], "dash"), broken=False),
-            Target("steady bash", on(good, containers[2], "bash", warm=0), broken=False),
+            Target("steady bash", on(good, containers[2], "bash", warm=0), broken=False, others=BY_SETPRIV),
+            Target("bash on a machine", machine("bash", "bash"), broken=False),
+            Target("mksh on a machine", machine("mksh", "mksh"), broken=False),
+            Target("zsh on a machine", machine("zsh", "zsh"), broken=False),
+            Target("machine with sudo", machine("sudo", docker=("sudo", "-n", "docker")), broken=False, others=BY_SUDO),
             Target("shaken parent", bad, broken=True),
             Target("busybox on the shaken parent", on(bad, containers[0], "busybox"), broken=True),
             Target("shaken container", on(good, victim, "victim"), broken=True),
+            Target("interrupted machine", interrupted, broken=True),
+            Target("busybox on it", on(interrupted, containers[0], "interrupted"), broken=True),
         ]
         for target in targets:
             target.host.run(":", timeout=60).check()
@@ -326,9 +414,15 @@ def soak(minutes: float, thread_count: int, seed: int) -> bool:
         for thread in (*workers, vandal):
             thread.start()
         end = time.monotonic() + minutes * 60
+        main = Worker(thread_count, targets[-2:], stop, seed)
         while time.monotonic() < end:
             show(f"{max(0, (end - time.monotonic()) / 60):.1f} min", measure(containers, account.uid))
-            stop.wait(min(SAMPLE, max(0.1, end - time.monotonic())))
+            sample = min(time.monotonic() + SAMPLE, end)
+            while time.monotonic() < sample:
+                # Nobody else could say that the main thread hangs.
+                faulthandler.dump_traceback_later(HANG, exit=True)
+                main.call_interrupted()
+            faulthandler.cancel_dump_traceback_later()
             if hung := [w for w in workers if w.doing and time.monotonic() - w.since > HANG]:
                 failures.extend(f"{worker.name} hangs in {worker.doing}" for worker in hung)
                 faulthandler.dump_traceback(all_threads=True)
@@ -348,6 +442,12 @@ def soak(minutes: float, thread_count: int, seed: int) -> bool:
     show("after", after)
     for name, value in sorted(counts.items()):
         print(f"{value:>10}  {name}")
+    long_sleeps = [pid for pid in pids() if str(LONG) in arguments(pid)]
+    if len(long_sleeps) > 2 * counts[UNSURE]:
+        failures.extend(f"left of another user: {pid} {arguments(pid)}" for pid in long_sleeps)
+    for pid in long_sleeps:
+        counts["processes of other users that were left"] += 1
+        _kill(pid)
     left = [name for name in after if after[name] > before[name] and not name.startswith("memory")]
     failures.extend(f"{name}: {before[name]} before, {after[name]} after" for name in left)
     for container in containers:
@@ -370,6 +470,7 @@ def main() -> int:
     chosen = parser.parse_args()
     print(f"seed {chosen.seed}, {chosen.threads} threads, {chosen.minutes:g} minutes", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGALRM, signal.default_int_handler)
     with temporary_workspace() as workspace:
         os.environ[WORKSPACE] = str(workspace.path)
         return 0 if soak(chosen.minutes, chosen.threads, chosen.seed) else 1
