@@ -15,7 +15,7 @@ from ..deadline import Deadline
 from ..errors import ConnectError, ConnectionLost, ForkError
 from ..limits import SSH_READ_SIZE
 from .link import Link
-from .transport import RawChannel
+from .raw_channel import RawChannel
 
 
 class SessionChannel(RawChannel):

@@ -18,7 +18,8 @@ from .config import Target
 from .host_key import check_host_key, prefer_known_keys
 from .link import Link
 from .paramiko_errors import HANDSHAKE, map_error
-from .transport import CLOSED, RawChannel, Transport
+from .raw_channel import RawChannel
+from .transport import CLOSED, Transport
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 Dial = Callable[[Deadline], Stream]

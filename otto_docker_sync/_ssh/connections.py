@@ -29,7 +29,8 @@ from .keys import FileKey
 from .options import SSHOptions
 from .paramiko_errors import SFTP, SFTP_REFUSED, SFTP_START, map_error, refused_tunnel
 from .pool import Pool
-from .transport import Raw, RawChannel, Transport
+from .raw_channel import RawChannel
+from .transport import Raw, Transport
 
 _log = logging.getLogger("otto_docker_sync.ssh")
 _NO_OPTIONS = SSHOptions()

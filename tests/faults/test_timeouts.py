@@ -26,6 +26,7 @@ EVERYWHERE = {
 }
 WITH_TOOLS = {
     "a session of its own": "setsid sleep 9001 & sleep 9001",
+    "a session whose leader has ended": "setsid sh -c 'sleep 9001 & env -i sleep 9001 &'; sleep 9001",
     "an empty environment": "env -i sleep 9001 & env -i sh -c 'sleep 9001; :'",
     "a program that keeps the terminal raw": "stty raw -isig -echo 2>/dev/null; sleep 9001",
     "a reader": "cat; sleep 9001",
