@@ -97,7 +97,7 @@ tree_visit() {
         *" $tree_sid "*) member=1 ;;
         esac
     fi
-    if [ -z "$hit" ] && [ "${20}" -ge "$tree_born" ]; then
+    if [ -z "$hit$again" ] && [ "${20}" -ge "$tree_born" ]; then
         read_environ "$tree_needle" "$tree_others"
         [ "$member" ] && hit=1
         [ "$readable$hit" ] || tree_note_unseen "$2" "${20}"
@@ -133,7 +133,7 @@ tree_note_unseen() {
     *" $pid:$2: "*) return 0 ;;
     esac
     # On a machine with systemd, each service and each login has a control group of its own.
-    read -r line <"$dir/cgroup" && [ "$line" = "$tree_cgroup" ] && unseen="$unseen $pid:$2:"
+    read -r line <"/proc/$pid/cgroup" && [ "$line" = "$tree_cgroup" ] && unseen="$unseen $pid:$2:"
 }
 
 # Whether the process $1, which leads a session, has ended. In a container, a leader outside of it is 0.

@@ -1,33 +1,56 @@
 #!/bin/sh
-# How kill_tree and signal_tree read /proc. There is no ps program in many containers, hence built-ins and /proc.
+# How kill_tree and signal_tree read /proc. There is no ps program in many containers, hence built-ins and /proc. But a
+# shell reads byte by byte, so where there is much to read, head does it, if there is one.
 
 # walk_tree VISITOR SPARED
 #
 # Calls VISITOR for each process but zombies and those in SPARED, which has a space before and after each number. $pid
-# is the process, $dir its directory, and the arguments are the fields of its stat line from the third on: $1 is the
-# state, $2 the parent, $3 the process group, $4 the session, $6 the foreground group of the terminal, ${20} the start
-# time. VISITOR returns 0 for a process that is wanted, which adds it to $found; 2 ends the walk, and fails it.
+# is the process, and the arguments are the fields of its stat line from the third on: $1 is the state, $2 the parent,
+# $3 the process group, $4 the session, $6 the foreground group of the terminal, ${20} the start time. VISITOR returns 0
+# for a process that is wanted, which adds it to $found; 2 ends the walk, and fails it.
+#
+# /proc is in no order of descent, so what was read is walked through until nothing is added. $again is set from the
+# second time on: then only what was found meanwhile can make a difference.
 walk_tree() {
     visitor=$1
     spared=$2
     found=' '
-    # /proc is in no order of descent, so it is read until nothing is added.
+    again=
+    lines=
+    set -- /proc/[0-9]*/stat
+    # The first line alone: a process with a line end in its name could pose as another one.
+    [ $# -lt 50 ] || lines=$(head -qn1 "$@")
+    if [ -z "$lines" ]; then
+        for line; do
+            read -r line <"$line" && lines="$lines$line
+"
+        done
+    fi
+    set -f
+    IFS='
+'
+    # shellcheck disable=SC2086 # into its lines
+    set -- $lines
+    unset IFS
+    set +f
     grown=1
-    while [ "$grown" = 1 ]; do
-        grown=0
-        for dir in /proc/[0-9]*; do
-            pid=${dir#/proc/}
+    while [ "$grown" ]; do
+        grown=
+        for line; do
+            pid=${line%% *}
             case "$found$spared" in
             *" $pid "*) continue ;;
             esac
-            { read -r line <"$dir/stat"; } 2>/dev/null || continue
-            # Into its fields: behind the last ")", because the name in front may hold anything.
-            # shellcheck disable=SC2086
-            set -- ${line##*) }
-            case $1 in
-            Z | X) continue ;;
+            # Behind the last ")", because the name in front may hold anything. Some shells take long for ##.
+            line=${line#*) }
+            case $line in
+            *") "*) line=${line##*) } ;;
             esac
-            "$visitor" "$@"
+            case $line in
+            [ZX]*) continue ;;
+            esac
+            # shellcheck disable=SC2086 # into its fields
+            "$visitor" $line
             case $? in
             0)
                 found="$found$pid "
@@ -36,9 +59,10 @@ walk_tree() {
             2) return 1 ;;
             esac
         done
-    done 2>/dev/null
+        again=1
+    done
     return 0
-}
+} 2>/dev/null
 
 # read_environ NEEDLE OTHER
 #
@@ -60,5 +84,5 @@ read_environ() {
                 ;;
             esac
         done
-    } 2>/dev/null <"$dir/environ"
+    } 2>/dev/null <"/proc/$pid/environ"
 }

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from otto_docker_sync._sandbox.processes import program
 from otto_docker_sync._shell.scripts import kill_tree
 from otto_docker_sync.errors import ConfigError, SessionClosed
 from tests.rig.containers import Container
@@ -27,6 +32,20 @@ def test_the_tree_killer_without_a_marker_kills_nobody(shell: str) -> None:
     script = f"self=$$; kill() {{ echo \"would kill $*\"; }}; {kill_tree()}\nkill_tree '' '' 0 '' ''; echo $?"
     done = subprocess.run([*shell.split(), "-c", script], capture_output=True, text=True, timeout=10, check=True)
     assert done.stdout == "1\n"
+
+
+@pytest.mark.parametrize("path", [os.defpath, "/nowhere"], ids=["with programs", "with built-ins only"])
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+def test_the_tree_killer_finds_a_process_whatever_its_name(shell: str, path: str, tmp_path: Path) -> None:
+    shell_path, *applet = shell.split()
+    odd = tmp_path / ") Z 1 (* S 2"
+    shutil.copy(program("sleep", "coreutils"), odd)
+    script = f"self=$$; {kill_tree()}\nkill_tree OTTO_TAG={tmp_path} '' 0 '' $1; echo $?"
+    argv = [program(shell_path, shell_path), *applet, "-c", script, "sh"]
+    with subprocess.Popen([odd, "60"], env={"OTTO_TAG": str(tmp_path)}) as process:
+        argv.append(str(process.pid))
+        done = subprocess.run(argv, env={"PATH": path}, capture_output=True, text=True, timeout=60, check=True)
+    assert (done.stdout, done.stderr, process.returncode) == ("0\n", "", -signal.SIGKILL)
 
 
 def test_dockers_own_keys_to_detach_belong_to_the_program(ctr: DockerContainerHost) -> None:
