@@ -274,13 +274,13 @@ def test_many_files_and_some_that_are_not_ordinary(kind: str, make_place: MakePl
 # Shapes of trees
 
 
-def deep_tree(top: Path, depth: int) -> None:
+def deep_tree(top: Path, depth: int, name: str = "d") -> None:
     """Directories in each other, with a file at the end: built from above, as no path may be that long."""
     top.mkdir()
     here = os.open(top, os.O_RDONLY)
     for _ in range(depth):
-        os.mkdir("d", dir_fd=here)
-        below = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.mkdir(name, dir_fd=here)
+        below = os.open(name, os.O_RDONLY, dir_fd=here)
         os.close(here)
         here = below
     os.close(os.open("file", os.O_CREAT | os.O_WRONLY, dir_fd=here))
@@ -314,12 +314,14 @@ def test_a_tree_deeper_than_a_stack(kind: str, make_place: MakePlace, local: Pat
 
 def test_a_tree_deeper_than_a_path_has_an_outcome(make_place: MakePlace, local: Path) -> None:
     place = make_place("busybox")
+    # The time that this takes grows with the square of the depth.
+    depth, name = 1100, "name"
     with removed_in_the_end(local / "tree", local / "back", place.root / "tree"):
-        deep_tree(local / "tree", 2500)
+        deep_tree(local / "tree", depth, name)
         result = place.host.put(local / "tree", place.path, timeout=100)
         assert result.status is Status.FAILED and result[local / "tree"].message
         place.host.oneshot(["mkdir", f"{place.path}/tree"], timeout=20).check()
-        grow = "i=0; while [ $i -lt 2500 ]; do mkdir d && cd -P d || exit; i=$((i+1)); done"
+        grow = f"i=0; while [ $i -lt {depth} ]; do mkdir {name} && cd -P {name} || exit; i=$((i+1)); done"
         place.host.oneshot(f"cd {place.path}/tree; {grow}", timeout=100)
         (local / "back").mkdir()
         result = place.host.get(f"{place.path}/tree", local / "back", timeout=100)
