@@ -23,7 +23,9 @@ def run(pytester, lab_file):
 
     def run(*args: str, lab: bool = True) -> pytest.RunResult:
         options = ("--otto-lab", str(lab_file)) if lab else ()
-        return pytester.runpytest_subprocess(*options, "-p", "no:cacheprovider", *args, timeout=100)
+        # Hypothesis is a third of what pytest imports.
+        plugins = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+        return pytester.runpytest_subprocess(*options, *plugins, *args, timeout=100)
 
     return run
 

@@ -56,7 +56,9 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch):
         # What hangs says where, before our own time is over. Several processes with much to import are slow on a busy
         # machine.
         faulthandler = ("-o", "faulthandler_timeout=80", "-o", "faulthandler_exit_on_timeout=true")
-        return pytester.runpytest_subprocess("-p", "no:cacheprovider", *faulthandler, *args, timeout=100)
+        # Hypothesis is a third of what pytest imports.
+        plugins = ("-p", "no:cacheprovider", "-p", "no:hypothesispytest")
+        return pytester.runpytest_subprocess(*plugins, *faulthandler, *args, timeout=100)
 
     return run
 
