@@ -182,10 +182,11 @@ class Transport(_Transport):  # type: ignore[misc]
         with self.lock:
             number = self._next_channel()
             channel = kind(number)
-            self._channels.put(number, channel)
-            self.channels_seen[number] = True
             channel._set_transport(ClosedGuard(self))
             channel._set_window(WINDOW_SIZE, PACKET_SIZE)
+            # When it is complete: the other thread could not end one whose making was interrupted.
+            self.channels_seen[number] = True
+            self._channels.put(number, channel)
         return channel
 
     def request_open(self, channel: RawChannel, name: str = "session", *fields: str | int) -> None:

@@ -67,7 +67,10 @@ def _tracing(look: Callable[[Place], object]) -> Iterator[None]:
 def _is_ours(frame: FrameType) -> bool:
     name = frame.f_code.co_filename
     if name == threading.__file__:
-        return isinstance(frame.f_locals.get("self"), (threading.Condition, threading.Event))
+        # Not while one is made: nobody else knows it then.
+        return frame.f_code.co_name != "__init__" and isinstance(
+            frame.f_locals.get("self"), (threading.Condition, threading.Event)
+        )
     return name.startswith(_FOLDERS)
 
 
