@@ -320,9 +320,7 @@ def test_a_tree_deeper_than_a_path_has_an_outcome(make_place: MakePlace, local: 
         deep_tree(local / "tree", depth, name)
         result = place.host.put(local / "tree", place.path, timeout=100)
         assert result.status is Status.FAILED and result[local / "tree"].message
-        place.host.oneshot(["mkdir", f"{place.path}/tree"], timeout=20).check()
-        grow = f"i=0; while [ $i -lt {depth} ]; do mkdir {name} && cd -P {name} || exit; i=$((i+1)); done"
-        place.host.oneshot(f"cd {place.path}/tree; {grow}", timeout=100)
+        deep_tree(place.root / "tree", depth, name)
         (local / "back").mkdir()
         result = place.host.get(f"{place.path}/tree", local / "back", timeout=100)
         assert result.ok or result[f"{place.path}/tree"].message
