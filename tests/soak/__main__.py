@@ -442,6 +442,8 @@ def soak(minutes: float, thread_count: int, seed: int) -> bool:
     show("after", after)
     for name, value in sorted(counts.items()):
         print(f"{value:>10}  {name}")
+    for path in Path("/tmp").glob(f"f*-{os.getpid()}"):  # of calls of `files` that were cut off
+        path.unlink()
     long_sleeps = [pid for pid in pids() if str(LONG) in arguments(pid)]
     if len(long_sleeps) > 2 * counts[UNSURE]:
         failures.extend(f"left of another user: {pid} {arguments(pid)}" for pid in long_sleeps)
