@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .capture import Capture, Sink
 from .conversation import CommandList, Conversation
+from .interposed import interposed_error, stream_probe
 from .matcher import TextStream, compile_patterns
 from .oneshot import Outcome, command_text, run_oneshot
 from .process_output import LineReader, ProcessOutput
@@ -28,8 +29,10 @@ __all__ = [
     "TextStream",
     "command_text",
     "compile_patterns",
+    "interposed_error",
     "kill_tree",
     "loader",
     "observers",
     "run_oneshot",
+    "stream_probe",
 ]

@@ -37,7 +37,8 @@ class Section:
     `feed` returns the output that is complete so far. ``started`` is whether the begin marker came, ``retcode`` the
     exit status (None until the end), ``rest`` what came after the end. ``crlf`` is whether the tty turns each line end
     into ``\\r\\n``, which is undone. An end of `early_ends` also counts before the begin marker. An `answer` may come
-    in the middle of the output: ``answers`` counts them, and ``last_answer`` is the number in the last one.
+    in the middle of the output: ``answers`` counts them, and ``last_answer`` is the number in the last one. ``joined``
+    is whether the begin marker came a second time: something has joined another stream to this one.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class Section:
         self._buffer = b""
         self.preamble = b""
         self.started = False
+        self.joined = False
         self.crlf = False
         self.retcode: int | None = None
         self.end_shown = b""
@@ -115,6 +117,9 @@ class Section:
             self.rest += self._buffer
             self._buffer = b""
             return b""
+        if (again := self._buffer.find(self._begin)) >= 0:
+            self.joined = True
+            self._buffer = self._buffer[:again] + self._buffer[again + len(self._begin) :].lstrip(b"\r\n")
         while self._answer is not None and (match := self._answer.search(self._buffer)):
             self._buffer = self._buffer[: match.start] + self._buffer[match.end :]
             self.answers += 1
@@ -139,7 +144,9 @@ class Section:
         buffer = self._buffer
         at = buffer.rfind(b"<", max(0, len(buffer) - self._longest))
         markers = self._ends if self._answer is None else (*self._ends, self._answer)
-        if at < 0 or not any(marker.may_start_with(buffer[at:]) for marker in markers):
+        if at < 0 or not (
+            self._begin.startswith(buffer[at:]) or any(marker.may_start_with(buffer[at:]) for marker in markers)
+        ):
             at = len(buffer)
         if self.crlf and buffer[at - 1 : at] == b"\r":
             at -= 1

@@ -17,6 +17,7 @@ from ..limits import CTRL_C_TIME, KILL_TIME, START_TIME
 from ..result import Command
 from .capture import Capture
 from .framing import Section
+from .interposed import interposed_error, joined_streams, stream_probe
 from .leftovers import Report, end_left, find_report
 from .scripts import loader, oneshot_script
 from .stdin import CommandInput
@@ -101,7 +102,7 @@ def run_oneshot(
     channel = backend.open_shell(["-c", loader(nonce)], marker_env=marker_env, deadline=deadline)
     try:
         marks = Marks(merged=channel.tty, answers=answers)
-        request = oneshot_script(
+        request = stream_probe(nonce, channel) + oneshot_script(
             nonce,
             marks.begin,
             marks.end,
@@ -115,7 +116,7 @@ def run_oneshot(
         outcome = exchange(backend, channel, nonce, marks, request, deadline, capture, stdin=stdin, on_start=on_start)
     finally:
         channel.close()
-    return outcome or ended_early(backend, channel, marks, started_at)
+    return outcome or ended_early(backend, channel, marks, started_at, nonce)
 
 
 def exchange(
@@ -142,6 +143,9 @@ def exchange(
         channel.write(request + (stdin.opening() if stdin else b""), deadline)
         if _collect(channel, marks.sections, deadline, deadline.at_most(start_time), capture, stdin, on_start):
             return Outcome(marks.sections[0].retcode)
+    except _StreamsJoined:
+        left = _end_tree(backend, channel, tag, marks.end)
+        return Outcome(None, joined_streams(f"the command was stopped{f', but {left}' if left else ''}"))
     except DeadlineExpired:
         left = _end_tree(backend, channel, tag, marks.end)
         if not deadline.expired:
@@ -158,6 +162,10 @@ def exchange(
         _end_tree(backend, channel, tag, marks.end)
         raise
     return None
+
+
+class _StreamsJoined(Exception):
+    """Both streams arrive as one."""
 
 
 def _collect(
@@ -196,6 +204,8 @@ def _collect(
                     on_start()
             for index, piece in enumerate(pieces):
                 capture.add(piece, index)
+            if any(section.joined for section in sections):
+                raise _StreamsJoined
         return True
     finally:
         for index, section in enumerate(sections):
@@ -230,8 +240,11 @@ def _end_tree(backend: Backend, channel: Channel, nonce: str, end: str) -> str:
     return left
 
 
-def ended_early(backend: Backend, channel: Channel, marks: Marks, started_at: float) -> Outcome:
-    """Return how a command ended whose channel has ended before it. Raises if it had not been started yet."""
+def ended_early(backend: Backend, channel: Channel, marks: Marks, started_at: float, nonce: str) -> Outcome:
+    """Return how a command ended whose channel has ended before it. Raises if it had not been started yet.
+
+    `nonce` is that of the loader.
+    """
     grace = Deadline.grace(10)
     try:
         status = channel.exit_status(grace)
@@ -239,7 +252,10 @@ def ended_early(backend: Backend, channel: Channel, marks: Marks, started_at: fl
         status = None
     if not marks.started:
         noise = [section.noise() for section in marks.sections] + [b""]
-        raise backend.startup_error(noise[0], noise[1], status, grace)
+        interposed = interposed_error(backend.id, nonce, noise[0])
+        raise interposed or backend.startup_error(noise[0], noise[1], status, grace)
+    if marks.sections[0].ended and not marks.sections[-1].started:
+        return Outcome(None, joined_streams(f"the command has ended with status {marks.sections[0].retcode}"))
     what = backend.loss_reason_or_error(started_at, grace)
     if what:
         return Outcome(None, f"the outcome is unknown: {what}")

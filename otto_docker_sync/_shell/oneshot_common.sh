@@ -15,6 +15,14 @@
 
 exec 3<&0 </dev/null 4>&1 5>&"$otto_stderr" 2>/dev/null 6<&0
 
+# Something on the way may have joined the two, and the client could not take them apart. Where `test` has no -ef, or
+# the joining is done further away, the client finds out by the markers.
+# shellcheck disable=SC3013
+if [ "$otto_streams" = "4 5" ] && [ /dev/fd/4 -ef /dev/fd/5 ]; then
+    echo "<$otto_tag:joined>" >&4
+    exit 1
+fi
+
 # otto_read_text: read into otto_text what comes up to a line that is otto_nonce. Fails if that line does not come.
 # Adding line after line to one long text would be quadratic, so they are collected in blocks first.
 otto_read_text() {

@@ -23,6 +23,7 @@ from ..errors import OttoError
 from ..limits import MAX_SPARE_FAILURES, SPARE_BEGIN, SPARE_START, SPARE_WAIT
 from ..result import Command
 from .capture import Capture
+from .interposed import stream_probe
 from .oneshot import Marks, Outcome, command_script, ended_early, exchange
 from .scripts import export_text, loader, spare_script
 
@@ -47,10 +48,11 @@ class Spare:
         """Start one, without waiting until it is ready."""
         nonce, ready = new_nonce(), BeginMarker()
         marker_env = {"OTTO_TAG": nonce, **backend.guard.marker_env()}
-        text = f"{SHOWN_AS}\n{loader(nonce)}"
-        channel = backend.open_shell(["-c", text], marker_env=marker_env, deadline=deadline)
+        argv = ["-c", f"{SHOWN_AS}\n{loader(nonce)}"]
+        channel = backend.open_shell(argv, marker_env=marker_env, deadline=deadline)
         try:
-            channel.write(spare_script(nonce, ready, backend.shell, merged=channel.tty), deadline)
+            text = stream_probe(nonce, channel) + spare_script(nonce, ready, backend.shell, merged=channel.tty)
+            channel.write(text, deadline)
         except BaseException:
             channel.close()
             raise
@@ -86,7 +88,7 @@ class Spare:
         self.has_served = True
         self._received = marks.sections[0].rest[-4096:]
         if outcome is None and marks.started:
-            return ended_early(backend, self.channel, marks, started_at)
+            return ended_early(backend, self.channel, marks, started_at, self._tag)
         return outcome
 
 

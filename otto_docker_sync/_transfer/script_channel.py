@@ -13,7 +13,7 @@ from typing import NamedTuple
 from .._channel.backend import Backend
 from .._channel.base import Channel, Chunk
 from .._channel.markers import encode_command, new_nonce
-from .._shell import loader
+from .._shell import interposed_error, loader, stream_probe
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectionLost
 from ..limits import BODY_LIMIT, CLEAN_UP_TIME, LISTEN_EVERY, MESSAGE_LIMIT, NOISE_LIMIT, WRITE_POLL, WRITE_SIZE
@@ -83,13 +83,15 @@ class ScriptChannel:
         try:
             # Nothing is sent when the time is over: with `data`, what is sent may be put in place.
             deadline.check()
-            self._channel.write(text + f"\n{nonce}\n".encode() + data, deadline)
+            self._channel.write(stream_probe(nonce, channel) + text + f"\n{nonce}\n".encode() + data, deadline)
             if data:
                 self.send_end()
             self.next()
         except EndedEarly as error:
             status = self.end()
             out, err = self._noise
+            if interposed := interposed_error(backend.id, nonce, bytes(out)):
+                raise interposed from error
             raise backend.startup_error(bytes(out), bytes(err), status, Deadline.grace(CLEAN_UP_TIME)) from error
         except BaseException:
             self.end()
