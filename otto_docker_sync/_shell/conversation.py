@@ -22,9 +22,15 @@ from .capture import Capture, Sink
 from .matcher import Matcher, Patterns, Responder, compile_exact, compile_patterns
 from .oneshot import Outcome
 from .runner import CommandRecord, Runner
-from .shell import Shell, ShellEnded, encode_typed
+from .shell import CannotRedirect, Shell, ShellEnded, encode_typed
 
 CommandList = Sequence[Union[str, ShellCommand]]
+
+
+CANNOT_REDIRECT = (
+    "the outcome is unknown: after the command the shell could not redirect output any more, and was ended; "
+    "was its number of open files limited too much (ulimit -n)? Limit that of a program: (ulimit -n 4; program)"
+)
 
 
 class Conversation:
@@ -151,6 +157,10 @@ class Conversation:
             self._explain_end(shell, outcome, started_at)
             if not ended.started:
                 outcome.message += "; the command had not begun"
+            return outcome
+        except CannotRedirect:
+            outcome = Outcome(None, CANNOT_REDIRECT, new_session=is_new)
+            self._drop(shell, outcome)
             return outcome
         except ConnectionLost as error:
             outcome = Outcome(None, f"the outcome is unknown: {error}", new_session=is_new)

@@ -169,12 +169,14 @@ class SessionFrame(Section):
         self.run_tag = f"OTTO_RUN={begin.first}"
         data = encode_command(command)
         upload = [
+            # Without a redirection, which may fail (`ulimit -n`): an earlier command's text must not run again.
+            b"__otto_o= __otto_r=\n",
             prompt.assignment.encode() + b"\n",
             # `set -x` is switched off for the frame: its trace would be output, and grow with the square of the upload.
             # For the user's command, eval switches it on again.
             b'{ case $- in *x*) $__otto_e \\set +x; __otto_x="$__otto_e \\set -x$__otto_l";; *) __otto_x=;; esac; '
             # `set -v` would show what follows the command.
-            b"case $- in *v*) __otto_y=;; *) __otto_y=$__otto_t;; esac; __otto_o= __otto_r=; } >/dev/null 2>&1\n",
+            b"case $- in *v*) __otto_y=;; *) __otto_y=$__otto_t;; esac; } >/dev/null 2>&1\n",
             *quoted_lines(data, types_line_ends=types_line_ends),
         ]
         self._prompt_prefix = by_prompt.prefix
@@ -188,7 +190,7 @@ class SessionFrame(Section):
         begin_command = f"{_begin_command(begin)}; __otto_s {last} && __otto_z="
         self.start = (
             # In bash, a DEBUG trap runs before `eval`, too. What it prints then must come before the marker.
-            f"{{ __otto_n={serial}; $__otto_e \\export {self.run_tag}; case $__otto_h in "
+            f"__otto_n={serial}; {{ $__otto_e \\export {self.run_tag}; case $__otto_h in "
             f'bash) __otto_k="{{ {begin_command}; }} >/dev/null 2>&1$__otto_l";; '
             f"*) __otto_k=; {begin_command};; esac; }} >/dev/null 2>&1; "
             f'$__otto_e \\eval "$__otto_k$__otto_x$__otto_o{follower}"; '
@@ -258,7 +260,7 @@ class Prompt:
     def __init__(self) -> None:
         self._halves = new_nonce(), new_nonce()
         self._prefix = f"<{''.join(self._halves)}:".encode()
-        self._shown = re.compile(re.escape(self._prefix) + rb"\d*:u?\d*>")
+        self._shown = re.compile(re.escape(self._prefix) + rb"\d*:[ur]?\d*>")
 
     @property
     def assignment(self) -> str:
@@ -268,6 +270,16 @@ class Prompt:
 
     def end(self, serial: int) -> EndMarker:
         return EndMarker(self._prefix, f":{serial}>".encode())
+
+    def redirection_test(self, serial: int) -> tuple[bytes, EndMarker]:
+        """Return what to type to find out if the shell can redirect, and the prompt that then has the status.
+
+        Descriptors are moved as in a frame, but others: some shells lose those that they cannot move.
+        """
+        return (
+            f"__otto_n=r{serial}; {{ {{ :; }} 8>&1 9>&1; }} 8>&1 9>&1\n".encode(),
+            EndMarker(self._prefix, f":r{serial}>".encode()),
+        )
 
     def split(self, data: bytes) -> IdleOutput:
         """Separate the prompts from the output that a session shows between commands."""
@@ -279,7 +291,7 @@ class Prompt:
         if at >= 0 and len(text) - at < len(head) + 24:
             tail = text[at:]
             partial = head.startswith(tail) or (
-                tail.startswith(head) and not tail[len(head) :].strip(DIGITS + b":u") and b">" not in tail
+                tail.startswith(head) and not tail[len(head) :].strip(DIGITS + b":ur") and b">" not in tail
             )
             if partial:
                 return IdleOutput(text[:at], tail, prompts, at_prompt)

@@ -36,8 +36,9 @@ builtin shopt >/dev/null 2>&1 && __otto_h=bash
 __otto_l=$($__otto_b printf '\012.')
 __otto_l=${__otto_l%.}
 # What follows a command in its eval: an ERR trap would run again for the eval if that returned the status.
-# shellcheck disable=SC2034
-__otto_t="$__otto_l{ __otto_r=\$?; } >/dev/null 2>&1"
+__otto_t=
+# shellcheck disable=SC2034,SC3047
+(trap : ERR) 2>/dev/null && __otto_t="$__otto_l{ __otto_r=\$?; } >/dev/null 2>&1"
 __otto_s() { return "$1"; }
 # printf to descriptor 3: a trap of the user prints to stdout. A function called `command` shows by leaving __otto_p
 # empty; where there is `builtin`, it does not matter.

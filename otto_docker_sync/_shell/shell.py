@@ -66,6 +66,10 @@ class ShellEnded(Exception):
         self.started = started
 
 
+class CannotRedirect(Exception):
+    """The shell is there, but cannot redirect any more, so that no end of a command could be seen."""
+
+
 class Shell:
     """Owns the channel of one shell. What the shell prints between commands goes to `matcher`.
 
@@ -219,7 +223,8 @@ class Shell:
     def run(self, command: str | bytes, deadline: Deadline, capture: Capture, responder: Responder) -> int:
         """Run `command` and return its exit status.
 
-        Raises `ShellEnded` when the shell ends with it. After `DeadlineExpired` or any other error, call `recover`.
+        Raises `ShellEnded` when the shell ends with it, `CannotRedirect` when it cannot be used after it. After
+        `DeadlineExpired` or any other error, call `recover`.
         """
         if self._kind == b"bash":
             command = sourced_in_bash(command)
@@ -230,7 +235,27 @@ class Shell:
         self._unfinished = frame
         self._serial += 1
         self._exchange(frame, deadline, capture, responder)
-        return self._finish(frame)
+        status = self._finish(frame)
+        if not frame.prompt_follows and not self._can_redirect():
+            raise CannotRedirect
+        return status
+
+    def _can_redirect(self) -> bool:
+        """After a command that ended by the prompt alone: find out whether the shell was able to print the marker."""
+        question, answer = self._prompt.redirection_test(self._serial)
+        deadline = Deadline.grace(ANSWER_TIME)
+        received = b""
+        try:
+            self._channel.write(question, deadline)
+            while (match := answer.search(received)) is None:
+                chunk = self._channel.read(deadline)
+                if chunk.ended:
+                    raise ShellEnded(self._exit_status(), started=True)
+                received += chunk.out
+        except DeadlineExpired:
+            return True  # the next command will see
+        self._show(received)
+        return match.retcode == 0
 
     def _finish(self, frame: SessionFrame) -> int:
         assert frame.retcode is not None

@@ -210,3 +210,28 @@ def test_the_job_of_an_earlier_command_survives_the_timeout_of_the_next(shell_ct
         shell_ctr.run("sleep 555 &", timeout=20)
         assert shell_ctr.run("read -r x", timeout=0.3).timed_out
         assert shell_ctr.run("kill -0 $!", timeout=20).ok
+
+
+@pytest.mark.parametrize("shell", ["dash", "bash", "ksh", "mksh", "zsh"])
+def test_a_shell_that_cannot_redirect_any_more_is_named_and_replaced(shell: str) -> None:
+    with LocalHost(shell=shell) as host:
+        assert host.run("X=1", timeout=20).ok
+        result = host.run("ulimit -n 4", timeout=600)
+        assert result.retcode is None and result.session_ended and not result.timed_out
+        assert "could not redirect" in result.message and "ulimit -n" in result.message
+        assert host.run("echo ${X:-new}", timeout=20).output == "new\n"
+
+
+def test_the_text_of_a_command_is_not_run_again_where_nothing_can_be_redirected() -> None:
+    with LocalHost(shell="bash") as host:
+        assert host.run("N=0; N=$((N + 1)); echo $N", timeout=20).output == "1\n"
+        host.sendline("ulimit -n 4")
+        result = host.run("echo after", timeout=600)
+        assert result.retcode is None and "could not redirect" in result.message
+        assert "N=" not in result.output and host.run("echo ok", timeout=20).output == "ok\n"
+
+
+def test_a_busybox_that_cannot_redirect_any_more_is_replaced(ctr: DockerContainerHost) -> None:
+    result = ctr.run("ulimit -n 4", timeout=600)
+    assert not result.ok and result.session_ended and not result.timed_out
+    assert ctr.run("echo ok", timeout=20).output == "ok\n"
