@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ._channel.backend import Backend, Program
-from ._channel.base import Channel
+from ._channel.base import NO_SESSION_STATUS, Channel
 from ._channel.forward import SocketForward
 from ._channel.tcp import Stream
 from ._ssh import Connections, SSHOptions
@@ -17,7 +17,7 @@ from ._telnet import TelnetChannel, TelnetOptions
 from .arguments import check_choice, check_port, check_text, parse_address
 from .deadline import Deadline, Timeout
 from .docker_host import ParentHost
-from .errors import ConfigError
+from .errors import ConfigError, ConnectError, OttoError
 from .limits import DIAL_TIME
 from .logs import HostLog
 from .secret import Secret, register_secret, reveal
@@ -52,6 +52,15 @@ class SSHBackend(MachineBackend):
         command = _for_login_shell(program.prefix_env().argv)
         return self._connections.open_channel(
             command, tty=program.tty, term=program.term, size=program.size, deadline=deadline
+        )
+
+    def startup_error(self, out: bytes, err: bytes, status: int | None, deadline: Deadline) -> OttoError:
+        if status != NO_SESSION_STATUS:
+            return super().startup_error(out, err, status, deadline)
+        said = (out + b"\n" + err).decode("utf-8", "replace").strip()[-2000:]
+        return ConnectError(
+            f"{self.id}: the login was accepted, but PAM on the machine refused it a session (status {status})"
+            f"{f': {said}' if said else ''}; sshd's log there has the reason: see 'session' in /etc/pam.d/sshd"
         )
 
     def open_login(self, *, term: str, size: tuple[int, int], deadline: Deadline) -> Channel:

@@ -11,6 +11,9 @@ from ..limits import WRITE_POLL
 KILL_STATUS = 128 + 9
 """The exit status of a process that was killed."""
 
+NO_SESSION_STATUS = 254
+"""What OpenSSH's server ends a channel with when PAM has opened no session for the login."""
+
 SIZE = (200, 50)
 """Columns and rows of a session's terminal: wide, so that programs do not cut lines that are there to be parsed."""
 

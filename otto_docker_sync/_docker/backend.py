@@ -9,7 +9,7 @@ from time import monotonic, sleep
 from typing import Any
 
 from .._channel.backend import Backend, HostState, Lines, Program, Since
-from .._channel.base import KILL_STATUS, Channel
+from .._channel.base import KILL_STATUS, NO_SESSION_STATUS, Channel
 from .._channel.tcp import ForwardingForbidden, Stream
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError, ContainerNotRunning, NoSuchContainer, OttoError, UnsupportedParentError
@@ -303,6 +303,8 @@ class ContainerBackend(Backend):
             reason = self.loss_reason_or_error(monotonic(), deadline)
             if reason:
                 return ContainerNotRunning(f"{self.id}: {reason}")
+        if status == NO_SESSION_STATUS:
+            return self.parent.startup_error(out, err, status, deadline)
         error = self._docker_error(out + b"\n" + err, status, user, workdir)
         if isinstance(error, ContainerNotRunning):
             # podman has the same words for a stopped and for a paused container.

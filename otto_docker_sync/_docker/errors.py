@@ -28,7 +28,12 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
         "docker_command=('sudo', '-n', 'docker')",
     ),
     (
-        r"sudo: (a password is required|.*password)|is not in the sudoers file|may not run sudo|sudo: .*not allowed",
+        r"sudo: .*must have a tty",
+        DockerUnavailable,
+        "sudo on the parent wants a terminal, which docker is not given; add 'Defaults:USER !requiretty' to sudoers",
+    ),
+    (
+        r"sudo: (.*password|no tty present|.*not allowed)|is not in the sudoers file|may not run sudo",
         DockerUnavailable,
         "sudo on the parent does not let the user run docker without a password; add a NOPASSWD entry to sudoers",
     ),
@@ -44,7 +49,7 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
     ),
     (
         r"exec: \\?\"?[^:]*\"?: (stat .*)?(no such file or directory|executable file not found|permission denied)"
-        r"|executable file .* not found|OCI runtime exec failed.*(no such file|not found)",
+        r"|executable file .* not found",
         ShellNotFound,
         "the image has no shell {shell!r}, and nothing can be run in it without; "
         "pass one that it has as shell=, or use put() and get(), which need none",
@@ -53,6 +58,12 @@ KNOWN: list[tuple[str, type[OttoError], str]] = [
         r"logging driver does not support reading",
         DockerUnavailable,
         "the container's logging driver keeps nothing that docker could show; see where it sends the log to",
+    ),
+    (
+        r"OCI runtime|runc",
+        DockerUnavailable,
+        "docker could not start a program in the container, for a reason that lies with the container or its machine; "
+        "if it stays, try {program} restart {container}",
     ),
     (
         r"(command )?not found|No such file or directory",
