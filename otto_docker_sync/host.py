@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 from ._channel.backend import Backend
+from ._channel.descriptors import explain_no_descriptors
 from ._channel.forward import Forwards
 from ._shell import CommandList, Conversation, Input, Runner, Sink
 from ._verbs import FileVerbs, ServiceVerbs
@@ -352,7 +353,8 @@ class Host(SessionVerbs, FileVerbs, ServiceVerbs):
         >>> assert host.testinfra.service("sshd").is_running
         """
         try:
-            from ._verbs.testinfra import open_testinfra
+            with explain_no_descriptors(f"{self.id}: the library cannot load its code for testinfra"):
+                from ._verbs.testinfra import open_testinfra
         except ModuleNotFoundError as missing:
             raise ConfigError(
                 f"{self.id}: host.testinfra needs {missing.name}, which is not installed: "

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from ._channel.backend import Backend, Program
 from ._channel.base import Channel
+from ._channel.descriptors import explain_no_descriptors
 from ._channel.local import LocalChannel, reap
 from ._channel.tcp import Stream, dial_tcp
 from .deadline import Deadline, Timeout
@@ -26,9 +27,10 @@ class LocalBackend(Backend):
 
     def open_channel(self, program: Program, deadline: Deadline) -> Channel:
         deadline.check()
-        return LocalChannel(
-            program.argv, tty=program.tty, term=program.term, size=program.size, env=program.marker_env
-        )
+        with explain_no_descriptors(f"{self.id}: no program can be started"):
+            return LocalChannel(
+                program.argv, tty=program.tty, term=program.term, size=program.size, env=program.marker_env
+            )
 
     def connect_to(self, address: str, port: int, deadline: Deadline) -> Stream:
         return dial_tcp(address, port, f"{address}:{port}", deadline, daemon="server")

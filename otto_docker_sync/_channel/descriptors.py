@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import selectors
 import sys
@@ -10,9 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 
 from ..deadline import Deadline
+from ..errors import OttoError
 
-# poll() has no limit on descriptor numbers; on macOS it does not work for terminals.
-Selector = selectors.PollSelector if sys.platform == "linux" else selectors.SelectSelector
+# poll() has no limit on descriptor numbers. On macOS it does not work for terminals, and eventlet takes it away.
+Selector: type[selectors.BaseSelector] = selectors.SelectSelector
+if sys.platform == "linux" and hasattr(selectors, "PollSelector"):
+    Selector = selectors.PollSelector
 
 
 class Descriptors:
@@ -97,6 +101,20 @@ def select(timeout: float | None, readers: Sequence[int], writers: Sequence[int]
         for fd in writers:
             selector.register(fd, selectors.EVENT_WRITE)
         return [key.fd for key, _ in selector.select(timeout)]
+
+
+@contextmanager
+def explain_no_descriptors(what: str) -> Iterator[None]:
+    """Turn the system's error for too many open files into one of ours, which says `what` cannot be done."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, OttoError) or error.errno not in (errno.EMFILE, errno.ENFILE):
+            raise
+        raise OttoError(
+            f"{what}: {error.strerror}. This program has as many files and connections open as it may; "
+            "close some, or raise its limit (ulimit -n)"
+        ) from error
 
 
 def pipe(reader: ExitStack, writer: ExitStack) -> tuple[int, int]:

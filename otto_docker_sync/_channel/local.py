@@ -115,9 +115,9 @@ class LocalChannel(Channel):
         with self._descriptors.using() as usable:
             if usable and self._writing and not self.tty:
                 self._writing = False
-                # Not simply closed: the number must stay ours, because `using` and `close` still know it.
-                with open(os.devnull) as nothing:
-                    os.dup2(nothing.fileno(), self._stdin, inheritable=False)
+                # Not simply closed: the number must stay ours, because `using` and `close` still know it. Nor is a file
+                # opened in its place: there may be no descriptor left.
+                os.dup2(self._outputs[0], self._stdin, inheritable=False)
 
     def resize(self, columns: int, rows: int) -> None:
         with self._descriptors.using() as usable:

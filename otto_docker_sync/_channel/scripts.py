@@ -20,6 +20,8 @@ import shlex
 from functools import cache
 from typing import NamedTuple
 
+from .descriptors import explain_no_descriptors
+
 VALUE = re.compile(r'"\$\{(\w+)\?\}"')
 VALUES_LINE = ': "${'
 INCLUDE = re.compile(r"\. \.(?:/|\./(\w+)/)(\w+)\.sh")
@@ -39,7 +41,9 @@ def load(package: str, name: str) -> ShellText:
 
     lines: list[str] = []
     values: set[str] = set()
-    for full_line in files(package).joinpath(f"{name}.sh").read_text("utf-8").splitlines():
+    with explain_no_descriptors(f"the script {name}.sh of {package} cannot be read"):
+        full_text = files(package).joinpath(f"{name}.sh").read_text("utf-8")
+    for full_line in full_text.splitlines():
         line = full_line.lstrip()
         if include := INCLUDE.fullmatch(line):
             room = f"{package.rpartition('.')[0]}.{include[1]}" if include[1] else package

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-import select
+import selectors
 import socket
 import threading
 from contextlib import suppress
@@ -15,6 +15,7 @@ from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConnectError
 from ..limits import QUICK_ACKS, USER_TIMEOUT
 from ..locks import Signal, start_thread
+from .descriptors import Selector, select
 
 
 class DroppedBeforeBanner(ConnectError):
@@ -90,9 +91,9 @@ class SocketStream:
         # grows.
         self._arriving = memoryview(b"")
         sock.setblocking(False)  # noqa: FBT003 (it takes no keyword)
-        self._readable, self._writable = select.poll(), select.poll()
-        self._readable.register(sock, select.POLLIN)
-        self._writable.register(sock, select.POLLOUT)
+        self._readable, self._writable = Selector(), Selector()
+        self._readable.register(sock.fileno(), selectors.EVENT_READ)
+        self._writable.register(sock.fileno(), selectors.EVENT_WRITE)
 
     @property
     def ended(self) -> bool:
@@ -110,7 +111,7 @@ class SocketStream:
                     self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
                 return data
             except (BlockingIOError, InterruptedError):
-                if attempt == 2 or not self._readable.poll(timeout * 1000):
+                if attempt == 2 or not self._readable.select(timeout):
                     return None
         return None
 
@@ -119,7 +120,7 @@ class SocketStream:
             try:
                 return self._socket.send(data)
             except (BlockingIOError, InterruptedError):
-                if attempt == 2 or not timeout or not self._writable.poll(timeout * 1000):
+                if attempt == 2 or not timeout or not self._writable.select(timeout):
                     return 0
         return 0
 
@@ -198,13 +199,9 @@ def _connect(sock: socket.socket, address: object, bind_address: str, deadline: 
             code = sock.connect_ex(address)  # type: ignore[arg-type]  # as getaddrinfo made it
             if code not in (0, errno.EINPROGRESS):
                 raise OSError(code, os.strerror(code))
-            poll = select.poll()
-            poll.register(sock, select.POLLOUT)
-            poll.register(woken, select.POLLIN)
             with deadline.waking(partial(_wake, waker)):
-                remaining = deadline.remaining()
-                ready = poll.poll(None if remaining is None else remaining * 1000)
-            if sock.fileno() not in [descriptor for descriptor, _ in ready]:
+                ready = select(deadline.remaining(), [woken.fileno()], [sock.fileno()])
+            if sock.fileno() not in ready:
                 raise DeadlineExpired("no answer to the TCP connection")
             if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 raise OSError(code, os.strerror(code))

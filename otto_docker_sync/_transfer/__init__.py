@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._channel.descriptors import explain_no_descriptors
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["DockerCopy", "LeftOut", "PathOperations", "Pattern", "SFTPTransport", "describe_type", "get", "put"]
 
 if not TYPE_CHECKING:
-    __getattr__ = lazy_names(
+    _import_name = lazy_names(
         __name__,
         {
             "docker_cp": ["DockerCopy"],
@@ -32,3 +33,7 @@ if not TYPE_CHECKING:
             "transfer": ["get", "put"],
         },
     )
+
+    def __getattr__(name):
+        with explain_no_descriptors("the library cannot load its code for files"):
+            return _import_name(name)
