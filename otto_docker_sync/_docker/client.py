@@ -33,9 +33,7 @@ class DockerClient:
         text = script(__package__, name, docker=shlex.join(self._parent.docker_command()), nonce=nonce, **values)
         capture = Capture(None, lambda _: None)
         outcome = run_oneshot(self._parent, text, deadline.at_most(DOCKER_TIME), capture)
-        out, err = capture.output.text(), ""
-        if capture.separate_streams:
-            out, err = (stream.text() for stream in capture.streams)
+        out, err = (stream.text() for stream in capture.streams)
         if outcome.retcode is None:
             if deadline.expired:
                 raise DeadlineExpired("docker was still being asked for the container")

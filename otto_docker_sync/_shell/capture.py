@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 
 from ..limits import TAIL_BYTES
@@ -12,27 +11,42 @@ Sink = Callable[[str], object]
 
 
 class TailBuffer:
-    """Bytes that arrive in pieces. At least the last `limit` are kept, with None all; ``dropped`` counts the others."""
+    """Bytes that arrive in pieces. At least the last `limit` are kept, with None all; ``dropped`` counts the others.
+
+    They are in one block, because many small ones would leave the memory of the process in pieces, too.
+    """
 
     def __init__(self, limit: int | None) -> None:
-        self._pieces: deque[bytes] = deque()
+        self._data = bytearray()
         self._limit = limit
-        self._kept = 0
         self.dropped = 0
 
     def add(self, data: bytes) -> None:
-        self._pieces.append(data)
-        self._kept += len(data)
-        while self._limit is not None and self._kept - len(self._pieces[0]) >= self._limit:
-            size = len(self._pieces.popleft())
-            self._kept -= size
-            self.dropped += size
+        self._data += data
+        if self._limit is not None and len(self._data) > self._limit * 5 // 4:
+            excess = len(self._data) - self._limit
+            del self._data[:excess]
+            self.dropped += excess
+
+    def copy(self) -> TailBuffer:
+        """Return another one that holds the same."""
+        other = TailBuffer(self._limit)
+        other._data += self._data
+        other.dropped = self.dropped
+        return other
+
+    def take(self) -> bytes:
+        """Return the bytes, and hold them no longer where there may be many."""
+        data = bytes(self._data)
+        if self._limit is None:
+            self._data = bytearray()
+        return data
 
     def __bytes__(self) -> bytes:
-        return b"".join(self._pieces)
+        return bytes(self._data)
 
     def text(self) -> str:
-        return bytes(self).decode("utf-8", "replace")
+        return self._data.decode("utf-8", "replace")
 
 
 class Capture:
@@ -49,7 +63,9 @@ class Capture:
         limit = None if sink is None else TAIL_BYTES
         self.separate_streams = False
         self.output = TailBuffer(limit)
-        self.streams = TailBuffer(limit), TailBuffer(limit)
+        self._stdout: TailBuffer | None = None
+        """What came on stdout alone. Only from the first piece on stderr on: before, it is the output."""
+        self._stderr = TailBuffer(limit)
         self._sink = sink
         self._log = log
         self._decoders = TextStream(), TextStream()
@@ -63,9 +79,18 @@ class Capture:
 
     def keep(self, data: bytes, stream: int) -> None:
         """Keep a piece for the result."""
+        if self.separate_streams and stream == 1 and self._stdout is None:
+            self._stdout = self.output.copy()
         self.output.add(data)
-        if self.separate_streams:
-            self.streams[stream].add(data)
+        if stream == 0 and self._stdout is not None:
+            self._stdout.add(data)
+        elif stream == 1:
+            self._stderr.add(data)
+
+    @property
+    def streams(self) -> tuple[TailBuffer, TailBuffer]:
+        """What came on stdout and on stderr; as long as nothing came on stderr, the first is ``output``."""
+        return self.output if self._stdout is None else self._stdout, self._stderr
 
     def finish(self) -> None:
         """Pass on the rest, now that no more output will come. A character that was cut off becomes U+FFFD."""

@@ -202,16 +202,15 @@ class CommandRecord:
         if capture.output.dropped:
             message = f"{message}; " if message else ""
             message += f"the first {capture.output.dropped} bytes of the output {capture.where_dropped}"
-        data = bytes(capture.output)
+        # The pieces of the output go before it is decoded: it must not be held three times. On a terminal there is one
+        # stream only; without stderr, stdout is the output too.
+        out, err = capture.streams
+        data = capture.output.take()
         output = data.decode("utf-8", "replace")
-        # On a terminal there is one stream only. Without stderr stdout is the output too: it is not held twice.
-        stdout, stdout_bytes, stderr_bytes = output, data, b""
-        if capture.separate_streams:
-            out, err = capture.streams
-            stderr_bytes = bytes(err)
-            if stderr_bytes:
-                stdout_bytes = bytes(out)
-                stdout = stdout_bytes.decode("utf-8", "replace")
+        stdout, stdout_bytes, stderr_bytes = output, data, err.take()
+        if out is not capture.output:
+            stdout_bytes = out.take()
+            stdout = stdout_bytes.decode("utf-8", "replace")
         result = CommandResult(
             self._command,
             output=output,

@@ -1,4 +1,4 @@
-"""What arrives in small pieces, on many threads, does not make the process grow."""
+"""What arrives in small pieces, on many threads, does not make the process grow; nor does output that was dropped."""
 
 from __future__ import annotations
 
@@ -54,3 +54,34 @@ def test_small_pieces_take_little_room(kind: str) -> None:
     assert done.returncode == 0, done.stderr
     kept = SIZE * PIECES * THREADS // KEPT
     assert int(done.stdout) < 5 * kept, f"{done.stdout} bytes for {kept} that are kept"
+
+
+MUCH = 30_000_000
+LARGE_OUTPUT = f"""
+import gc, sys, tracemalloc
+from otto_docker_sync import LocalHost
+from tests.rig.memory import heap_size
+
+with LocalHost() as host:
+    call = getattr(host, sys.argv[1])
+    assert call("yes 0123456789 | head -c 1000000", timeout=50).ok
+    before = heap_size()
+    tracemalloc.start()
+    result = call("yes 0123456789 | head -c {MUCH}", timeout=50)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(result.output) == len(result.output_bytes) == {MUCH}
+    del result
+    gc.collect()
+    print(peak, heap_size() - before)
+"""
+
+
+@pytest.mark.parametrize("verb", ["run", "oneshot"])
+def test_much_output_takes_twice_its_size_and_is_given_back(verb: str) -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", LARGE_OUTPUT, verb]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    peak, left = map(int, done.stdout.split())
+    assert peak < 2.2 * MUCH and left < MUCH / 10, (peak, left)
