@@ -90,10 +90,18 @@ class Receiver:
         except OSError as error:
             if isinstance(error, OttoError):
                 raise
-            path = error.filename if error.filename and not error.filename.startswith(self._stage) else None
-            self.refuse(number, f"{path or self._outcomes[number].destination}: {error.strerror or error}")
+            self.refuse(number, self._explain(number, unpacker, error))
         finally:
             remove_tree(unpacker.target)
+
+    def _explain(self, number: int, unpacker: Unpacker, error: OSError) -> str:
+        """Say what went wrong on this machine. What is in the private stage has the name that it has remotely."""
+        path = str(error.filename or "")
+        why = error.strerror or str(error)
+        outcome = self._outcomes[number]
+        if path.startswith(unpacker.target):
+            return f"{outcome.source.rstrip('/')}{path[len(unpacker.target) :]} cannot be made here: {why}"
+        return f"{outcome.destination if not path or path.startswith(self._stage) else path}: {why}"
 
     def _take_sent(self, script: ScriptChannel, message: Message) -> None:
         """Take one source: its bytes, and the message after them."""

@@ -64,6 +64,8 @@ class ScriptChannel:
         self._unmarked = 0
         self._noise = bytearray(), bytearray()
         self._ended = False
+        self.was_cut = False
+        """Whether the script has ended in the middle, so that it may not have cleaned up."""
         self._started_at = monotonic()
 
     @classmethod
@@ -104,6 +106,7 @@ class ScriptChannel:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         self.end()
         if isinstance(error, EndedEarly):
+            self.was_cut = True
             reason = self._backend.loss_reason_or_error(self._started_at, Deadline.grace(CLEAN_UP_TIME))
             said = re.sub(rb"\s+", b" ", self._noise[1]).decode("utf-8", "replace").strip()[-300:]
             reason = reason or f"the remote shell stopped in the middle: {said or 'it said nothing'}"

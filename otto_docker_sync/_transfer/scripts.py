@@ -33,6 +33,11 @@ def send_script(nonce: str, sources: Iterable[tuple[int, str]]) -> str:
     return script(__package__, "send", nonce=nonce) + _send_calls(sources)
 
 
+def sweep_script(nonce: str, destination: str, stage: str) -> str:
+    """Remove a stage from the directory `destination`."""
+    return script(__package__, "sweep", nonce=nonce, destination=destination, stage=stage)
+
+
 def docker_cp_in_script(nonce: str, docker: Sequence[str], target: str, size: int) -> str:
     """Take `size` bytes of tar stream for ``docker cp`` to `target` (``container:path``)."""
     return script(__package__, "docker_cp_in", nonce=nonce, docker=shlex.join(docker), target=target, size=size)

@@ -14,6 +14,7 @@ import posixpath
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -27,6 +28,7 @@ from .placement import remove_tree
 from .receiver import Receiver
 from .script_channel import ScriptChannel
 from .scripts import STAGE_PREFIX, receive_script, send_script
+from .sweep import note_left, sweep
 from .tar_source import LocalTree, Owner, SourceError, TarSource
 
 OWNER = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*\$?(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*)?\Z")
@@ -162,6 +164,7 @@ class _Put:
     def run(self) -> None:
         """Send all sources. What failed together with others is sent once more, alone, so that it fails or arrives for
         reasons of its own."""
+        sweep(self.backend)
         for batch in _batches(self.sources):
             self._attempt(batch)
             for source in batch:
@@ -191,7 +194,7 @@ class _Put:
         self.outcomes.begun = True
         place, owner = "", None
         if script is not None:
-            with script:
+            with self._swept(script), script:
                 answer = script.next()
                 if answer.word == "owner":
                     owner, place = _parse_owner(answer.text), os.fsdecode(script.body().removesuffix(b"\n"))
@@ -216,6 +219,14 @@ class _Put:
             if answer.word != "bare":
                 raise SourceError(f"the remote shell sent something unexpected: {answer.word} {answer.text}"[:300])
         self._put_without_shell(tar_source, place, owner)
+
+    @contextmanager
+    def _swept(self, script: ScriptChannel) -> Iterator[None]:
+        try:
+            yield
+        finally:
+            if script.was_cut:
+                note_left(self.backend, self.destination, script.nonce)
 
     def _script(self, nonce: str) -> str:
         return receive_script(nonce, self.destination, "po" if self.preserve_times else "pom", self.owner)
@@ -272,6 +283,7 @@ class _Get:
 
     def run(self) -> None:
         """Get all sources."""
+        sweep(self.backend)
         try:
             self._run()
         except SourceError as error:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -172,6 +172,49 @@ def test_a_killed_client_leaves_nothing(
         client.send_signal(signal.SIGKILL)
     gone(lambda: [*place.stages(), *parent_stages()])
     assert os.listdir(place.root) == ([] if verb == "put" else ["big"])
+
+
+@pytest.mark.parametrize("kind", ["ssh", "busybox", "dash"])
+def test_the_stage_of_a_receiver_that_was_killed_is_removed(kind: str, make_place: MakePlace, local: Path) -> None:
+    place = make_place(kind)
+    killed: list[int] = []
+
+    def kill(done: FileProgress) -> None:
+        if not killed:
+            killed.extend(receivers(place))
+            for pid in killed:
+                os.kill(pid, signal.SIGKILL)
+
+    result = place.host.put(sparse(local / "big", BIG), place.path, progress=kill)
+    assert killed and not result.ok
+    # A tar that outlived it may have written once more: the next transfer finds that.
+    place.host.get(f"{place.path}/not-there", local)
+    assert os.listdir(place.root) == []
+
+
+def receivers(place: Place) -> list[int]:
+    """The processes that work in a directory."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):
+            if os.path.samefile(f"/proc/{pid}/cwd", place.root):
+                found.append(int(pid))
+    return found
+
+
+def test_the_stage_of_a_killed_container_is_removed_by_the_next_transfer(
+    container: MakeContainer, container_host: MakeHost, local: Path
+) -> None:
+    made = container("busybox")
+    host = container_host(made)
+    result = host.put(sparse(local / "big", BIG), "/tmp", progress=lambda _: made.docker("kill", made.id) and None)
+    assert not result.ok
+    made.docker("start", made.id)
+    made.restarted()
+    assert "otto-docker" in made.exec("ls", "-A", "/tmp")
+    (local / "big").write_text("small")
+    host.put(local / "big", "/tmp").check()
+    assert made.exec("ls", "-A", "/tmp").split() == ["big"]
 
 
 @pytest.mark.parametrize("kind", ["local", "busybox", "dash", "noshell"])
