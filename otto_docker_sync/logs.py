@@ -15,6 +15,7 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterator
+from io import TextIOWrapper
 from pathlib import Path
 
 from .arguments import check_path
@@ -318,8 +319,8 @@ def configure(
     """Write the logs of all hosts.
 
     Args:
-        log_dir: A directory for ``all.log`` and one ``<host id>.log`` for each host; it is created if needed. None,
-            the default: no files.
+        log_dir: A directory for ``all.log`` and one ``<host id>.log`` for each host; it is created if needed, and only
+            the user may read the files. None, the default: no files.
         stdout: Whether to write to stdout as well; default False.
         level: At ``logging.INFO`` commands and events are logged; at ``logging.DEBUG``, the default, also the output
             of the commands.
@@ -341,7 +342,20 @@ def configure(
     return LoggingSetup(handlers, level)
 
 
+class _PrivateFileHandler(logging.FileHandler):
+    """Makes files that only their owner may read: they hold what commands print. One that is there keeps its mode."""
+
+    def _open(self) -> TextIOWrapper:
+        return open(
+            self.baseFilename,
+            "a",
+            encoding=self.encoding,
+            errors=self.errors,
+            opener=lambda name, flags: os.open(name, flags, 0o600),
+        )
+
+
 def _log_file(path: Path) -> logging.FileHandler:
-    handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
+    handler = _PrivateFileHandler(path, encoding="utf-8", errors="backslashreplace", delay=True)
     handler.setFormatter(LineFormatter())
     return handler

@@ -170,12 +170,16 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
 
 
 def _hide_library() -> None:
-    """Let the traceback of an error of ours end in the test's own line; ``--full-trace`` shows all of it."""
+    """Let the traceback of an error of ours end in the test's own line; ``--full-trace`` shows all of it.
+
+    And that of ``pytest.fail``, with which pytest-timeout ends a call: with ``-l`` the locals of our frames would be
+    shown, and some of these are passwords and answers to prompts.
+    """
 
     def is_ours(error: pytest.ExceptionInfo[BaseException]) -> bool:
         from .errors import OttoError
 
-        return isinstance(error.value, OttoError)
+        return isinstance(error.value, (OttoError, pytest.fail.Exception))
 
     # pytest looks for this name in the locals of each frame, and then in its module.
     package = __name__.partition(".")[0]

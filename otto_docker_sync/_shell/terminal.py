@@ -258,6 +258,8 @@ class Recording:
         self._file = open(  # noqa: SIM115 - closed by __exit__
             path, "w", encoding="utf-8", buffering=1, opener=lambda name, flags: os.open(name, flags, 0o600)
         )
+        with suppress(PermissionError):  # a file that was there may be another user's
+            os.fchmod(self._file.fileno(), 0o600)
         self._lock = threading.Lock()
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._masker = Masker()

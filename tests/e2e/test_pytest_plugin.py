@@ -241,6 +241,46 @@ def test_a_failure_shows_the_line_of_the_test(run, pytester):
     assert "return result.check() if check else result" in run("--full-trace", "-k", "test_check_in_run").stdout.str()
 
 
+def test_the_locals_of_a_failure_show_no_answer_and_no_passphrase(run, pytester):
+    pytester.makepyfile(
+        """
+        import signal, subprocess
+        import pytest
+        from otto_docker_sync import SSHOptions, UnixHost
+
+        def secret():
+            return "hunter" + "2"
+
+        @pytest.fixture
+        def alarm():  # pytest-timeout ends a test in this way
+            signal.signal(signal.SIGALRM, lambda *_: pytest.fail("Timeout"))
+            signal.setitimer(signal.ITIMER_REAL, 2)
+            yield
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+        def test_answer(otto_lab):
+            command = "printf 'word: '; read word; exit 3"
+            otto_lab.get("carrot").run(command, expects={"word: ": secret() + chr(10)}, check=True)
+
+        def test_answer_that_waits(otto_lab, alarm):
+            otto_lab.get("carrot").run("sleep 600", expects={"word: ": secret()})
+
+        def test_sent(otto_lab, alarm):
+            otto_lab.get("carrot").send(secret() * 1_000 + chr(10))
+            otto_lab.get("carrot").expect("nothing like it")
+
+        def test_passphrase(tmp_path):
+            key = tmp_path / "key"
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "the right one", "-f", key], check=True)
+            ssh = SSHOptions(identity_file=key, passphrase=secret(), look_for_keys=False)
+            UnixHost("127.0.0.1", port=1, ssh=ssh).oneshot("true")
+        """
+    )
+    result = run("-l")
+    result.assert_outcomes(failed=4)
+    assert "hunter2" not in result.stdout.str()
+
+
 def test_a_stack_that_came_up_by_a_first_access_is_taken_down_by_the_last_worker(run, pytester, docker):
     pytester.makepyfile(
         """

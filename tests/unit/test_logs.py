@@ -260,6 +260,7 @@ def test_one_file_per_host_and_one_of_all(tmp_path: Path) -> None:
     everything = (directory / "all.log").read_text()
     assert "carrot $ echo carrot\n" in everything and "../evil | b\n" in everything and "ssh * no host" in everything
     assert "after the end" not in everything
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in directory.iterdir())
 
 
 def test_configure_leaves_logging_as_it_was(tmp_path: Path) -> None:

@@ -115,6 +115,7 @@ def test_a_pager_and_a_resize_fill_the_screen(pty_user: Callable[..., PtyUser], 
 
 def test_a_character_cut_in_two_is_shown_whole(pty_user: Callable[..., PtyUser], tmp_path: Path) -> None:
     recording = tmp_path / "recording"
+    recording.touch(0o644)  # what everybody may read until now
     halves = r"printf '\303'; sleep 0.2; printf '\251t\303\251\n'"
     someone = pty_user("sh", "-c", halves, TRANSCRIPT=str(recording))
     someone.see("été")
