@@ -303,7 +303,7 @@ class ContainerBackend(Backend):
             reason = self.loss_reason_or_error(monotonic(), deadline)
             if reason:
                 return ContainerNotRunning(f"{self.id}: {reason}")
-        if status == NO_SESSION_STATUS:
+        if status == NO_SESSION_STATUS and not (out + err).strip():
             return self.parent.startup_error(out, err, status, deadline)
         error = self._docker_error(out + b"\n" + err, status, user, workdir)
         if isinstance(error, ContainerNotRunning):
