@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import posixpath
 import re
 import shlex
 import tempfile
@@ -33,6 +34,7 @@ from ..result import CommandResult, Status
 from .glob import Pattern
 from .script_channel import ScriptChannel
 from .scripts import path_script, path_test_script, path_write_script
+from .sweep import stage_removed
 from .transfer import get
 
 FAILED = 9
@@ -142,7 +144,7 @@ class PathOperations:
         script = backend.retry_once_recovered(
             lambda: ScriptChannel.start(backend, make_script, deadline, early), deadline
         )
-        with script:
+        with stage_removed(backend, posixpath.dirname(self._path) or ".", script), script:
             answer = script.next()
             if answer.word == "ready":
                 if not early:

@@ -1,4 +1,4 @@
-"""Removes what a put has left in its destination because its script was killed there.
+"""Removes what a put, or a write, has left in its destination because its script was killed there.
 
 A script removes its stage itself, also when its client is gone. One that was killed with SIGKILL cannot: out of memory,
 say, or with its container. So the client tries at once, and again before its next transfer with that host.
@@ -6,6 +6,8 @@ say, or with its container. So the client tries at once, and again before its ne
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from threading import Lock
 from weakref import WeakKeyDictionary
 
@@ -21,11 +23,16 @@ _left: WeakKeyDictionary[Backend, list[tuple[str, str]]] = WeakKeyDictionary()
 """The destinations in which a host has stages, and the nonces of these."""
 
 
-def note_left(backend: Backend, destination: str, nonce: str) -> None:
-    """Note that the stage of this script is still there, and try to remove it."""
-    with _lock:
-        _left.setdefault(backend, []).append((destination, nonce))
-    sweep(backend)
+@contextmanager
+def stage_removed(backend: Backend, destination: str, script: ScriptChannel) -> Iterator[None]:
+    """Remove the stage of `script` after the block if it was cut off, and could not do so itself."""
+    try:
+        yield
+    finally:
+        if script.was_cut:
+            with _lock:
+                _left.setdefault(backend, []).append((destination, script.nonce))
+            sweep(backend)
 
 
 def sweep(backend: Backend) -> None:

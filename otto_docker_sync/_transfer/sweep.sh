@@ -1,5 +1,5 @@
 #!/bin/sh
-# Removes the stage of a put whose script was killed.
+# Removes the stage of a script that was killed: a directory, or a file.
 #
 # destination  the directory
 # stage        the name of the stage in it

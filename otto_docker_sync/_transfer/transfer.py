@@ -14,7 +14,6 @@ import posixpath
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,7 +27,7 @@ from .placement import remove_tree
 from .receiver import Receiver
 from .script_channel import ScriptChannel
 from .scripts import STAGE_PREFIX, receive_script, send_script
-from .sweep import note_left, sweep
+from .sweep import stage_removed, sweep
 from .tar_source import LocalTree, Owner, SourceError, TarSource
 
 OWNER = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*\$?(:[a-zA-Z0-9_][a-zA-Z0-9_.-]*)?\Z")
@@ -194,7 +193,7 @@ class _Put:
         self.outcomes.begun = True
         place, owner = "", None
         if script is not None:
-            with self._swept(script), script:
+            with stage_removed(self.backend, self.destination, script), script:
                 answer = script.next()
                 if answer.word == "owner":
                     owner, place = _parse_owner(answer.text), os.fsdecode(script.body().removesuffix(b"\n"))
@@ -219,14 +218,6 @@ class _Put:
             if answer.word != "bare":
                 raise SourceError(f"the remote shell sent something unexpected: {answer.word} {answer.text}"[:300])
         self._put_without_shell(tar_source, place, owner)
-
-    @contextmanager
-    def _swept(self, script: ScriptChannel) -> Iterator[None]:
-        try:
-            yield
-        finally:
-            if script.was_cut:
-                note_left(self.backend, self.destination, script.nonce)
 
     def _script(self, nonce: str) -> str:
         return receive_script(nonce, self.destination, "po" if self.preserve_times else "pom", self.owner)

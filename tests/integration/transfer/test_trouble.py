@@ -174,7 +174,7 @@ def test_a_killed_client_leaves_nothing(
     assert os.listdir(place.root) == ([] if verb == "put" else ["big"])
 
 
-@pytest.mark.parametrize("kind", ["ssh", "busybox", "dash"])
+@pytest.mark.parametrize("kind", ["ssh", "busybox"])
 def test_the_stage_of_a_receiver_that_was_killed_is_removed(kind: str, make_place: MakePlace, local: Path) -> None:
     place = make_place(kind)
     killed: list[int] = []
