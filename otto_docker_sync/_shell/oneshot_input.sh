@@ -64,6 +64,9 @@ otto_print_begin
         [1-9]*) otto_interruptibly dd bs="$line" count=1 iflag=fullblock ;;
         esac
     done
+    # The command may just have ended: then the shell that waited for it sends this signal, and what has been stopped
+    # below would stay so.
+    trap '' ALRM
     # As the wrapper is, the shell that waits for the command is stopped first.
     for dir in /proc/[0-9]*; do
         { read -r line <"$dir/stat"; } || continue
