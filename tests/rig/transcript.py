@@ -24,7 +24,7 @@ from otto_docker_sync.deadline import Deadline
 
 NONCE = re.compile(r"[0-9a-f]{16}")
 FRAME_END = re.compile(rb"<[0-9a-f]{16}:[0-9a-f]{16}:\d+>")
-PROMPT = re.compile(rb"([$#] |<[0-9a-f]{32}:\d+:u?\d+>)\Z")
+PROMPT = re.compile(rb"([$#] |<[0-9a-f]{32}:\d+:[ur]?\d+>)\Z")
 TAR = re.compile(rb"[^\n]*\0(.|\n)*\0")
 SETTLE_TIME = 20.0
 """Time limit, in seconds, for a shell to show the prompt that must come."""
