@@ -254,7 +254,7 @@ def ended_early(backend: Backend, channel: Channel, marks: Marks, started_at: fl
         noise = [section.noise() for section in marks.sections] + [b""]
         interposed = interposed_error(backend.id, nonce, noise[0])
         raise interposed or backend.startup_error(noise[0], noise[1], status, grace)
-    if marks.sections[0].ended and not marks.sections[-1].started:
+    if marks.begin.output in marks.sections[0].rest:
         return Outcome(None, joined_streams(f"the command has ended with status {marks.sections[0].retcode}"))
     what = backend.loss_reason_or_error(started_at, grace)
     if what:

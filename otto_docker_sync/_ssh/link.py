@@ -126,9 +126,11 @@ class Link:
 
     @property
     def hung_up(self) -> bool:
-        """Whether the server has ended the connection; this is known before the thread that reads finds out."""
+        """Whether the server has ended the connection; mostly known before the thread that reads finds out."""
         if self.ended:
             return True
+        if not hasattr(select, "poll"):  # eventlet takes it away
+            return False
         # Where a kernel has no such event, as on macOS, the end of one direction is POLLHUP already.
         poll = select.poll()
         poll.register(self.stream.fileno(), getattr(select, "POLLRDHUP", 0))

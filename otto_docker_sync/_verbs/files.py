@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from .. import _transfer
 from .._channel.backend import Backend
 from .._shell import Runner
 from ..deadline import Deadline, Timeout
@@ -48,10 +49,8 @@ class FileVerbs:
 
         >>> host.put(["app.conf", "data"], "/etc/app").check()
         """
-        from .._transfer import put
-
         with self.runner.call(Deadline.after(timeout)) as deadline:
-            return put(
+            return _transfer.put(
                 self.backend,
                 src_files,
                 as_texts(dest_dir),
@@ -84,10 +83,8 @@ class FileVerbs:
 
         >>> host.get("/var/log/app.log", "logs").check()
         """
-        from .._transfer import get
-
         with self.runner.call(Deadline.after(timeout)) as deadline:
-            return get(
+            return _transfer.get(
                 self.backend,
                 as_texts(src_files),
                 dest_dir,

@@ -47,7 +47,7 @@ for host in (machine, local):
         lambda: host.get("/etc/hostname", directory, timeout=20),
         lambda: host.path("/etc/hostname").read_text(),
         lambda: host.start("true").wait(20),
-        lambda: host.forward(9),
+        lambda: machine.forward(9),
         lambda: host.wait_for(port=9, timeout=1),
         lambda: host.testinfra,
         lambda: local.oneshot("true", timeout=20),
