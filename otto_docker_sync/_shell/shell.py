@@ -236,7 +236,8 @@ class Shell:
         self._serial += 1
         self._exchange(frame, deadline, capture, responder)
         status = self._finish(frame)
-        if not frame.prompt_follows and not self._can_redirect():
+        # Shells have these statuses when they cannot redirect, and for other errors of their own.
+        if not frame.prompt_follows and status in (1, 2) and not self._can_redirect():
             raise CannotRedirect
         return status
 
