@@ -5,13 +5,9 @@
 # or in an error, shows which file of the controller is meant.
 : "${archive?}" "${format?}" "${with_profiles?}" "${with_words?}"
 . ./prelude.sh
-mkdir -p "$d" && base=$(mktemp -d "$d/config.XXXXXX") && base=$(cd "$base" && pwd -P) || exit
-finish() {
-    rm -rf "$base"
-    # The directory stays when it is somebody's: of a stack that is up, or of another script.
-    rmdir "$d" 2>/dev/null
-}
-trap finish EXIT
+make_private
+base=$private
+trap 'rm -rf "$base"' EXIT
 printf %s "$archive" | base64 -d | tar -xzf - -C "$base" || exit
 say base "$base"
 say digest "$(cat "$d/digest" 2>/dev/null)"
@@ -24,8 +20,6 @@ answer_in() {
     answer_file=$1
     shift
     compose "$@" >"$answer_file" 2>"$base/errors" || {
-        # A stack that somebody takes down has taken our directory away.
-        [ -d "$base" ] || say again
         say refused "$(gzip -c <"$base/errors" | base64 | tr -d '\n')"
         exit 0
     }

@@ -1,7 +1,7 @@
 #!/bin/sh
 # What all scripts of a stack begin with. They run on the parent, one stack each.
 #
-# $d is the private directory of the stack. In it:
+# $d is the private directory of the stack. Only who holds its lock may remove it. In it:
 #   lock      held by one script at a time
 #   lease     held shared by every run inside `composed`
 #   kept      there when the stack is to outlive these runs
@@ -10,11 +10,13 @@
 #   files     what we put into the tree, a line each: kind and content, then the name
 #   setup     shell text that goes to the project's directory and sets Compose's options
 #   services  the names of the services
+# Beside it, in $root, are directories that one script alone uses; their names begin with a dot, as no stack's does.
 # A kernel's lock ends with its holder, so nothing has to be cleaned up after a crash.
 : "${project?}" "${nonce?}" "${docker?}" "${compose?}" "${row?}"
 umask 077
 set -f
-d="${HOME:?}/.cache/otto-docker/$project"
+root="${HOME:?}/.cache/otto-docker"
+d=$root/$project
 label=com.docker.compose
 mine="label=$label.project=$project"
 line_end='
@@ -90,14 +92,34 @@ say_containers() {
     each_container say_container
 }
 
-# Take the lock. One in a directory that was removed meanwhile is worth nothing, so the file is looked at again.
-lock() {
+# Open a file of the stack's directory as a descriptor, and lock it: lock_file DESCRIPTOR NAME [-s]
+# Another script may remove the directory at any moment, and then it is made again. A lock in one that was removed while
+# we waited is worth nothing, so the file is looked at again.
+lock_file() {
+    failures=0
     while :; do
-        mkdir -p "$d" && exec 9>>"$d/lock" && flock 9 || exit
+        mkdir -p "$d" || exit
+        if ! { eval "command exec $1>>\"\$d/\$2\""; } 2>/dev/null; then
+            [ $((failures += 1)) -lt 100 ] && continue
+            eval "exec $1>>\"\$d/\$2\"" || exit # says why it cannot be written
+        fi
+        # shellcheck disable=SC2086
+        flock ${3-} "$1" || exit
         # shellcheck disable=SC3013  # dash, busybox and bash know -ef
-        [ "$d/lock" -ef /proc/self/fd/9 ] && break
+        [ "$d/$2" -ef "/proc/self/fd/$1" ] && return
     done
+}
+
+# Take the lock of the stack.
+lock() {
+    lock_file 9 lock
     say locked
+}
+
+# Set $private to a new directory that nobody else uses. What scripts that were killed left of theirs goes.
+make_private() {
+    mkdir -p "$root" && private=$(mktemp -d "$root/.private.XXXXXX") && private=$(cd "$private" && pwd -P) || exit
+    find "$root" -mindepth 1 -maxdepth 1 -name '.private.*' -mmin +1440 -exec rm -rf {} + 2>/dev/null
 }
 
 # Run a program as root on this machine: in a container that has the machine's own programs, and the stack's
@@ -122,6 +144,16 @@ settle() {
         # shellcheck disable=SC2086
         dock rm -fv $ids
     done >&2
+}
+
+# Remove the stack's directory; who calls this has its lock. Fails when another run holds the stack, or when files are
+# left in it.
+remove_directory() {
+    exec 8>>"$d/lease"
+    [ ! -e "$d/tree" ] && flock -n 8 || return
+    # Out of the way in one step: whoever comes meanwhile makes a directory of his own, with another lock.
+    make_private
+    mv "$d" "$private" && rm -rf "$private"
 }
 
 # Take the stack down, with its directory, but for the locks that others hold.
@@ -158,11 +190,6 @@ teardown() {
         find_ids && [ -z "$ids" ] || return 1
         rm -f "$d/digest" "$d/kept"
         rm -rf "$d/tree" "$d/new" 2>/dev/null || as_root rm -rf "$d/tree" "$d/new" || say left "$d/tree" >&3
-        exec 8>>"$d/lease"
-        if flock -n 8; then
-            rm -rf "$d"
-        else
-            rm -rf "$d/setup" "$d/files" "$d/services" "$d/values.env"
-        fi
+        remove_directory || rm -rf "$d/setup" "$d/files" "$d/services" "$d/values.env"
     } 3>&1 >&2
 }

@@ -10,7 +10,7 @@ import re
 import shlex
 import tempfile
 from collections.abc import Callable, Generator, Iterable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from pathlib import Path
 from typing import ClassVar, NamedTuple, TypeVar
@@ -128,17 +128,12 @@ class RemoteStack:
             "restarts": MAX_RESTARTS,
             "tail": SHOWN_COMPOSE,
         }
-        with tempfile.TemporaryDirectory(prefix="otto-docker-") as scratch:
-            archive = Path(scratch) / f"{digest}.tgz"
-            while True:
-                if present != digest:
-                    if not archive.exists():
-                        tree.pack(archive, texts)
-                    self._upload(archive, deadline)
-                report = self._run_up(values, deadline, is_first_access=bool(ensure))
-                if "again" not in report:
-                    break
-                present = ""  # somebody else took the stack down, or brought up another version, meanwhile
+        try:
+            report = self._send_and_start(tree, texts, present, values, deadline)
+        except ScriptTimedOut as late:
+            if not ensure:
+                self._take_back(late.report)
+            raise
         if "lost" in report:
             raise ComposeError(f"{self}: after docker compose up, {_describe_losses(report)}")
         return read_containers(report)
@@ -149,37 +144,57 @@ class RemoteStack:
         config, _ = self._read_config(files, compose, deadline)
         check_services(config.services, declared, files.compose_files)
 
-    def _run_up(self, values: dict[str, str | int], deadline: Deadline, *, is_first_access: bool) -> ScriptReport:
-        try:
-            return self._call("up", deadline, "docker compose up", LoggedLines(f"{self}: "), **values)
-        except ScriptTimedOut as late:
-            report = late.report
-            if "was-up" not in report or is_first_access:
-                raise
-            limit = Deadline.grace(ROLLBACK_TIME)
-            if not report.first("was-up"):
-                shielded(lambda: self.down(limit, if_last=True, settling=True))
-            elif "starting" in report:
-                before = {
-                    name: report.first(name.replace("_", "-"))
-                    for name in ("was_up", "services_before", "networks_before")
-                }
-                shielded(lambda: self._call("roll_back", limit, "taking back what was started", **before))
-            raise
+    def _send_and_start(
+        self, tree: Tree, texts: dict[str, bytes], present: str, values: dict[str, str | int], deadline: Deadline
+    ) -> ScriptReport:
+        """Run ``up.sh``, after sending it the project where what is `present` has another digest."""
+        digest = str(values["digest"])
+        with tempfile.TemporaryDirectory(prefix="otto-docker-") as scratch:
+            archive = Path(scratch) / f"{digest}.tgz"
+            while True:
+                with ExitStack() as sending:
+                    if present != digest:
+                        if not archive.exists():
+                            tree.pack(archive, texts)
+                        # Or else somebody who takes the stack down could remove the directory before it is used.
+                        lease = self.lease(deadline)
+                        sending.callback(lease.release)
+                        self._upload(archive, lease.directory, deadline)
+                    report = self._call("up", deadline, "docker compose up", LoggedLines(f"{self}: "), **values)
+                if "again" not in report:
+                    return report
+                present = ""  # somebody else took the stack down, or brought up another version, meanwhile
+
+    def _take_back(self, report: ScriptReport) -> None:
+        """Take down what ``up.sh`` had started when it was cut off."""
+        limit = Deadline.grace(ROLLBACK_TIME)
+        if "was-up" not in report:
+            return
+        if not report.first("was-up"):
+            shielded(lambda: self.down(limit, if_last=True, settling=True))
+        elif "starting" in report:
+            before = {
+                name: report.first(name.replace("_", "-")) for name in ("was_up", "services_before", "networks_before")
+            }
+            shielded(lambda: self._call("roll_back", limit, "taking back what was started", **before))
 
     def _read_config(self, files: ProjectFiles, compose: Compose, deadline: Deadline) -> tuple[ComposeConfig, str]:
         """Ask Compose what it reads in the project's files; also return the digest of what the parent has of them."""
         for _ in range(MAX_MISSED):
-            report = self._call(
-                "config",
-                deadline,
-                "docker compose config",
-                archive=files.text_archive(compose.kind),
-                format="json" if compose.kind == "2" else "yaml",
-                with_profiles="yes" if compose.kind == "2" and files.mentions_profiles() else "",
-                # Others know no env file that is not required, or keep its name in their answer.
-                with_words="yes" if compose.kind == "2" and files.words_with_variables() else "",
-            )
+            try:
+                report = self._call(
+                    "config",
+                    deadline,
+                    "docker compose config",
+                    archive=files.text_archive(compose.kind),
+                    format="json" if compose.kind == "2" else "yaml",
+                    with_profiles="yes" if compose.kind == "2" and files.mentions_profiles() else "",
+                    # Others know no env file that is not required, or keep its name in their answer.
+                    with_words="yes" if compose.kind == "2" and files.words_with_variables() else "",
+                )
+            except ScriptTimedOut as late:
+                self._remove(late.report.first("base"))
+                raise
             base = report.first("base")
             if "config" in report:
                 config = ComposeConfig.parse(report.data("config"), compose.kind, base, files.directory)
@@ -192,12 +207,13 @@ class RemoteStack:
                 else:
                     config.activate_profiles(files.profiles())
                 return config, report.first("digest")
-            if "again" in report:
-                continue
             message = report.data("refused").decode("utf-8", "replace")
             if not files.find_missed(message, base):
                 raise ComposeFileError(f"{self}: Docker Compose refuses the project:\n{_localize(message, base)}")
         raise ComposeFileError(f"{self}: the project refers to more than {MAX_MISSED} files that Compose misses")
+
+    def _remove(self, directory: str) -> None:
+        shielded(lambda: self.parent.oneshot(["rm", "-rf", "--", directory], timeout=ROLLBACK_TIME))
 
     def _check_parents_paths(self, paths: dict[str, str], deadline: Deadline) -> None:
         """Refuse an absolute path that is here and not on the parent: an empty directory would be made in its place."""
@@ -211,12 +227,8 @@ class RemoteStack:
                 "files absolute paths mean; write it relative to the compose file to have it copied there"
             )
 
-    def _upload(self, archive: Path, deadline: Deadline) -> None:
-        """Put the archive into the stack's private directory."""
-        report = self._call("prepare", deadline, "preparing a directory")
-        result = put(
-            self.parent.backend, archive, report.first("directory"), mode=0o600, progress=None, deadline=deadline
-        )
+    def _upload(self, archive: Path, directory: str, deadline: Deadline) -> None:
+        result = put(self.parent.backend, archive, directory, mode=0o600, progress=None, deadline=deadline)
         if not result.ok:
             deadline.check()
             result.check()
@@ -389,7 +401,8 @@ class LoggedLines:
 class Lease:
     """A hold on a stack: a lock that a process on the parent has for as long as our channel to it lives.
 
-    It ends when it is released, when our process dies, and when the connection to the parent is lost.
+    It ends when it is released, when our process dies, and when the connection to the parent is lost. `directory` is
+    that of the stack on the parent.
     """
 
     def __init__(self, channel: Channel, nonce: str, deadline: Deadline) -> None:
@@ -404,6 +417,7 @@ class Lease:
         except BaseException:
             channel.close()
             raise
+        self.directory = output.report().first("held")
 
     def release(self) -> None:
         """End the hold, and wait until the parent knows. Does not raise: what is lost is released."""

@@ -74,5 +74,5 @@ class TaggedOutput:
         self._text += self._streams[0].feed(chunk.out) + self._streams[1].feed(chunk.err)
 
     def report(self) -> ScriptReport:
-        """Return what was reported so far."""
-        return ScriptReport.parse(self._text, self._nonce)
+        """Return what was reported so far, in whole lines."""
+        return ScriptReport.parse(self._text[: self._text.rfind("\n") + 1], self._nonce)
