@@ -15,6 +15,7 @@ from time import monotonic
 
 from .arguments import Timeout as Timeout
 from .arguments import timeout_seconds as timeout_seconds
+from .limits import SIGNAL_POLL
 
 
 class DeadlineExpired(Exception):
@@ -112,6 +113,15 @@ class Deadline:
         if self.cancelled:
             return 0.0
         return None if self._at is None else max(0.0, self._at - monotonic())
+
+    def wait_time(self) -> float:
+        """Return the seconds that one wait may take, after which the caller looks again: SIGNAL_POLL at most.
+
+        >>> Deadline.after(None).wait_time()
+        1.0
+        """
+        remaining = self.remaining()
+        return SIGNAL_POLL if remaining is None else min(SIGNAL_POLL, remaining)
 
     def check(self) -> None:
         """Raise `DeadlineExpired` when no time is left."""

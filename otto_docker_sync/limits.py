@@ -94,6 +94,10 @@ INPUT_PIECE = 1 << 20
 
 # Waiting where nothing wakes the waiter. Short enough to go unnoticed, long enough to cost nothing.
 
+SIGNAL_POLL = 1.0
+"""The longest single wait. A signal that arrives just before a wait begins, or on another thread, does not end the
+wait; Python looks for it when that is over. So Ctrl-C can be late by this time, but waits for nothing else."""
+
 LOCK_POLL = 0.5
 """Between two looks whether the holder of a lock is gone. A release wakes who waits at once."""
 

@@ -99,8 +99,8 @@ class Process:
         try:
             start_thread(self._thread)
             with deadline.waking(self._begun.set):
-                if not deadline.cancelled:
-                    self._begun.wait(deadline.remaining())
+                while not deadline.expired and not self._begun.wait(deadline.wait_time()):
+                    pass
             is_late = deadline.cancelled or not (self._has_begun or self._output.ended)
         except BaseException:
             self._end("interrupted")

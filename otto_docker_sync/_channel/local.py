@@ -92,7 +92,7 @@ class LocalChannel(Channel):
     def read(self, deadline: Deadline) -> Chunk:
         with self._descriptors.using(deadline) as usable:
             while usable and self._reading and not self._descriptors.closed:
-                ready = self._descriptors.wait(deadline.remaining(), self._reading)
+                ready = self._descriptors.wait(deadline.wait_time(), self._reading)
                 if not ready:
                     deadline.check()
                 pieces = [self._drain(fd) if fd in ready else b"" for fd in self._outputs]
@@ -130,13 +130,13 @@ class LocalChannel(Channel):
             while (status := self._process.poll()) is None and usable and not self._descriptors.closed:
                 deadline.check()
                 handle = handle or _end_of(self._process, undo)
-                self._descriptors.wait((deadline if handle else deadline.at_most(EXIT_POLL)).remaining(), handle)
+                self._descriptors.wait((deadline if handle else deadline.at_most(EXIT_POLL)).wait_time(), handle)
         return status if status is None or status >= 0 else 128 - status
 
     def pause(self, deadline: Deadline) -> None:
         with self._descriptors.using(deadline) as usable:
             if usable and self._writing:
-                self._descriptors.pause(deadline.remaining(), [self._stdin])
+                self._descriptors.pause(deadline.wait_time(), [self._stdin])
 
     def close(self) -> None:
         self._descriptors.close()

@@ -257,7 +257,7 @@ class ProcessOutput(Capture):
 
     def _wait(self, deadline: Deadline) -> None:
         deadline.check()
-        self._changed.wait(deadline.remaining())
+        self._changed.wait(deadline.wait_time())
 
     def _wake(self) -> None:
         with self._changed.lock:

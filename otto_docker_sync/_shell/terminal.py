@@ -234,7 +234,7 @@ class _Bridge:
             self._recording.output(data)
         with self._screen_wait.using(deadline):
             while data:
-                if self._screen_wait.wait(deadline.remaining(), [], [self._screen]):
+                if self._screen_wait.wait(deadline.wait_time(), [], [self._screen]):
                     data = data[os.write(self._screen, data[: _select.PIPE_BUF]) :]
                 else:
                     deadline.check()

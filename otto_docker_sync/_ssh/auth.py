@@ -163,7 +163,7 @@ class Credentials:
             if transport.link.ended:
                 done.set()
         with deadline.waking(done.set):
-            while not done.wait(deadline.remaining()):
+            while not done.wait(deadline.wait_time()):
                 deadline.check()
         if auth.banner:  # it comes once, with the first answer to a login
             self.banner = auth.banner.decode("utf-8", "replace")

@@ -64,7 +64,7 @@ class SSHChannel(Channel):
             if self._at_end() or raw.in_buffer.read_ready() or raw.in_stderr_buffer.read_ready():
                 continue
             with deadline.waking(raw.wake.set):
-                raw.wake.wait(deadline.remaining())
+                raw.wake.wait(deadline.wait_time())
 
     def _take(self, stream: int, buffer: BufferedPipe[bytes]) -> bytes:
         """Return a piece of what has arrived, and allow the server to send as much again.
@@ -119,7 +119,7 @@ class SSHChannel(Channel):
             if raw.exit_status >= 0 or raw.signal or raw.closed:
                 break
             with deadline.waking(raw.wake.set):
-                raw.wake.wait(deadline.remaining())
+                raw.wake.wait(deadline.wait_time())
         if raw.exit_status >= 0:
             return int(raw.exit_status)
         if self._lost():
@@ -135,7 +135,7 @@ class SSHChannel(Channel):
                 raw.room.clear()
                 if raw.closed or (full and raw.out_window_size):
                     break
-                raw.room.wait(deadline.remaining())
+                raw.room.wait(deadline.wait_time())
 
     def close(self) -> None:
         if os.getpid() == self._pid:

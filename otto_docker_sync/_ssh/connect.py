@@ -184,7 +184,7 @@ def _exchange_keys(transport: Transport, where: str, deadline: Deadline) -> None
     done = Signal()
     transport.start_client(event=done)
     with deadline.waking(done.set):
-        while not done.wait(deadline.remaining()):
+        while not done.wait(deadline.wait_time()):
             deadline.check()
     if deadline.cancelled:
         raise DeadlineExpired("connecting was cancelled")

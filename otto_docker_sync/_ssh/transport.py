@@ -215,7 +215,8 @@ class Transport(_Transport):  # type: ignore[misc]
         try:
             with deadline.waking(channel.event.set):
                 while not (channel.active or channel.refusal or channel.closed):
-                    if not channel.event.wait(deadline.remaining()) or deadline.expired:
+                    channel.event.wait(deadline.wait_time())
+                    if deadline.expired:
                         raise DeadlineExpired("the server did not answer the request for a channel")
         except BaseException:
             self._abandon(channel)

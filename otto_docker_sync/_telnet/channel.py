@@ -209,7 +209,7 @@ class TelnetChannel(Channel):
     def pause(self, deadline: Deadline) -> None:
         with self._link.descriptors.using() as usable:
             if usable:
-                self._link.descriptors.pause(deadline.remaining())
+                self._link.descriptors.pause(deadline.wait_time())
 
     def close(self) -> None:
         self._link.descriptors.close()

@@ -80,7 +80,7 @@ class TelnetLink:
                 continue
             # No event says when a tunnel accepts more bytes: it has to be tried again.
             limit = deadline.at_most(WRITE_POLL) if self._unsent else deadline
-            if not self.descriptors.wait(limit.remaining(), [self._stream.fileno()]):
+            if not self.descriptors.wait(limit.wait_time(), [self._stream.fileno()]):
                 if self.descriptors.closed:
                     return b""
                 deadline.check()

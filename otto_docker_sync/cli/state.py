@@ -8,7 +8,7 @@ import logging
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +19,7 @@ from .. import logs
 from ..arguments import find_lab_file
 from ..deadline import Cancellation, cancellation
 from ..errors import UnknownHost
+from ..limits import SIGNAL_POLL
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -213,7 +214,7 @@ class State:
 
         threading.Thread(target=worker, name="otto-docker", daemon=True).start()
         try:
-            return outcome.result()
+            return _wait_for(outcome)
         except KeyboardInterrupt:
             self.interrupted = True
             if hint:
@@ -221,10 +222,16 @@ class State:
             try:
                 if not interrupt():
                     cancel.cancel()
-                return outcome.result()
+                return _wait_for(outcome)
             except KeyboardInterrupt:
                 cancel.cancel()
                 raise
+
+
+def _wait_for(outcome: Future[Result]) -> Result:
+    while not outcome.done():
+        wait([outcome], SIGNAL_POLL)
+    return outcome.result()
 
 
 def is_pattern(host: str) -> bool:

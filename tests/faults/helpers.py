@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from threading import Event, Thread
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from otto_docker_sync._sandbox.processes import pids
 from tests.rig.containers import Container, arguments
+
+if TYPE_CHECKING:
+    from otto_docker_sync import DockerContainerHost
 
 Value = TypeVar("Value")
 
@@ -29,6 +32,11 @@ def running(container: Container, text: str) -> list[str]:
 def on_this_machine(text: str) -> list[int]:
     """The processes of this machine that have `text` in their arguments."""
     return [pid for pid in pids() if text in arguments(pid)]
+
+
+def time_to_begin(host: DockerContainerHost) -> float:
+    """The seconds after which a oneshot has surely begun, on this machine as busy as it is: one or more."""
+    return 1 + 3 * host.oneshot("true").check().duration
 
 
 class Call(Generic[Value]):
