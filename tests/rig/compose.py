@@ -31,9 +31,12 @@ exec {docker} "$@"
 
 
 VERSION_1 = """\
-#!/bin/sh
-# Otherwise it spends half of its time on importing setuptools, which it does not need.
-SETUPTOOLS_USE_DISTUTILS=stdlib exec {version_1} "$@"
+{interpreter}
+# Otherwise it spends half of its time on importing setuptools, which it does not need. A shell here would change PWD.
+import os, runpy, sys
+os.environ["SETUPTOOLS_USE_DISTUTILS"] = "stdlib"
+sys.argv[0] = {path!r}
+runpy.run_path(sys.argv[0], run_name="__main__")
 """
 
 
@@ -63,13 +66,16 @@ def _install(rig: Rig) -> tuple[Path, Path]:
     (plugins / "docker-compose").chmod(0o755)
     v1, none = rig.workspace.directory("compose-v1"), rig.workspace.directory("compose-none")
     for directory in (v1, none):
-        write_program(directory / "docker", CLIENT_WITHOUT_COMPOSE, docker=program("docker", "docker-cli"))
-    write_program(v1 / "docker-compose", VERSION_1, version_1=str(version_1()))
+        client = shlex.quote(program("docker", "docker-cli"))
+        write_program(directory / "docker", CLIENT_WITHOUT_COMPOSE.format(docker=client))
+    compose = version_1()
+    interpreter = compose.read_text().partition("\n")[0]
+    write_program(v1 / "docker-compose", VERSION_1.format(interpreter=interpreter, path=str(compose)))
     return v1, none
 
 
-def write_program(path: Path, text: str, **programs: str) -> None:
-    path.write_text(text.format(**{name: shlex.quote(value) for name, value in programs.items()}))
+def write_program(path: Path, text: str) -> None:
+    path.write_text(text)
     path.chmod(0o755)
 
 
