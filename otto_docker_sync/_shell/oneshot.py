@@ -114,9 +114,10 @@ def run_oneshot(
             answers=answers,
         )
         outcome = exchange(backend, channel, nonce, marks, request, deadline, capture, stdin=stdin, on_start=on_start)
+        # Before the channel is closed: its exit status may come after the end of its output.
+        return outcome or ended_early(backend, channel, marks, started_at, nonce)
     finally:
         channel.close()
-    return outcome or ended_early(backend, channel, marks, started_at, nonce)
 
 
 def exchange(

@@ -163,7 +163,8 @@ def script_words(entries: list[Entry], values: Collection[str]) -> str:
     lines = []
     for entry in entries:
         text = _elide(entry.data.decode("utf-8", "replace"))
-        scripts = [name for name in re.findall(r"^\[(\w+\.sh)\]$", text, re.MULTILINE) if name != "oneshot.sh"]
+        found = re.findall(r"^\[(\w+\.sh)\]$", text, re.MULTILINE)
+        scripts = [name for name in found if name not in ("oneshot.sh", "loader.sh")]
         if scripts:
             given = re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)
             shown = [f"{name}={value}" for name, value in given if name in values and value != "''"]

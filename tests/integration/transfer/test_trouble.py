@@ -207,7 +207,7 @@ def test_the_stage_of_a_killed_container_is_removed_by_the_next_transfer(
 ) -> None:
     made = container("busybox")
     host = container_host(made)
-    result = host.put(sparse(local / "big", BIG), "/tmp", progress=lambda _: made.docker("kill", made.id) and None)
+    result = host.put(sparse(local / "big", BIG), "/tmp", progress=lambda _: made.docker.run("kill", made.id) and None)
     assert not result.ok
     made.docker("start", made.id)
     made.restarted()
