@@ -27,6 +27,10 @@ LINE_EDITOR = re.compile(rb"\bset\s[^\n;&|]*-o\s*(vi|emacs)\b")
 """What turns on a line editor."""
 
 
+PROMPT = re.compile(rb"(<[0-9a-f]{32}:)\d*:[ur]?\d*>")
+"""The prompt of any session's shell. With the nonce in it, each session would have one to compile."""
+
+
 VERBOSE = re.compile(rb"\bset\s[^\n;&|]*(-\w*v|verbose)")
 """What lets a shell show the text that it reads."""
 
@@ -260,7 +264,6 @@ class Prompt:
     def __init__(self) -> None:
         self._halves = new_nonce(), new_nonce()
         self._prefix = f"<{''.join(self._halves)}:".encode()
-        self._shown = re.compile(re.escape(self._prefix) + rb"\d*:[ur]?\d*>")
 
     @property
     def assignment(self) -> str:
@@ -283,9 +286,9 @@ class Prompt:
 
     def split(self, data: bytes) -> IdleOutput:
         """Separate the prompts from the output that a session shows between commands."""
-        ends = [match.end() for match in self._shown.finditer(data)]
+        ends = [match.end() for match in PROMPT.finditer(data) if self._is_own(match)]
         prompts, at_prompt = len(ends), bool(ends) and ends[-1] == len(data)
-        text = self._shown.sub(b"", data)
+        text = PROMPT.sub(lambda match: b"" if self._is_own(match) else match[0], data)
         at = text.rfind(b"<")
         head = self._prefix
         if at >= 0 and len(text) - at < len(head) + 24:
@@ -296,6 +299,9 @@ class Prompt:
             if partial:
                 return IdleOutput(text[:at], tail, prompts, at_prompt)
         return IdleOutput(text, b"", prompts, at_prompt)
+
+    def _is_own(self, match: re.Match[bytes]) -> bool:
+        return match[1] == self._prefix
 
 
 def handshake(prompt: Prompt) -> bytes:

@@ -20,6 +20,7 @@ from ..result import shorten
 from .scripts import end_left_script, loader
 
 UNKNOWN_END = "it is not known whether all that it started has ended"
+REPORT = re.compile(rb"<([0-9a-f]{16}):(\d+)([ \d:]*)\|([ \d:]*)>")
 
 
 class Report(NamedTuple):
@@ -34,8 +35,10 @@ class Report(NamedTuple):
 
 def find_report(nonce: str, data: bytes) -> Report | None:
     """Find the report that `nonce` marks: ``<NONCE:NUMBER LEFT|UNSEEN>``."""
-    match = re.search(rf"<{nonce}:(\d+)([ \d:]*)\|([ \d:]*)>".encode(), data)
-    return Report(int(match[1]), match[2].decode(), match[3].decode()) if match else None
+    for match in REPORT.finditer(data):
+        if match[1].decode() == nonce:
+            return Report(int(match[2]), match[3].decode(), match[4].decode())
+    return None
 
 
 _SOMEBODY = "0:0:0:0"

@@ -31,6 +31,10 @@ TICKS = 100
 """The kernel's clock ticks in a second, in which a process's start is given in /proc."""
 
 
+PID = re.compile(rb"\s+<(\d+)>")
+"""The process id that a warden says after its begin marker."""
+
+
 def never_started(host: str, seconds: float = START_TIME) -> ConnectError:
     """Return the error for a shell that says nothing, though the connection works."""
     return ConnectError(
@@ -69,13 +73,12 @@ class Warden:
     def open(cls, backend: Backend, deadline: Deadline) -> Warden:
         """Start the warden and wait until it answers. Raises the host's `startup_error` when it does not start."""
         tag, begin = new_nonce(), BeginMarker()
-        started = re.compile(re.escape(begin.output) + rb"\s+<(\d+)>")
         argv = ["-c", warden_command(begin), "otto-warden", f"OTTO_HOST={tag}"]
         channel = backend.open_shell(argv, deadline=deadline)
         out = err = b""
         limit = deadline.at_most(START_TIME)
         try:
-            while (pid := started.search(out)) is None:
+            while (pid := PID.match(out.partition(begin.output)[2])) is None:
                 chunk = channel.read(limit)
                 if chunk.ended:
                     raise backend.startup_error(out, err, channel.exit_status(deadline), deadline)
