@@ -58,8 +58,8 @@ def make_curves() -> list[Curve]:
     docker = (Ours, LocalDocker)
     megabytes = (1, 2, 4, 8, 16, 32, 64)
     return [
-        Curve("curve-output", "output through run", "MB", jobs.session_output, megabytes, docker),
-        Curve("curve-expect", "expect a marker after output", "MB", jobs.expect, megabytes, docker),
+        Curve("curve-output", "output through run", "MB", _output, megabytes, docker),
+        Curve("curve-expect", "expect a marker after output", "MB", _expect, megabytes, docker),
         Curve(
             "curve-command", "run a long command", "KB", _command, (1, 2, 4, 8, 16, 32, 64, 128), (Ours, RawParamiko), 7
         ),
@@ -76,8 +76,16 @@ def make_curves() -> list[Curve]:
     ]
 
 
+def _output(megabytes: int) -> Job:
+    return jobs.timed(jobs.work_output(megabytes, on_session=True))
+
+
+def _expect(megabytes: int) -> Job:
+    return jobs.timed(jobs.work_expect(megabytes))
+
+
 def _command(kilobytes: int) -> Job:
-    return jobs.command_length(kilobytes * 1024)
+    return jobs.timed(jobs.work_command(kilobytes * 1024))
 
 
 def _files(count: int) -> Job:

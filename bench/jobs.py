@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .measure import Meter, Sample
 from .target import LINK_DELAY, SMALL_FILES, SMALL_SIZE, Target
-from .tools import LocalDocker, Tool
+from .tools import LocalDocker, Session, Tool
 from .tools.base import check_output
 
 Job = Callable[[type[Tool], Target, ExitStack], Sample]
@@ -18,20 +18,24 @@ Job = Callable[[type[Tool], Target, ExitStack], Sample]
 MEGABYTE = 1 << 20
 
 
-def run_true(times: int) -> Job:
-    """``true`` on an open session, `times` times in a row; the figure is that of one."""
+Work = Callable[[], object]
+"""Something to be timed."""
+
+
+MakeWork = Callable[[Tool, Target, ExitStack], Work]
+"""Gets ready with a tool, leaves what has to be undone in the stack, and returns the work."""
+
+
+def timed(make_work: MakeWork, times: int = 1) -> Job:
+    """The work, `times` times in a row; the figure is that of one."""
 
     def get_ready(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:
-        session = tool(target, stack).open_session()
-        stack.callback(session.close)
-        # Without an echo ash has no line editor, which would be what takes the time.
-        session.run("stty -echo 2>/dev/null; true")
-        check_output(session.run("echo it works"), "it works")
+        work = make_work(tool(target, stack), target, stack)
 
         def sample(meter: Meter) -> None:
             with meter:
                 for _ in range(times):
-                    session.run("true")
+                    work()
             meter.value /= times
 
         return sample
@@ -39,118 +43,128 @@ def run_true(times: int) -> Job:
     return get_ready
 
 
-def first_result(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:
-    """A new session, and the result of its first command. The connection is open."""
-    opened = tool(target, stack)
-
-    def sample(meter: Meter) -> None:
-        with meter:
-            session = opened.open_session()
-            output = session.run("echo it works")
-        check_output(output, "it works")
-        session.close()
-
-    return sample
-
-
-def connect_and_first_result(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:  # noqa: ARG001
-    """The same, from nothing: a connection, a session, the result of its first command."""
-
-    def sample(meter: Meter) -> None:
-        with ExitStack() as own:
-            with meter:
-                session = tool(target, own).open_session()
-                output = session.run("echo it works")
-            check_output(output, "it works")
-            session.close()
-
-    return sample
-
-
-def oneshot(times: int = 1) -> Job:
-    """``echo`` in a new process, `times` times in a row; the figure is that of one."""
+def round_trips(make_work: MakeWork) -> Job:
+    """How many round trips the work waits for: what it takes longer over a slow link, in delays of the link."""
 
     def get_ready(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:
-        opened = tool(target, stack)
+        works = []
+        for port in (target.fast_port, target.slow_port):
+            reached = target.on_port(port)
+            works.append(make_work(tool(reached, stack), reached, stack))
 
         def sample(meter: Meter) -> None:
-            with meter:
-                for _ in range(times):
-                    output = opened.oneshot("echo it works")
-            meter.value /= times
-            check_output(output, "it works")
+            times = []
+            for work in works:
+                clock = Meter()
+                with clock:
+                    work()
+                times.append(clock.value)
+            meter.value = (times[1] - times[0]) / LINK_DELAY
 
         return sample
 
     return get_ready
 
 
-def session_output(megabytes: int) -> Job:
-    """So many MB of text as the output of a command on an open session."""
+def first_result(*, connects: bool) -> Job:
+    """A new session, and the result of its first command; with `connects` on a connection of its own."""
 
     def get_ready(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:
-        session = tool(target, stack).open_session()
-        stack.callback(session.close)
+        opened = None if connects else tool(target, stack)
 
         def sample(meter: Meter) -> None:
-            with meter:
-                output = session.run(cat(megabytes))
-            check_size(output, megabytes)
+            with ExitStack() as own:
+                with meter:
+                    session = (opened or tool(target, own)).open_session()
+                    output = session.run("echo it works")
+                check_output(output, "it works")
+                session.close()
 
         return sample
 
     return get_ready
 
 
-def oneshot_output(megabytes: int) -> Job:
-    """So many MB of text as the output of a command in a new process."""
-
-    def get_ready(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:
-        opened = tool(target, stack)
-
-        def sample(meter: Meter) -> None:
-            with meter:
-                output = opened.oneshot(cat(megabytes))
-            check_size(output, megabytes)
-
-        return sample
-
-    return get_ready
+def work_true(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
+    """``true`` on an open session."""
+    session = _session(tool, stack)
+    # Without an echo ash has no line editor, which would be what takes the time.
+    session.run("stty -echo 2>/dev/null; true")
+    check_output(session.run("echo it works"), "it works")
+    return lambda: session.run("true")
 
 
-def expect(megabytes: int) -> Job:
-    """A marker that comes after so many MB of text that nobody has asked for."""
-
-    def get_ready(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:
-        session = tool(target, stack).open_session()
-        stack.callback(session.close)
-        numbers = itertools.count()
-
-        def sample(meter: Meter) -> None:
-            number = next(numbers)
-            with meter:
-                session.wait_for(f"{cat(megabytes)}; echo 'here it 'is {number}.", f"here it is {number}.")
-
-        return sample
-
-    return get_ready
+def work_run(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
+    """A command on an open session."""
+    session = _session(tool, stack)
+    return lambda: check_output(session.run("echo it works"), "it works")
 
 
-def command_length(size: int) -> Job:
+def work_oneshot(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
+    """A command in a new process."""
+    return lambda: check_output(tool.oneshot("echo it works"), "it works")
+
+
+def work_open(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
+    """A new session and its first result. All stay open to the end: what closing one takes does not count."""
+    return lambda: check_output(_session(tool, stack).run("echo it works"), "it works")
+
+
+def work_command(size: int) -> MakeWork:
     """A command of so many bytes on an open session."""
 
-    def get_ready(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:
-        session = tool(target, stack).open_session()
-        stack.callback(session.close)
-        text = "x" * size
+    def make_work(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
+        session = _session(tool, stack)
+        command = f": '{'x' * size}'"
+        return lambda: session.run(command)
 
-        def sample(meter: Meter) -> None:
-            with meter:
-                session.run(f": '{text}'")
+    return make_work
 
-        return sample
 
-    return get_ready
+def work_output(megabytes: int, *, on_session: bool) -> MakeWork:
+    """So many MB of text as the output of a command, on an open session or in a new process."""
+
+    def make_work(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
+        run = _session(tool, stack).run if on_session else tool.oneshot
+        return lambda: check_size(run(cat(megabytes)), megabytes)
+
+    return make_work
+
+
+def work_expect(megabytes: int) -> MakeWork:
+    """A marker that comes after so many MB of text that nobody has asked for."""
+
+    def make_work(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
+        session = _session(tool, stack)
+        markers = (f"here it is {number}." for number in itertools.count())
+
+        def work() -> None:
+            marker = next(markers)
+            session.wait_for(f"{cat(megabytes)}; echo 'here it 'is{marker.removeprefix('here it is')}", marker)
+
+        return work
+
+    return make_work
+
+
+def work_put(count: int) -> MakeWork:
+    """So many small files; a tool that is done with the same files again replaces them."""
+
+    def make_work(tool: Tool, target: Target, stack: ExitStack) -> Work:
+        sources = sorted(target.small_files.iterdir())[:count]
+        destination = f"/tmp/trips-{type(tool).__name__}-{target.port}-{count}"
+        target.in_container(f"mkdir {destination}")
+        stack.callback(target.in_container, f"rm -r {destination}")
+        return lambda: tool.put(sources, destination)
+
+    return make_work
+
+
+def _session(tool: Tool, stack: ExitStack) -> Session:
+    """An open session, which ends with the stack."""
+    session = tool.open_session()
+    stack.callback(session.close)
+    return session
 
 
 def put_files(count: int = SMALL_FILES, *, as_directory: bool) -> Job:
@@ -220,70 +234,6 @@ def put_large(megabytes: int) -> Job:
         return sample
 
     return get_ready
-
-
-Work = Callable[[], object]
-"""Something to be timed."""
-
-
-MakeWork = Callable[[Tool, Target, ExitStack], Work]
-
-
-def round_trips(make_work: MakeWork) -> Job:
-    """How many round trips the work waits for: what it takes longer over a slow link, in delays of the link."""
-
-    def get_ready(tool: type[Tool], target: Target, stack: ExitStack) -> Sample:
-        works = []
-        for port in (target.fast_port, target.slow_port):
-            reached = target.on_port(port)
-            works.append(make_work(tool(reached, stack), reached, stack))
-
-        def sample(meter: Meter) -> None:
-            times = []
-            for work in works:
-                clock = Meter()
-                with clock:
-                    work()
-                times.append(clock.value)
-            meter.value = (times[1] - times[0]) / LINK_DELAY
-
-        return sample
-
-    return get_ready
-
-
-def work_run(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
-    session = tool.open_session()
-    stack.callback(session.close)
-    return lambda: check_output(session.run("echo it works"), "it works")
-
-
-def work_oneshot(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
-    return lambda: check_output(tool.oneshot("echo it works"), "it works")
-
-
-def work_open(tool: Tool, target: Target, stack: ExitStack) -> Work:  # noqa: ARG001
-    """A new session and its first result. All stay open to the end: what closing one takes does not count."""
-
-    def work() -> None:
-        session = tool.open_session()
-        stack.callback(session.close)
-        check_output(session.run("echo it works"), "it works")
-
-    return work
-
-
-def work_put(count: int) -> MakeWork:
-    """So many small files; a tool that is done with the same files again replaces them."""
-
-    def make_work(tool: Tool, target: Target, stack: ExitStack) -> Work:
-        sources = sorted(target.small_files.iterdir())[:count]
-        destination = f"/tmp/trips-{type(tool).__name__}-{target.port}-{count}"
-        target.in_container(f"mkdir {destination}")
-        stack.callback(target.in_container, f"rm -r {destination}")
-        return lambda: tool.put(sources, destination)
-
-    return make_work
 
 
 def cat(megabytes: int) -> str:

@@ -93,11 +93,19 @@ def _commands() -> list[Row]:
     shells = (Plumbum, AsyncSSH, SSHLibrary, OttoSh, PexpectTuned)
     new_shells = (RawParamiko, AsyncSSH, OttoSh)
     return [
-        Row("run", 'run("true") on an open session', jobs.run_true(50), (Ours, RawParamiko, *shells), 1.15, 30, 10),
+        Row(
+            "run",
+            'run("true") on an open session',
+            jobs.timed(jobs.work_true, 50),
+            (Ours, RawParamiko, *shells),
+            1.15,
+            30,
+            10,
+        ),
         Row(
             "open",
             "first result of a new session, connection open",
-            jobs.first_result,
+            jobs.first_result(connects=False),
             (Ours, LocalDocker, OpenSSH, *new_shells),
             0.70,
             25,
@@ -105,13 +113,21 @@ def _commands() -> list[Row]:
         Row(
             "connect",
             "connect, open a session, first result",
-            jobs.connect_and_first_result,
+            jobs.first_result(connects=True),
             (Ours, OpenSSHAlone, *new_shells, SSHLibrary),
             0.60,
             21,
         ),
-        Row("oneshot", "oneshot", jobs.oneshot(), (Ours, LocalDocker, RawParamiko, *ONESHOTS), 1.00, 31),
-        Row("oneshot-warm", "oneshot with warm=2, 50 in a row", jobs.oneshot(50), (OursWarm, LocalDocker), 0.10, 5, 1),
+        Row("oneshot", "oneshot", jobs.timed(jobs.work_oneshot), (Ours, LocalDocker, RawParamiko, *ONESHOTS), 1.00, 31),
+        Row(
+            "oneshot-warm",
+            "oneshot with warm=2, 50 in a row",
+            jobs.timed(jobs.work_oneshot, 50),
+            (OursWarm, LocalDocker),
+            0.10,
+            5,
+            1,
+        ),
     ]
 
 
@@ -119,11 +135,19 @@ def _output(*, quick: bool) -> list[Row]:
     sessions = (Ours, LocalDocker, OpenSSH, AsyncSSH, PexpectTuned, Pexpect, OttoSh)
     size = 10 if quick else 100
     rows = [
-        Row("output-10", "10 MB of output through run", jobs.session_output(10), sessions, 1.25, 7, 1),
+        Row(
+            "output-10",
+            "10 MB of output through run",
+            jobs.timed(jobs.work_output(10, on_session=True)),
+            sessions,
+            1.25,
+            7,
+            1,
+        ),
         Row(
             "oneshot-output",
             f"{size} MB of output through oneshot",
-            jobs.oneshot_output(size),
+            jobs.timed(jobs.work_output(size, on_session=False)),
             (Ours, LocalDocker, RawParamiko, *ONESHOTS),
             1.60,
             5,
@@ -132,7 +156,7 @@ def _output(*, quick: bool) -> list[Row]:
         Row(
             "expect",
             "expect a marker after 10 MB",
-            jobs.expect(10),
+            jobs.timed(jobs.work_expect(10)),
             (Ours, LocalDocker, PexpectTuned, Pexpect, OttoSh),
             1.30,
             7,
@@ -140,7 +164,17 @@ def _output(*, quick: bool) -> list[Row]:
         ),
     ]
     if not quick:
-        rows.insert(1, Row("output-60", "60 MB of output through run", jobs.session_output(60), sessions, 1.25, 5))
+        rows.insert(
+            1,
+            Row(
+                "output-60",
+                "60 MB of output through run",
+                jobs.timed(jobs.work_output(60, on_session=True)),
+                sessions,
+                1.25,
+                5,
+            ),
+        )
     return rows
 
 

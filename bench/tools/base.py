@@ -33,7 +33,8 @@ class Session(ABC):
 
 
 class Tool:
-    """A tool that is ready: its connection to the parent is open. What it cannot do, it leaves as it is here.
+    """A tool that is ready: its connection to the parent is open, or opens when it is first used, in the turn that does
+    not count. What it cannot do, it leaves as it is here.
 
     What has to be undone goes into `stack`.
     """

@@ -45,7 +45,6 @@ class Ours(Tool):
         self.parent = stack.enter_context(UnixHost(target.host, target.user, id="parent", port=target.port, ssh=ssh))
         self._numbers = itertools.count()
         self._hosts: dict[str, DockerContainerHost] = {}
-        self.parent.oneshot("true").check()
 
     def host(self, container: str) -> DockerContainerHost:
         """The host of a container."""

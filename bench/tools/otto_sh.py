@@ -63,7 +63,6 @@ class OttoSh(Tool):
             ),
         )
         stack.callback(self._close)
-        _checked(self.wait(self._parent.exec("true")))
 
     def wait(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         return self._loop.run_until_complete(coroutine)
