@@ -29,6 +29,7 @@ LOOK_ALIKES = [
     b"printf '<%s%s>\\n' b0b0b0b0 e1e1e1e1",
 ]
 PIECES = [*LOOK_ALIKES, b"<", b">", b":", b"0", b"\r", b"\n", b"\r\n", b"\r\r\n", b"x", b"\0", b"\xff", b"\xc3\xa9"]
+PROMPT_OF_ANOTHER = b"<0123456789abcdef0123456789abcdef:0:12>"
 text = (
     st.lists(st.sampled_from(PIECES), max_size=12)
     .map(b"".join)
@@ -109,7 +110,7 @@ def test_noise_in_front_of_a_section_is_not_kept(pieces: list[bytes]) -> None:
         assert len(section.noise()) <= 4096 + 100
 
 
-@given(st.lists(st.sampled_from([*PIECES, b"PROMPT"]), max_size=12), borders)
+@given(st.lists(st.sampled_from([*PIECES, PROMPT_OF_ANOTHER, b"PROMPT"]), max_size=12), borders)
 def test_prompts_are_taken_out_of_what_is_shown_between_commands(shown: list[bytes], at: list[int]) -> None:
     prompt = Prompt()
     halves = re.findall(r"[0-9a-f]{16}", prompt.assignment)
