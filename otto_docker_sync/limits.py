@@ -371,7 +371,7 @@ PATH_LIMIT = 4000
 NAMES_PER_CALL = 200
 """Names in one call of a function of ``receive.sh``: few enough for the arguments of one program."""
 
-SOURCES_PER_CALL = 100
+SOURCES_PER_CALL = 200
 """Sources in one line of the script: the remote shell reads it line by line, and adds each to those before it."""
 
 TREE_DEPTH = 40

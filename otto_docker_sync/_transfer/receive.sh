@@ -64,33 +64,33 @@ restore_mode() {
     chmod "$1" "$new/$2"
 }
 
-# files NUMBER NAME...: sources that are files, some hundred at most. They are moved together, since starting mv for
+# files NUMBERS NAME...: sources that are files, some hundred at most. They are moved together, since starting mv for
 # each is what takes the time; those that stay behind are moved one by one, to learn why.
 files() {
+    numbers=$1
+    shift
     move_files "$@" 2>/dev/null
     moved=
-    while [ $# -gt 0 ]; do
-        if [ ! -e "$new/$2" ] || move_checked "$2"; then
-            moved="$moved $1"
+    for number in $numbers; do
+        if [ ! -e "$new/$1" ] || move_checked "$1"; then
+            moved="$moved $number"
         else
-            say bad "$1" "$error"
+            say bad "$number" "$error"
         fi
-        shift 2
+        shift
     done
     # In one message, since each takes as long as a small file does on its way through docker.
     # shellcheck disable=SC2086
     [ -z "$moved" ] || say ok $moved
 }
 
+# move_files NAME...: none if the name of one is a directory's here.
 move_files() {
-    count=$#
-    while [ "$count" -gt 0 ]; do
-        # Rotates the arguments: the pairs go out in front, and what mv takes comes in at the end.
-        [ -d "./$2" ] || set -- "$@" "$new/$2"
-        shift 2
-        count=$((count - 2))
+    for name; do
+        [ ! -d "./$name" ] || return
     done
-    [ $# = 0 ] || mv -f "$@" ./
+    # From there, since writing a path in front of each name would copy all names each time.
+    (cd "$new" && mv -f -- "$@" ../..)
 }
 
 move_checked() {

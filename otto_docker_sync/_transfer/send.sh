@@ -9,16 +9,20 @@
 small=131072
 
 # send NUMBER PATH...: some hundred pairs at most.
+#
+# From here on a file goes by its number; the variable file_NUMBER holds its operand. Adding to a function's arguments
+# would copy all of them for each one.
 send() {
-    count=$#
-    while [ "$count" -gt 0 ]; do
+    numbers=
+    while [ $# -gt 0 ]; do
         number=$1
         as_operand "$2"
+        shift 2
         if [ -d "$operand" ]; then
             send_tree
         elif [ -f "$operand" ]; then
-            # Rotates the arguments: the pairs go out in front, and the files come in at the end.
-            set -- "$@" "$number" "$operand"
+            eval "file_$number=\$operand"
+            numbers="$numbers $number"
         elif [ -e "$operand" ]; then
             say bad "$number" 'this is neither a file nor a directory'
         elif [ -L "$operand" ]; then
@@ -26,10 +30,9 @@ send() {
         else
             say bad "$number" 'there is no such file or directory'
         fi
-        shift 2
-        count=$((count - 2))
     done
-    [ $# = 0 ] || send_files "$@"
+    # shellcheck disable=SC2086 # into its numbers
+    [ -z "$numbers" ] || send_files $numbers
 }
 
 # say_unsendable NUMBER PATH: the tool is missing here; the path, without links, is for a fallback transport.
@@ -86,94 +89,77 @@ look_at() {
     stat -Lc '%a %s %Y %b %h' "$@" || stat -Lf '%Lp %z %m %b %l' "$@"
 } 2>/dev/null
 
-# send_files NUMBER OPERAND...
+# name_files NUMBER...: sets $files to the shell text of their operands, for eval.
+name_files() {
+    files=
+    for number; do
+        files="$files \"\$file_$number\""
+    done
+}
+
+# send_files NUMBER...
 send_files() {
     if ! has cat; then
-        while [ $# -gt 0 ]; do
-            folder=$(cd -P -- "${2%/*}/" && pwd -P)
-            say_unsendable "$1" "${folder%/}/${2##*/}"
-            shift 2
+        for number; do
+            eval "operand=\$file_$number"
+            folder=$(cd -P -- "${operand%/*}/" && pwd -P)
+            say_unsendable "$number" "${folder%/}/${operand##*/}"
         done
-        return
-    fi
-    if [ $# -gt 2 ] && has tar; then
-        abouts=$(with_operands look_at "$@") || abouts=
+    elif [ $# -gt 1 ] && has tar; then
+        name_files "$@"
+        abouts=$(eval "look_at $files") || abouts=
         split_by_size "$@"
     else
         send_each "$@"
     fi
 }
 
-# with_operands FUNCTION [NUMBER OPERAND]...: calls FUNCTION with the operands alone.
-with_operands() {
-    callee=$1
-    shift
-    second=
-    for argument; do
-        shift
-        if [ "$second" ]; then
-            set -- "$@" "$argument"
-            second=
-        else
-            second=1
-        fi
-    done
-    "$callee" "$@"
-}
-
-# split_by_size NUMBER OPERAND...: sends those alone that have to, then the others together.
+# split_by_size NUMBER...: sends those alone that have to, then the others together.
 split_by_size() {
     numbers=
-    count=$#
-    while [ "$count" -gt 0 ]; do
+    for number; do
         about=${abouts%%"$newline"*}
         abouts=${abouts#*"$newline"}
-        if is_small "$about"; then
-            numbers="$numbers $1"
-            set -- "$@" "$1" "$2"
+        # shellcheck disable=SC2086 # into its words
+        if is_small $about; then
+            numbers="$numbers $number"
         else
-            send_file "$1" "$2" "$about"
+            send_file "$number" $about
         fi
-        shift 2
-        count=$((count - 2))
     done
-    [ $# = 0 ] || send_together "$@"
+    # shellcheck disable=SC2086
+    [ -z "$numbers" ] || send_together $numbers
 }
 
-# is_small ABOUT: for one with a second name, tar could send just a reference; and one without blocks is a file that the
-# kernel makes up, whose size nobody knows before it is read.
+# is_small ABOUT...: for one with a second name, tar could send just a reference; and one without blocks is a file that
+# the kernel makes up, whose size nobody knows before it is read.
 is_small() {
-    # shellcheck disable=SC2086
-    set -- $1
     [ $# = 5 ] && [ "$2" -le $small ] && [ "$4" != 0 ] && [ "$5" = 1 ]
 }
 
+# send_together NUMBER...
 send_together() {
-    # shellcheck disable=SC2086
-    say files $numbers
-    with_operands send_tar_of "$@"
+    say files "$@"
+    name_files "$@"
+    eval "send_tar -chf - $files"
     say end_files "$status"
     # A file that has changed meanwhile, most likely.
     [ "$status" = 0 ] || send_each "$@"
 }
 
-send_tar_of() {
-    send_tar -chf - "$@"
-}
-
 send_each() {
-    while [ $# -gt 0 ]; do
-        send_file "$1" "$2" "$(look_at "$2")"
-        shift 2
+    for number; do
+        eval "operand=\$file_$number"
+        # shellcheck disable=SC2046 # into its words
+        send_file "$number" $(look_at "$operand")
     done
 }
 
-# send_file NUMBER OPERAND ABOUT
+# send_file NUMBER ABOUT...
 send_file() {
     number=$1
-    operand=$2
-    # shellcheck disable=SC2086
-    set -- $3
+    eval "operand=\$file_$number"
+    shift
     if [ $# != 5 ] || [ "$4" = 0 ]; then
         say file "$number" "${1:--}" - "${3:--}"
         error=$(

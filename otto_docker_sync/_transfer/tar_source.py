@@ -14,6 +14,7 @@ import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from ..limits import FILE_PIECE, NAMES_PER_CALL, PATH_LIMIT, TREE_DEPTH
 from .left_out import LeftOut, describe_type
@@ -87,7 +88,7 @@ class LocalTree:
     def is_directory(self) -> bool:
         return self.entries[0].is_directory
 
-    @property
+    @cached_property
     def size(self) -> int:
         """The bytes of all its files."""
         return sum(entry.size for entry in self.entries)
@@ -178,9 +179,11 @@ class TarSource:
                 if entry.is_file and mode & SPECIAL_BITS:
                     calls.append(f"restore_mode {mode:o} {shlex.quote(_join(name, entry.name))}")
         files = [(number, name) for number, name, tree in self.trees if not tree.is_directory]
-        for start in range(0, len(files), NAMES_PER_CALL // 2):
-            pairs = files[start : start + NAMES_PER_CALL // 2]
-            calls.append("files " + " ".join(f"{number} {shlex.quote(name)}" for number, name in pairs))
+        for start in range(0, len(files), NAMES_PER_CALL):
+            part = files[start : start + NAMES_PER_CALL]
+            numbers = " ".join(str(number) for number, _ in part)
+            names = " ".join(shlex.quote(name) for _, name in part)
+            calls.append(f"files '{numbers}' {names}")
         directories = [(number, name, tree) for number, name, tree in self.trees if tree.is_directory]
         calls += [f"tree {number} {shlex.quote(name)}" for number, name, _ in directories]
         texts = [(f"lists/{number}", _encode(_list_of(name, tree))) for number, name, tree in directories]
