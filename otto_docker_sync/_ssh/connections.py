@@ -186,11 +186,7 @@ class Connections(Pool):
         self._check_process()
         with self._changed.lock:
             alive = [connection for connection in self._open if connection.alive]
-            facts: dict[str, object] = {
-                "host": self.where,
-                "host_key_policy": self._options.host_key_policy,
-                "connections": len(alive),
-            }
+            facts: dict[str, object] = {"host": self.where, "connections": len(alive)}
             if alive:
                 first = alive[0]
                 transport = first.transport
@@ -199,6 +195,7 @@ class Connections(Pool):
                     "cipher": transport.remote_cipher,
                     "compression": transport.remote_compression,
                     "host_key": transport.host_key_type,
+                    "host_key_policy": self._target and self._target.host_key_policy,
                     "login": f"{self._target.user if self._target else self._user} by {first.login}",
                     "sessions": sum(connection.sessions for connection in alive),
                     "sessions_per_connection": self.sessions_per_connection,

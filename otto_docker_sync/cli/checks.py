@@ -134,7 +134,7 @@ class _Machine(_Examination):
         if host.connections is not None:
             about = host.connections.describe()
             yield self.ok("reach", f"{facts.get('system', 'answers')}, {about.get('server', 'SSH')}")
-            if about["host_key_policy"] == "ignore":
+            if about.get("host_key_policy") == "ignore":
                 yield self.note("host key", "not looked at", 'host_key_policy = "accept-new" would notice a change')
             else:
                 yield self.ok("host key", f"{about.get('host_key', '')} is the known one".strip())
