@@ -49,7 +49,7 @@ class Row:
     tools: tuple[type[Tool], ...]
     reach: float | None
     rounds: int
-    quick_rounds: int = 3
+    quick_rounds: int = 7
     unit: str = SECONDS
 
     def measure(self, target: Target, *, quick: bool) -> list[Side]:
