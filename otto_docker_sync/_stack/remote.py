@@ -25,14 +25,14 @@ from .._transfer import put
 from ..deadline import Deadline, DeadlineExpired, cancellation
 from ..errors import ComposeError, ComposeFileError, ConfigError, ConnectionLost
 from ..host import Host
-from ..limits import LEAVE_TIME, MAX_MISSED, MAX_RESTARTS, ROLLBACK_TIME, RUNNING_TIME, SHOWN_COMPOSE
-from ..logs import masked
+from ..limits import MAX_MISSED, MAX_RESTARTS, ROLLBACK_TIME, RUNNING_TIME, SHOWN_COMPOSE
 from ..project import did_you_mean
 from ..result import CommandResult, Status
 from .compose_config import ComposeConfig, add_places
 from .containers import ROW, StackContainer, read_containers
+from .lease import Lease
 from .project_files import ProjectFiles
-from .report import ScriptReport, TaggedOutput
+from .report import LoggedLines, ScriptReport
 from .tree import Tree
 
 T = TypeVar("T")
@@ -369,64 +369,6 @@ class RemoteStack:
         self._compose(deadline)
         script = self._script(name, nonce, values)
         return self.parent.backend.open_shell(["-c", script], deadline=deadline), nonce
-
-
-class LoggedLines:
-    """Logs the lines of a script's output that are not its own words, and keeps all of it.
-
-    `nonce` is that of the script, by which its own words are known.
-    """
-
-    def __init__(self, prefix: str) -> None:
-        self.nonce = ""
-        self._prefix = prefix
-        self._pieces: list[str] = []
-        self._rest = ""
-
-    @property
-    def text(self) -> str:
-        """All output so far."""
-        return "".join(self._pieces)
-
-    def add(self, piece: str) -> None:
-        """Take the next piece of the output."""
-        self._pieces.append(piece)
-        *lines, self._rest = (self._rest + piece).split("\n")
-        for line in lines:
-            if line.strip() and not line.startswith(f"<{self.nonce}>"):
-                text = masked(line.strip())
-                logger.info("%s%s", self._prefix, text, extra={"otto_compose_line": text})
-
-
-class Lease:
-    """A hold on a stack: a lock that a process on the parent has for as long as our channel to it lives.
-
-    It ends when it is released, when our process dies, and when the connection to the parent is lost. `directory` is
-    that of the stack on the parent.
-    """
-
-    def __init__(self, channel: Channel, nonce: str, deadline: Deadline) -> None:
-        self._channel = channel
-        output = TaggedOutput(nonce)
-        try:
-            while "held" not in output.report():
-                chunk = channel.read(deadline)
-                if chunk.ended:
-                    raise ComposeError(f"the stack could not be held:\n{output.report().last_lines()}")
-                output.add(chunk)
-        except BaseException:
-            channel.close()
-            raise
-        self.directory = output.report().first("held")
-
-    def release(self) -> None:
-        """End the hold, and wait until the parent knows. Does not raise: what is lost is released."""
-        deadline = Deadline.grace(LEAVE_TIME)
-        with suppress(DeadlineExpired, ConnectionLost):
-            self._channel.write(b"end\n", deadline)
-            while not self._channel.read(deadline).ended:
-                pass
-        self._channel.close()
 
 
 def check_services(services: Iterable[str], declared: Iterable[str], compose_files: Iterable[Path]) -> None:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import gzip
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from .._channel.base import Chunk
 from .._shell import TextStream
 from ..limits import SHOWN_COMPOSE
+from ..logs import masked
+
+logger = logging.getLogger("otto_docker_sync.compose")
 
 
 @dataclass
@@ -76,3 +80,30 @@ class TaggedOutput:
     def report(self) -> ScriptReport:
         """Return what was reported so far, in whole lines."""
         return ScriptReport.parse(self._text[: self._text.rfind("\n") + 1], self._nonce)
+
+
+class LoggedLines:
+    """Logs the lines of a script's output that are not its own words, and keeps all of it.
+
+    `nonce` is that of the script, by which its own words are known.
+    """
+
+    def __init__(self, prefix: str) -> None:
+        self.nonce = ""
+        self._prefix = prefix
+        self._pieces: list[str] = []
+        self._rest = ""
+
+    @property
+    def text(self) -> str:
+        """All output so far."""
+        return "".join(self._pieces)
+
+    def add(self, piece: str) -> None:
+        """Take the next piece of the output."""
+        self._pieces.append(piece)
+        *lines, self._rest = (self._rest + piece).split("\n")
+        for line in lines:
+            if line.strip() and not line.startswith(f"<{self.nonce}>"):
+                text = masked(line.strip())
+                logger.info("%s%s", self._prefix, text, extra={"otto_compose_line": text})
