@@ -119,7 +119,8 @@ A Program Is Written To And Read From
         ${piece} =    Read    delay=0.3 s
         ${output} =    Set Variable    ${output}${piece}
     END
-    Write    sleep 60; echo over
+    Write    sh -c 'echo begun; exec sleep 60'; echo over
+    Read Until    begun
     Interrupt
     ${result} =    Run Command    echo free    timeout=10
     Should Be Equal    ${result.output}    free\n

@@ -34,7 +34,7 @@ A Prompt That Never Comes Does Not Keep A Program From Being Used
 
 A Program Is Interrupted
     Switch Connection    box
-    Write    echo started; sleep 60; echo over
+    Write    sh -c 'echo started; exec sleep 60'; echo over
     Read Until    started
     Interrupt
     Read Until Prompt
