@@ -51,6 +51,7 @@ class ServiceVerbs:
             connect, name = partial(self.backend.connect_to, address), f"{address}:{port}"
         with self.runner.call(self.runner.deadline(None)) as deadline:
             try:
+                deadline.check()
                 check_route(connect, port, deadline)
             except DeadlineExpired:
                 self.backend.guard.check()
