@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, ReservationTimedOut
-from ..limits import REFRESH_TIME
+from ..limits import REFRESH_TIME, SIGNAL_POLL
 from . import COULD_NOT_RUN, INTERRUPTED, TIMED_OUT
 from .hosts import complete_hosts
 from .registry import AFTER_DASHES
@@ -102,7 +102,8 @@ def _hold(state: State, reservation: Reservation) -> int:
         state.tell(f"{' '.join(reservation.tags)} reserved; Ctrl-C releases", "green")
     ended = threading.Event()
     with _signals(lambda _: ended.set()), reservation.interruption.waking(ended.set):
-        ended.wait()
+        while not ended.wait(SIGNAL_POLL):
+            pass
     if reservation.lost:
         return state.fail(reservation.describe_loss(), "ReservationLost", COULD_NOT_RUN)
     return INTERRUPTED
