@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
@@ -12,11 +11,10 @@ import pytest
 
 from otto_docker_sync import ConnectError, DockerContainerHost, DockerUnavailable, Host, OttoError, UnixHost
 from otto_docker_sync._docker.errors import docker_error
-from otto_docker_sync._sandbox import sshd as sshd_module
 from tests.faults.helpers import Call
 from tests.rig.account import Account
 from tests.rig.containers import Container
-from tests.rig.sshd import Sshd
+from tests.rig.sshd import Sshd, with_pam_rules
 
 MakeHost = Callable[..., DockerContainerHost]
 SharedContainer = Callable[[str], Container]
@@ -25,19 +23,9 @@ SharedContainer = Callable[[str], Container]
 @pytest.fixture
 def without_session(make_sshd: Callable[..., Sshd], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sshd]:
     """An sshd whose PAM lets everybody in, and opens no session."""
-    name = f"otto-test-{os.getpid()}"
-    program = tmp_path / name  # sshd takes the rules of PAM that its own name has
-    program.symlink_to(sshd_module.program("sshd", "openssh-server"))
-    service = Path("/etc/pam.d") / name
-    service.write_text("auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_deny.so\n")
-    made = make_sshd(UsePAM="yes")
-    made.stop()
-    monkeypatch.setattr(sshd_module, "program", lambda *_: str(program))
-    try:
-        made.start()
+    rules = "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_deny.so\n"
+    with with_pam_rules(make_sshd(UsePAM="yes"), rules, tmp_path, monkeypatch) as made:
         yield made
-    finally:
-        service.unlink()
 
 
 def test_a_session_that_pam_refuses_after_the_login_is_named(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import shutil
 import socket
 import struct
@@ -16,14 +15,13 @@ from traceback import TracebackException
 
 import pytest
 
-from otto_docker_sync._sandbox import Sshd
-from otto_docker_sync._sandbox import sshd as sshd_module
 from otto_docker_sync._sandbox.sshd import make_key
 from otto_docker_sync._ssh import Connections, SSHOptions
 from otto_docker_sync.deadline import Cancellation, Deadline, DeadlineExpired, cancellation
 from otto_docker_sync.errors import AuthenticationError, ConfigError, HostKeyError
 from tests.integration.ssh.parts import run, ssh_agent
 from tests.rig.account import Account
+from tests.rig.sshd import Sshd, with_pam_rules
 
 Connect = Callable[..., Connections]
 MakeSshd = Callable[..., Sshd]
@@ -279,26 +277,17 @@ class TestAnswers:
         self, make_sshd: MakeSshd, account: Account, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> Iterator[Sshd]:
         """An sshd that wants the password, and then a one-time code, each asked for by PAM."""
-        name = f"otto-test-{os.getpid()}"
-        program = tmp_path / name  # sshd takes the rules of PAM that its own name has
-        program.symlink_to(sshd_module.program("sshd", "openssh-server"))
-        service = Path("/etc/pam.d") / name
         codes = tmp_path / "oath"
         codes.write_text(f"HOTP {account.name} - {self.SECRET.hex()}\n")
         codes.chmod(0o600)
-        service.write_text(
+        rules = (
             f"auth required pam_unix.so nodelay\nauth required pam_oath.so usersfile={codes} window=20\n"
             "account required pam_permit.so\nsession required pam_permit.so\n"
         )
         keyboard = "keyboard-interactive"
         made = make_sshd(KbdInteractiveAuthentication="yes", UsePAM="yes", AuthenticationMethods=keyboard)
-        made.stop()
-        monkeypatch.setattr(sshd_module, "program", lambda *_: str(program))
-        try:
-            made.start()
-            yield made
-        finally:
-            service.unlink()
+        with with_pam_rules(made, rules, tmp_path, monkeypatch) as server:
+            yield server
 
     @pytest.mark.parametrize("kind", ["mapping", "pattern", "called", "function"])
     def test_a_one_time_code_besides_the_password(
