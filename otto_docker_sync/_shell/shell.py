@@ -337,22 +337,22 @@ class Shell:
             return True
         try:
             self.interrupt()
-            pid = self._pid
             if frame is None or not self._start_sent:
                 # The command never ran, so no end of it will come; what was uploaded is dropped by the next frame.
                 self._typing_broken = self.awaiting_prompt = False
-                return self._ask_pid("", Deadline.grace(KILL_TIME)) == pid
+                return self._is_the_same()
             self._drain(frame, CTRL_C_TIME)
             deadline = Deadline.grace(KILL_TIME)
             left = None
-            if pid is not None:
-                left = self._wardens.end_run(self._warden, frame.run_tag, pid, self._started_at, deadline)
+            if self._pid is not None:
+                left = self._wardens.end_run(self._warden, frame.run_tag, self._pid, self._started_at, deadline)
                 self.left = UNKNOWN_END if left is None and not self.ended_by_us else left or ""
-            if not self._drain(frame, CTRL_C_TIME if left is None else KILL_TIME):
-                return False
-            self._finish(frame)
+            if not self._was_dropped(frame):
+                if not self._drain(frame, CTRL_C_TIME if left is None else KILL_TIME):
+                    return False
+                self._finish(frame)
             # A program that was killed may have left the terminal raw.
-            return self._ask_pid("stty sane -echo 2>/dev/null; ", Deadline.grace(KILL_TIME)) == pid
+            return self._is_the_same("stty sane -echo 2>/dev/null; ")
         except (DeadlineExpired, ShellEnded, OttoError):
             return False
 
@@ -370,6 +370,18 @@ class Shell:
         except DeadlineExpired:
             return False
         return True
+
+    def _is_the_same(self, preparation: str = "") -> bool:
+        """Whether the shell that was opened answers. Asked twice: a late Ctrl-C takes a part of the question along."""
+        deadline = Deadline.grace(KILL_TIME)
+        return (self._ask_pid(preparation, deadline) or self._ask_pid(preparation, deadline)) == self._pid
+
+    def _was_dropped(self, frame: SessionFrame) -> bool:
+        """Whether the shell waits for a line, and will never see the one that was to run the command.
+
+        On Ctrl-C a terminal drops what the shell has not read yet.
+        """
+        return not (frame.ended or frame.started) and self._prompt.split(frame.noise()).at_prompt
 
     def interrupt(self) -> None:
         """Type Ctrl-C, after whatever is still on its way."""
