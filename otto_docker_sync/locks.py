@@ -10,6 +10,8 @@ All state changes inside ``with`` on a lock of the interpreter's own, which take
 
 from __future__ import annotations
 
+import gc
+import os
 import sys
 import threading
 from time import monotonic
@@ -19,6 +21,28 @@ from typing import Any, NamedTuple
 from .deadline import Deadline
 from .errors import SessionBusy
 from .limits import LOCK_POLL
+
+_collection = threading.RLock()
+"""Held by the thread that has stopped the garbage collection for a moment. No child is forked meanwhile."""
+os.register_at_fork(
+    before=_collection.acquire, after_in_parent=_collection.release, after_in_child=_collection.release
+)
+
+
+def current_frames() -> dict[int, FrameType]:
+    """Return the innermost frame of each thread, by the thread's number.
+
+    Before Python 3.12 a garbage collection inside of `sys._current_frames` can block every thread for good, signal
+    handlers as well (https://github.com/python/cpython/issues/106883).
+    """
+    with _collection:
+        if sys.version_info >= (3, 12) or not gc.isenabled():
+            return sys._current_frames()
+        try:
+            gc.disable()
+            return sys._current_frames()
+        finally:
+            gc.enable()
 
 
 class Holder(NamedTuple):
@@ -37,7 +61,7 @@ class Holder(NamedTuple):
 
     def is_gone(self) -> bool:
         """Return whether the frame runs no more. Under gevent a thread's number is a greenlet's: nobody knows then."""
-        frame = sys._current_frames().get(self.thread_id)
+        frame = current_frames().get(self.thread_id)
         if frame is None:
             return self.thread_id not in {thread.ident for thread in threading.enumerate()}
         while frame is not None:

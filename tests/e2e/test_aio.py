@@ -67,6 +67,7 @@ def test_64_commands_wait_at_once_and_nobody_starves(ctr):
             )
             for _ in range(64)
         ]
+        await ctr.aio.oneshot(f"touch {flag}.here")
         count = f"while [ $(wc -l < {flag}.here) -lt 64 ]; do sleep 0.2; done; touch {flag}; rm {flag}.here"
         assert await asyncio.to_thread(lambda: "still free") == "still free"
         assert (await ctr.aio.oneshot(count, timeout=100)).ok

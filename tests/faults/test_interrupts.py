@@ -49,8 +49,9 @@ def single() -> Recording:
 class InterruptAt:
     """Raises KeyboardInterrupt before the given line of the library that runs inside the block.
 
-    A trace function is also called at ``try`` lines, and at a ``with`` line when its block is left. The interpreter
-    handles no signal there, so an exception at these places is none that could come.
+    A trace function is also called at ``try`` lines, at a ``with`` line when its block is left, and between a call and
+    the ``finally`` behind it. The interpreter handles no signal there, so an exception at these places is none that
+    could come.
     """
 
     def __init__(self, number: int) -> None:
@@ -82,7 +83,7 @@ class InterruptAt:
     def _is_safe(self, frame: FrameType) -> bool:
         line = linecache.getline(frame.f_code.co_filename, frame.f_lineno).strip()
         if not line.startswith("with "):
-            return line == "try:"
+            return line in ("try:", "gc.enable()")
         place = frame, frame.f_lineno
         was_entered = place in self._entered
         self._entered.add(place)
