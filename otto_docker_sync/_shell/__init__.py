@@ -5,8 +5,9 @@ from __future__ import annotations
 from .capture import Capture, Sink
 from .conversation import CommandList, Conversation
 from .interposed import interposed_error, stream_probe
-from .matcher import TextStream, compile_patterns
+from .matcher import TextStream
 from .oneshot import Outcome, command_text, run_oneshot
+from .patterns import compile_patterns
 from .process_output import LineReader, ProcessOutput
 from .runner import CommandRecord, Runner, observers
 from .scripts import kill_tree, loader

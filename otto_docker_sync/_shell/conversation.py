@@ -19,8 +19,9 @@ from ..limits import GIVE_UP_TIME, KILL_TIME, RETURN_TIME, SHOWN_OPENING, WRITE_
 from ..locks import OwnedLock
 from ..result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, Status, shorten
 from .capture import Capture, Sink
-from .matcher import Matcher, Patterns, Responder, compile_exact, compile_patterns
+from .matcher import Matcher, Responder
 from .oneshot import Outcome
+from .patterns import CompiledPatterns, compile_exact, compile_patterns
 from .runner import CommandRecord, Runner
 from .shell import CannotRedirect, Shell, ShellEnded, encode_typed
 
@@ -310,7 +311,7 @@ class Conversation:
         """Wait for a text; see `SessionVerbs.expect_exact`."""
         return self._expect(compile_exact(pattern), "expect_exact", timeout)
 
-    def _expect(self, patterns: Patterns, verb: str, timeout: Timeout) -> ExpectMatch:
+    def _expect(self, patterns: CompiledPatterns, verb: str, timeout: Timeout) -> ExpectMatch:
         action = f"{verb}({patterns})"
         with (
             self._runner.use(Deadline.after(timeout)) as deadline,
@@ -343,7 +344,7 @@ class Conversation:
                 self._end = error
             return match
 
-    def _pump_and_search(self, shell: Shell, patterns: Patterns, deadline: Deadline) -> ExpectMatch | None:
+    def _pump_and_search(self, shell: Shell, patterns: CompiledPatterns, deadline: Deadline) -> ExpectMatch | None:
         if patterns.have_return and self._matcher.holds_return:
             try:
                 shell.pump(deadline.at_most(RETURN_TIME))

@@ -25,24 +25,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Union
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from ..errors import ConfigError
 from ..limits import IDLE_TEXT, MATCH_WINDOW, RESPONDER_PIECE, UNMATCHED_TEXT, WAITING_TEXT
 from ..logs import masked
 from ..result import Answer, ExpectMatch, Expects, shorten
-
-Pattern = Union[str, bytes, "re.Pattern[str]", "re.Pattern[bytes]", type[BaseException]]
-"""What can be expected: a regex, a compiled one, ``pexpect.EOF`` or ``pexpect.TIMEOUT``."""
-
-SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
-ANYTHING = re.compile(r"\(*\.[*+]")
-RETURN = re.compile(r"(?<!\\)(?:\\\\)*\\r|\r")
-"""A carriage return in a regex, which is found only where a terminal shows one without a line feed."""
-BYTE_ESCAPE = re.compile(r"\\x[89a-fA-F]|\\[23][0-7][0-7]")
-LINE_END = re.compile(r"(\\r\\n|\r\n)(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+from .patterns import CompiledPattern, CompiledPatterns, compile_patterns
 
 
 class TextStream:
@@ -76,145 +66,6 @@ class TextStream:
         return text[: len(text) - len(self._held)].replace("\r\n", "\n")
 
 
-class CompiledPattern(NamedTuple):
-    """A regex of a list of patterns, and what the search knows about it."""
-
-    position: int
-    """Its place in the list."""
-    regex: re.Pattern[str]
-    lookback: int
-    """How many characters before the fresh text a match may begin."""
-    from_start: bool
-    """Whether it can only match at the place where the search starts."""
-    shown: str
-    """The pattern as messages have it."""
-
-    @property
-    def has_return(self) -> bool:
-        """Whether it has a ``\\r`` that is not part of a line end."""
-        return bool(RETURN.search(self.regex.pattern.replace(r"\r?\n", "")))
-
-
-@dataclass(frozen=True, eq=False)
-class Patterns:
-    """A checked list of patterns."""
-
-    regexes: tuple[CompiledPattern, ...]
-    eof: int | None = None
-    timeout: int | None = None
-
-    def __str__(self) -> str:
-        names = [(pattern.position, repr(pattern.shown)) for pattern in self.regexes]
-        names += [(i, name) for i, name in ((self.eof, "EOF"), (self.timeout, "TIMEOUT")) if i is not None]
-        return shorten(" or ".join(name for _, name in sorted(names)))
-
-    @property
-    def hint(self) -> str:
-        """What may be wrong with patterns that were not found; empty when nothing is known."""
-        for pattern in self.regexes:
-            if pattern.has_return:
-                return f" (line ends are \\n in what is searched, so the \\r in {pattern.shown!r} may find nothing)"
-        return ""
-
-    @property
-    def have_return(self) -> bool:
-        """Whether one of them has a ``\\r`` of its own, which may be the last thing that arrives for a while."""
-        return any(pattern.has_return for pattern in self.regexes)
-
-
-def compile_patterns(pattern: Pattern | Sequence[Pattern]) -> Patterns:
-    """Check and compile the argument of ``expect``.
-
-    A string is compiled with ``re.DOTALL``, as in pexpect; bytes are decoded as UTF-8. The text that is searched has
-    ``\\n`` as its line end, so a ``\\r\\n`` in a pattern (outside of brackets) matches either. Raises `ConfigError` for
-    a pattern that is not valid, and for one that matches the empty text.
-
-    >>> str(compile_patterns(["login:", b"refused"]))
-    "'login:' or 'refused'"
-    """
-    return _compile_all(pattern, _compile)
-
-
-def compile_exact(pattern: Pattern | Sequence[Pattern]) -> Patterns:
-    """Check and compile the argument of ``expect_exact``: texts, in which no character has a special meaning.
-
-    >>> str(compile_exact("Sure? [y/n]"))
-    "'Sure? [y/n]'"
-    """
-    return _compile_all(pattern, _compile_text)
-
-
-def _compile_all(
-    pattern: Pattern | Sequence[Pattern], compile_one: Callable[[Any], tuple[re.Pattern[str], str]]
-) -> Patterns:
-    listed = [pattern] if isinstance(pattern, (str, bytes, re.Pattern, type)) else pattern
-    if not isinstance(listed, Sequence) or not listed:
-        raise ConfigError(f"expect: {pattern!r}: pass a pattern, or a list of at least one")
-    regexes: list[CompiledPattern] = []
-    exceptions: dict[str, int] = {}
-    for index, item in enumerate(listed):
-        if isinstance(item, type):
-            exceptions.setdefault(_exception_name(item), index)
-            continue
-        regex, shown = compile_one(item)
-        if regex.search(""):
-            raise ConfigError(
-                f"expect: {shorten(shown)!r} matches the empty text, so it would be found before anything arrives"
-            )
-        literal = not SPECIAL.search(regex.pattern)
-        lookback = min(MATCH_WINDOW, len(regex.pattern)) if literal else MATCH_WINDOW
-        # If ".*x" does not match at the start, it matches nowhere; trying each place would take quadratic time.
-        from_start = bool(regex.flags & re.DOTALL and ANYTHING.match(regex.pattern) and "|" not in regex.pattern)
-        regexes.append(CompiledPattern(index, regex, lookback, from_start, shown))
-    return Patterns(tuple(regexes), exceptions.get("EOF"), exceptions.get("TIMEOUT"))
-
-
-def _exception_name(item: type) -> str:
-    from pexpect import EOF, TIMEOUT  # here: whoever passes one of them has imported pexpect already
-
-    if item not in (EOF, TIMEOUT):
-        raise ConfigError(f"expect: {item!r}: of the classes, only pexpect.EOF and pexpect.TIMEOUT can be expected")
-    return item.__name__
-
-
-def _compile(item: Any) -> tuple[re.Pattern[str], str]:
-    """Compile one regex, and return it with the text that messages show."""
-    if isinstance(item, (str, bytes)):
-        text, flags = _decode(item, is_regex=True), re.DOTALL
-    elif isinstance(item, re.Pattern):
-        text, flags = _decode(item.pattern, is_regex=True), re.RegexFlag(item.flags)
-        if isinstance(item.pattern, bytes):  # \\w of a bytes pattern matches ASCII letters only
-            flags = flags & ~re.LOCALE | re.ASCII
-    else:
-        raise ConfigError(f"expect: {shorten(repr(item))}: pass a str or bytes, or a regex compiled from one")
-    try:
-        return re.compile(LINE_END.sub(lambda token: r"\r?\n" if token[1] else token[0], text), flags), text
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ConfigError(f"expect: {shorten(text)!r} is not a valid regular expression: {error}") from None
-
-
-def _compile_text(item: Any) -> tuple[re.Pattern[str], str]:
-    if not isinstance(item, (str, bytes)):
-        raise ConfigError(f"expect_exact: {shorten(repr(item))}: pass a str or bytes; expect() takes a regex")
-    text = _decode(item, is_regex=False)
-    return re.compile(r"\r?\n".join(re.escape(line) for line in text.split("\r\n"))), text
-
-
-def _decode(pattern: str | bytes, *, is_regex: bool) -> str:
-    if isinstance(pattern, str):
-        return pattern
-    try:
-        text = pattern.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if (pattern and not text) or (is_regex and BYTE_ESCAPE.search(text)):
-        raise ConfigError(
-            f"expect: {shorten(repr(pattern))}: what is searched was decoded as UTF-8, so bytes that are not valid "
-            "UTF-8 cannot be found; pass a str"
-        )
-    return text
-
-
 class Matcher:
     """The text of one stream that nobody has consumed, and the search in it. For one thread at a time.
 
@@ -243,7 +94,7 @@ class Matcher:
         self._fresh: list[str] = []
         self._size = len(text)
         # These patterns have been searched for in the first `_scanned` characters of `_tail`.
-        self._looking: Patterns | None = None
+        self._looking: CompiledPatterns | None = None
         self._scanned = 0
 
     @property
@@ -285,7 +136,7 @@ class Matcher:
         self._restart(kept)
         self._looking, self._scanned = looking, max(0, len(kept) - fresh)
 
-    def search(self, patterns: Patterns) -> ExpectMatch | None:
+    def search(self, patterns: CompiledPatterns) -> ExpectMatch | None:
         """Find the first match, and consume the text up to its end.
 
         None means that there is none yet: feed more, or call `at_end` or `at_timeout`.
@@ -307,7 +158,7 @@ class Matcher:
             self._scanned = len(self._tail)
         return None
 
-    def search_return(self, patterns: Patterns) -> ExpectMatch | None:
+    def search_return(self, patterns: CompiledPatterns) -> ExpectMatch | None:
         """After `search` has found nothing, and nothing has followed a ``\\r`` that is held back: search with that."""
         first = self._find(patterns, self._tail + "\r")
         if first is None:
@@ -315,7 +166,7 @@ class Matcher:
         self._return_consumed = first[1].end() > len(self._tail)
         return self._consume(*first)
 
-    def _find(self, patterns: Patterns, text: str) -> tuple[int, re.Match[str]] | None:
+    def _find(self, patterns: CompiledPatterns, text: str) -> tuple[int, re.Match[str]] | None:
         first: tuple[int, re.Match[str]] | None = None
         for pattern in patterns.regexes:
             match = self._scan(pattern, text, max(0, self._scanned - pattern.lookback))
@@ -331,7 +182,7 @@ class Matcher:
     def _scan(self, pattern: CompiledPattern, text: str, start: int) -> re.Match[str] | None:
         return (pattern.regex.match if pattern.from_start else pattern.regex.search)(text, start)
 
-    def at_end(self, patterns: Patterns) -> ExpectMatch | None:
+    def at_end(self, patterns: CompiledPatterns) -> ExpectMatch | None:
         """The stream has ended: search a last time, then match ``pexpect.EOF``, which consumes all the text.
 
         Returns None if EOF is not among the patterns.
@@ -343,7 +194,7 @@ class Matcher:
         text = self.take()
         return ExpectMatch(text, patterns.eof, text, None)
 
-    def at_timeout(self, patterns: Patterns) -> ExpectMatch | None:
+    def at_timeout(self, patterns: CompiledPatterns) -> ExpectMatch | None:
         """The time is over: match ``pexpect.TIMEOUT``. Returns None if it is not among the patterns.
 
         The text stays for the next search.
@@ -363,7 +214,7 @@ class Responder:
         pairs = _pairs(expects)
         self._answers = [answer for _, answer in pairs]
         self._names = [shorten(repr(pattern)) for pattern, _ in pairs]
-        self._patterns = compile_patterns([pattern for pattern, _ in pairs]) if pairs else Patterns(())
+        self._patterns = compile_patterns([pattern for pattern, _ in pairs]) if pairs else CompiledPatterns(())
         if self._patterns.eof is not None or self._patterns.timeout is not None:
             raise ConfigError("expects: pexpect.EOF and pexpect.TIMEOUT cannot be answered")
         self._matcher = Matcher(waiting_limit=IDLE_TEXT)

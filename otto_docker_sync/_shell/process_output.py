@@ -23,7 +23,8 @@ from ..limits import UNREAD_BYTES
 from ..locks import Monitor
 from ..result import ExpectMatch
 from .capture import Capture, Sink
-from .matcher import Matcher, Patterns
+from .matcher import Matcher
+from .patterns import CompiledPatterns
 
 STREAMS = {None: (0, 1), "stdout": (0,), "stderr": (1,)}
 """The choices of `Process.lines`, and the streams of each."""
@@ -209,7 +210,7 @@ class ProcessOutput(Capture):
                 self._note_searched()
                 self._wait(deadline)
 
-    def wait_for_match(self, patterns: Patterns, deadline: Deadline) -> ExpectMatch | None:
+    def wait_for_match(self, patterns: CompiledPatterns, deadline: Deadline) -> ExpectMatch | None:
         """Wait for a pattern, and consume the text up to its end; None when the output ended without it.
 
         Raises `DeadlineExpired`.
@@ -228,7 +229,7 @@ class ProcessOutput(Capture):
         with self._changed.lock:
             return self._matcher.text
 
-    def at_timeout(self, patterns: Patterns) -> ExpectMatch | None:
+    def at_timeout(self, patterns: CompiledPatterns) -> ExpectMatch | None:
         """See `Matcher.at_timeout`."""
         with self._changed.lock:
             return self._matcher.at_timeout(patterns)

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otto_docker_sync._shell.matcher import Matcher, Responder, TextStream, compile_patterns
+from otto_docker_sync._shell.matcher import Matcher, Responder, TextStream
+from otto_docker_sync._shell.patterns import compile_patterns
 from otto_docker_sync.result import Expects
 
 ALPHABET = ["a", "b", "ab", "é", "☃", "\r\n", "\r", "\n", "login: ", "\ufffd"]

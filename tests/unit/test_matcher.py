@@ -8,14 +8,8 @@ from typing import Any
 import pexpect
 import pytest
 
-from otto_docker_sync._shell.matcher import (
-    CompiledPattern,
-    Matcher,
-    Responder,
-    TextStream,
-    compile_exact,
-    compile_patterns,
-)
+from otto_docker_sync._shell.matcher import Matcher, Responder, TextStream
+from otto_docker_sync._shell.patterns import CompiledPattern, compile_exact, compile_patterns
 from otto_docker_sync.errors import ConfigError
 from otto_docker_sync.limits import IDLE_TEXT, MATCH_WINDOW
 
