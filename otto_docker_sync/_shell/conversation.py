@@ -147,7 +147,7 @@ class Conversation:
             if shell.left:
                 outcome.message += f"; {shell.left}"
             if not recovered:
-                closed = shell.ended_by_us
+                closed = shell.process.ended_by_us
                 self._drop(shell, outcome, GIVE_UP_TIME)
                 grace = Deadline.grace(GIVE_UP_TIME)
                 reason = "" if closed else self._backend.loss_reason_or_error(started_at, grace)
@@ -178,7 +178,7 @@ class Conversation:
         self._end = None
         shell = self._shell
         # An interrupted close() may have ended the lease and left the shell.
-        if shell and (shell.ended_by_us or shell.poll_ended() or (shell.unfinished and not shell.recover())):
+        if shell and (shell.process.ended_by_us or shell.poll_ended() or (shell.unfinished and not shell.recover())):
             self._backend.log.event(f"session {self.name!r}: its shell has ended")
             self._drop(shell)
             shell = None
@@ -200,7 +200,7 @@ class Conversation:
         return shell, is_new
 
     def _drop(self, shell: Shell, outcome: Outcome | None = None, seconds: float = KILL_TIME) -> None:
-        shell.end(Deadline.grace(seconds))
+        shell.process.end(Deadline.grace(seconds))
         if self._shell is shell:
             self._shell = None
         if outcome:
@@ -222,11 +222,11 @@ class Conversation:
     def _explain_end(self, shell: Shell, outcome: Outcome, started_at: float) -> None:
         """Distinguish a shell that left by itself from one that was closed, or lost with its container."""
         grace = Deadline.grace(10)
-        closed = shell.ended_by_us
+        closed = shell.process.ended_by_us
         self._drop(shell, outcome)
         if closed:
             outcome.retcode, outcome.message = None, "the session was closed while the command ran"
-        elif outcome.retcode is None or not shell.check_lease():
+        elif outcome.retcode is None or not shell.process.check_lease():
             reason = self._backend.loss_reason_or_error(started_at, grace)
             if reason or outcome.retcode in (None, KILL_STATUS):
                 outcome.retcode, outcome.message = None, f"the outcome is unknown: {reason or 'the shell was lost'}"
@@ -392,7 +392,7 @@ class Conversation:
         shell, self._shell = self._shell, None
         self._end = None
         if shell is not None:
-            shell.end(deadline)
+            shell.process.end(deadline)
 
 
 def _describe_time(asked_at: float, started_at: float) -> str:

@@ -8,12 +8,10 @@ the shell has to answer with its process id. If it does not, its session ends it
 from __future__ import annotations
 
 import threading
-from contextlib import suppress
 from time import monotonic
 
 from .._channel.backend import Backend
-from .._channel.base import SIZE, Channel, Chunk
-from .._channel.markers import BeginMarker, new_nonce
+from .._channel.base import SIZE, Chunk
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectError, ConnectionLost, OttoError
 from ..limits import (
@@ -31,27 +29,11 @@ from .capture import Capture
 from .framing import Prompt, SessionFrame, handshake, sourced_in_bash
 from .leftovers import UNKNOWN_END
 from .matcher import Matcher, Responder
-from .scripts import export_text, shell_command
-from .warden import State, Warden, WardenKeeper, never_started
+from .scripts import export_text
+from .shell_process import ShellProcess
+from .warden import State, WardenKeeper, never_started
 
 CTRL_C, CTRL_U = b"\x03", b"\x15"
-
-
-ENVIRONMENT = {
-    # No escape sequences, no start-up file, no history.
-    "TERM": "dumb",
-    "ENV": "",
-    "BASH_ENV": "",
-    "HISTFILE": "",
-    # A shell that is idle for long must not leave.
-    "TMOUT": "0",
-    # Pagers wait for a key that nobody presses.
-    "PAGER": "cat",
-    "GIT_PAGER": "cat",
-    "MANPAGER": "cat",
-    "SYSTEMD_PAGER": "cat",
-}
-"""The environment of a shell that is for programs. The user's own `env` comes later, and wins."""
 
 
 class ShellEnded(Exception):
@@ -71,43 +53,42 @@ class CannotRedirect(Exception):
 
 
 class Shell:
-    """Owns the channel of one shell. What the shell prints between commands goes to `matcher`.
+    """Owns one shell's process, and talks to it. What the shell prints between commands goes to `matcher`.
 
     One thread at a time reads: the one that holds the session's lock. Any thread may call `send_some`, `interrupt` and
-    `end`.
+    `resize`, and end the ``process``.
     """
 
-    def __init__(
-        self, backend: Backend, wardens: WardenKeeper, warden: Warden, channel: Channel, tag: str, matcher: Matcher
-    ) -> None:
-        self._backend = backend
-        self._wardens = wardens
-        self._warden = warden
+    def __init__(self, process: ShellProcess, matcher: Matcher) -> None:
+        self.process = process
+        self._channel = process.channel
         self._matcher = matcher
-        self._channel = channel
-        self._tag = tag
         self._prompt = Prompt()
-        self._serial = 0
-        self._last = 0
-        """The exit status that ``$?`` shows to the next command."""
-        self._pid: int | None = None
         self._kind = b""
         """The shell as it calls itself, where that makes a difference: bash, ksh93."""
+        self._serial = 0
+        """The number of the last command."""
+        self._last = 0
+        """The exit status that ``$?`` shows to the next command."""
         self._unfinished: SessionFrame | None = None
+        """The command that runs, or was abandoned."""
         self._started_at = 0.0
         self._start_sent = False
         """Whether the line that runs the unfinished command was sent, so that an end of it will come."""
-        self._tail = b""
-        self._prompts_due = 0
-        """Prompts still to come for commands that have ended by their end marker."""
-        self._last_typed = b""
-        self._write_lock = threading.Lock()
-        self.awaiting_prompt = False
-        """Whether text was sent to it, and its prompt has not been seen since."""
-        self._typing_broken = False
-        self._ended = False
         self.left = ""
         """What `recover` could not end of the last command, in words."""
+        self._write_lock = threading.Lock()
+        self._last_typed = b""
+        self._typing_broken = False
+        """Whether `send_some` was interrupted, so that nobody knows what was typed."""
+        self.awaiting_prompt = False
+        """Whether text was sent to it, and its prompt has not been seen since."""
+        self._prompts_due = 0
+        """Prompts still to come for commands that have ended by their end marker."""
+        self._tail = b""
+        """The end of what came between commands, where it may become a prompt."""
+
+    # Opening
 
     @classmethod
     def open(
@@ -117,11 +98,12 @@ class Shell:
         for _ in range(MAX_STARTS):
             warden = wardens.current(deadline)
             try:
-                shell = cls._start(backend, wardens, warden, matcher, deadline, size)
+                shell = cls(ShellProcess.start(backend, wardens, warden, size, deadline), matcher)
+                shell._get_ready(size, deadline)
                 if warden.state is not State.CLOSED:
                     return shell
                 # Another thread closed the host meanwhile, and the lease with it.
-                shell.abort_start(Deadline.grace(KILL_TIME))
+                shell.process.abort(Deadline.grace(KILL_TIME))
             except OttoError:
                 # A shell without a lease leaves at once. If the warden is gone, that was the reason: try another.
                 if warden.alive(Deadline.grace(ANSWER_TIME)) or warden.state not in (State.KILLED, State.CLOSED):
@@ -131,63 +113,32 @@ class Shell:
             "something kills the processes there, or another thread keeps closing this host"
         )
 
-    @classmethod
-    def _start(
-        cls,
-        backend: Backend,
-        wardens: WardenKeeper,
-        warden: Warden,
-        matcher: Matcher,
-        deadline: Deadline,
-        size: tuple[int, int],
-    ) -> Shell:
-        nonce, begin = new_nonce(), BeginMarker()
-        channel = backend.open_shell(
-            ["-c", shell_command(warden.lease_check, size, begin, backend.shell)],
-            marker_env={**ENVIRONMENT, "OTTO_HOST": warden.tag, "OTTO_SESSION": nonce, **backend.guard.marker_env()},
-            tty=True,
-            deadline=deadline,
-            size=size,
-        )
-        shell = cls(backend, wardens, warden, channel, f"OTTO_SESSION={nonce}", matcher)
+    def _get_ready(self, size: tuple[int, int], deadline: Deadline) -> None:
+        """Wait until the shell answers. When it does not, it is ended."""
+        backend = self.process.backend
         try:
-            # Nothing may be sent before the marker: terminals on the way are not raw yet, and would act on it.
             limit = deadline.at_most(START_TIME)
-            try:
-                shell._await_start(begin, limit)
-            except DeadlineExpired:
-                # Once it runs it can be ended. One that docker starts only later stays until the lease ends.
-                with suppress(DeadlineExpired, OttoError):
-                    shell._await_start(begin, Deadline.grace(KILL_TIME))
-                raise
-            shell._shake_hands(limit)
-            shell.resize(*size)  # until the process runs, its terminal may not take the size
+            self.process.await_terminal(limit)
+            self._shake_hands(limit)
+            self.resize(*size)  # until the process runs, its terminal may not take the size
         except BaseException as error:
-            shell.abort_start(Deadline.grace(KILL_TIME))
+            self.process.abort(Deadline.grace(KILL_TIME))
             if isinstance(error, DeadlineExpired) and not deadline.expired:
                 raise never_started(backend.id) from None
             if isinstance(error, ShellEnded):
                 text = f"{backend.id}: the shell {backend.shell!r} ended at once, with status {error.status}"
                 raise OttoError(text) from None
             raise
-        return shell
-
-    def _await_start(self, begin: BeginMarker, deadline: Deadline) -> None:
-        out = b""
-        while begin.output not in out:
-            chunk = self._channel.read(deadline)
-            if chunk.ended:
-                raise self._backend.startup_error(out, b"", self._channel.exit_status(deadline), deadline)
-            out = (out + chunk.out)[-65536:]
 
     def _shake_hands(self, deadline: Deadline) -> None:
-        while self._pid is None:
+        """Make it ours: no echo, our prompt, our functions. Repeated, as it may lose what comes while it starts."""
+        while self.process.pid is None:
             self._channel.write(handshake(self._prompt), deadline)
             try:
-                self._pid = self._ask_pid("", deadline.at_most(HANDSHAKE_TIME))
+                self.process.pid = self._ask_pid("", deadline.at_most(HANDSHAKE_TIME))
             except DeadlineExpired:
                 deadline.check()
-        if environment := self._backend.environment():
+        if environment := self.process.backend.environment():
             # As a command, since that reaches the shell unchanged, whatever bytes it has.
             self._run_unseen(export_text(environment), deadline)
 
@@ -205,20 +156,7 @@ class Shell:
         self._last = last
         return bytes(capture.output)
 
-    def poll_ended(self) -> bool:
-        """Take what has arrived between commands, and return whether the shell has ended."""
-        try:
-            while True:
-                self.pump(Deadline.grace(0))
-        except DeadlineExpired:
-            return False
-        except (ShellEnded, ConnectionLost):
-            return True
-
-    @property
-    def unfinished(self) -> bool:
-        """Whether a command, or typing, was abandoned half-way, so that `recover` must come first."""
-        return self._unfinished is not None or self._typing_broken
+    # Running a command
 
     def run(self, command: str | bytes, deadline: Deadline, capture: Capture, responder: Responder) -> int:
         """Run `command` and return its exit status.
@@ -228,8 +166,8 @@ class Shell:
         """
         if self._kind == b"bash":
             command = sourced_in_bash(command)
-        typed = self._kind != b"ksh93"
-        frame = SessionFrame(command, self._prompt, self._serial + 1, self._last, types_line_ends=typed)
+        types_line_ends = self._kind != b"ksh93"
+        frame = SessionFrame(command, self._prompt, self._serial + 1, self._last, types_line_ends=types_line_ends)
         self._started_at = monotonic()
         self._start_sent = False
         self._unfinished = frame
@@ -240,31 +178,6 @@ class Shell:
         if not frame.prompt_follows and status in (1, 2) and not self._can_redirect():
             raise CannotRedirect
         return status
-
-    def _can_redirect(self) -> bool:
-        """After a command that ended by the prompt alone: find out whether the shell was able to print the marker."""
-        question, answer = self._prompt.redirection_test(self._serial)
-        deadline = Deadline.grace(ANSWER_TIME)
-        received = b""
-        try:
-            self._channel.write(question, deadline)
-            while (match := answer.search(received)) is None:
-                chunk = self._channel.read(deadline)
-                if chunk.ended:
-                    raise ShellEnded(self._exit_status(), started=True)
-                received += chunk.out
-        except DeadlineExpired:
-            return True  # the next command will see
-        self._show(received)
-        return match.retcode == 0
-
-    def _finish(self, frame: SessionFrame) -> int:
-        assert frame.retcode is not None
-        self._last = frame.retcode
-        self._prompts_due = int(frame.prompt_follows)
-        self._show(frame.rest)
-        self._unfinished = None
-        return frame.retcode
 
     def _exchange(self, frame: SessionFrame, deadline: Deadline, capture: Capture, responder: Responder) -> None:
         """Type the frame, and take what comes until its end.
@@ -310,7 +223,7 @@ class Shell:
                 self.send(answer, deadline)
             if chunk.ended:
                 self._unfinished = None
-                raise ShellEnded(self._exit_status(), frame.started)
+                raise ShellEnded(self.process.exit_status(), frame.started)
 
     def _read(self, deadline: Deadline, seconds: float | None) -> Chunk | None:
         """Return what arrives within `seconds`, if that is given; None when nothing does."""
@@ -320,11 +233,44 @@ class Shell:
             deadline.check()
             return None
 
-    def _exit_status(self) -> int | None:
+    def _finish(self, frame: SessionFrame) -> int:
+        """Return the exit status of a frame that has ended, and keep what the next command needs of it."""
+        assert frame.retcode is not None
+        self._last = frame.retcode
+        self._prompts_due = int(frame.prompt_follows)
+        self._take_idle_output(frame.rest)
+        self._unfinished = None
+        return frame.retcode
+
+    def _can_redirect(self) -> bool:
+        """After a command that ended by the prompt alone: find out whether the shell was able to print the marker."""
+        question, answer = self._prompt.redirection_test(self._serial)
+        deadline = Deadline.grace(ANSWER_TIME)
+        received = b""
         try:
-            return self._channel.exit_status(Deadline.grace(KILL_TIME))
-        except (DeadlineExpired, ConnectionLost):
-            return None
+            self._channel.write(question, deadline)
+            while (match := answer.search(received)) is None:
+                chunk = self._channel.read(deadline)
+                if chunk.ended:
+                    raise ShellEnded(self.process.exit_status(), started=True)
+                received += chunk.out
+        except DeadlineExpired:
+            return True  # the next command will see
+        self._take_idle_output(received)
+        return match.retcode == 0
+
+    def send(self, answer: str | bytes, deadline: Deadline) -> None:
+        """Type an answer to the command that runs. Raises `ConfigError` for a line that the tty would cut."""
+        data = encode_typed(answer)
+        with self._write_lock:
+            self._channel.write(data, deadline)
+
+    # After a command that was abandoned
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a command, or typing, was abandoned half-way, so that `recover` must come first."""
+        return self._unfinished is not None or self._typing_broken
 
     def recover(self) -> bool:
         """End the command that was left half-way, and all that it started. Returns whether the shell is usable again.
@@ -340,21 +286,25 @@ class Shell:
             if frame is None or not self._start_sent:
                 # The command never ran, so no end of it will come; what was uploaded is dropped by the next frame.
                 self._typing_broken = self.awaiting_prompt = False
-                return self._is_the_same()
+                return self._still_answers()
             self._drain(frame, CTRL_C_TIME)
-            deadline = Deadline.grace(KILL_TIME)
-            left = None
-            if self._pid is not None:
-                left = self._wardens.end_run(self._warden, frame.run_tag, self._pid, self._started_at, deadline)
-                self.left = UNKNOWN_END if left is None and not self.ended_by_us else left or ""
+            left = self.process.end_run(frame.run_tag, self._started_at, Deadline.grace(KILL_TIME))
+            self.left = UNKNOWN_END if left is None and not self.process.ended_by_us else left or ""
             if not self._was_dropped(frame):
                 if not self._drain(frame, CTRL_C_TIME if left is None else KILL_TIME):
                     return False
                 self._finish(frame)
             # A program that was killed may have left the terminal raw.
-            return self._is_the_same("stty sane -echo 2>/dev/null; ")
+            return self._still_answers("stty sane -echo 2>/dev/null; ")
         except (DeadlineExpired, ShellEnded, OttoError):
             return False
+
+    def interrupt(self) -> None:
+        """Type Ctrl-C, after whatever is still on its way."""
+        try:
+            self._channel.write(CTRL_C, Deadline.grace(CTRL_C_TIME))
+        except (DeadlineExpired, ConnectionLost):
+            pass  # the thread that reads will find that out
 
     def _drain(self, frame: SessionFrame, seconds: float) -> bool:
         """Drop the output up to the end of the frame. Returns whether the end came within `seconds`."""
@@ -371,11 +321,6 @@ class Shell:
             return False
         return True
 
-    def _is_the_same(self, preparation: str = "") -> bool:
-        """Whether the shell that was opened answers. Asked twice: a late Ctrl-C takes a part of the question along."""
-        deadline = Deadline.grace(KILL_TIME)
-        return (self._ask_pid(preparation, deadline) or self._ask_pid(preparation, deadline)) == self._pid
-
     def _was_dropped(self, frame: SessionFrame) -> bool:
         """Whether the shell waits for a line, and will never see the one that was to run the command.
 
@@ -383,18 +328,12 @@ class Shell:
         """
         return not (frame.ended or frame.started) and self._prompt.split(frame.noise()).at_prompt
 
-    def interrupt(self) -> None:
-        """Type Ctrl-C, after whatever is still on its way."""
-        try:
-            self._channel.write(CTRL_C, Deadline.grace(CTRL_C_TIME))
-        except (DeadlineExpired, ConnectionLost):
-            pass  # the thread that reads will find that out
+    def _still_answers(self, preparation: str = "") -> bool:
+        """Whether the shell that was opened answers. Asked twice: a late Ctrl-C takes a part of the question along."""
+        deadline = Deadline.grace(KILL_TIME)
+        return (self._ask_pid(preparation, deadline) or self._ask_pid(preparation, deadline)) == self.process.pid
 
-    def send(self, answer: str | bytes, deadline: Deadline) -> None:
-        """Type an answer to the command that runs. Raises `ConfigError` for a line that the tty would cut."""
-        data = encode_typed(answer)
-        with self._write_lock:
-            self._channel.write(data, deadline)
+    # Between commands
 
     def send_some(self, data: bytes) -> int:
         """Type as much of `data` as is taken now, and return how many bytes that were."""
@@ -410,10 +349,6 @@ class Shell:
                 self._typing_broken = True
                 raise
 
-    def resize(self, columns: int, rows: int) -> None:
-        """Tell the terminal its size."""
-        self._channel.resize(columns, rows)
-
     def pause(self) -> None:
         """Give the remote side time to read what was typed."""
         self._channel.pause(Deadline.grace(WRITE_POLL))
@@ -422,18 +357,18 @@ class Shell:
         """Wait for text between commands and give it to the matcher. Raises `ShellEnded` at the end."""
         chunk = self._channel.read(deadline)
         if chunk.ended:
-            raise ShellEnded(self._exit_status())
-        self._show(chunk.out)
+            raise ShellEnded(self.process.exit_status())
+        self._take_idle_output(chunk.out)
 
-    def _show(self, data: bytes) -> None:
-        idle = self._prompt.split(self._tail + data)
-        self._matcher.feed(idle.text)
-        self._tail = idle.tail
-        # The prompt of a command that ended by its marker comes after it. It is no answer to what was typed since.
-        fresh = idle.prompts - self._prompts_due
-        self._prompts_due = max(0, -fresh)
-        if idle.at_prompt and fresh > 0:
-            self.awaiting_prompt = False
+    def poll_ended(self) -> bool:
+        """Take what has arrived between commands, and return whether the shell has ended."""
+        try:
+            while True:
+                self.pump(Deadline.grace(0))
+        except DeadlineExpired:
+            return False
+        except (ShellEnded, ConnectionLost):
+            return True
 
     def await_prompt(self, deadline: Deadline) -> None:
         """After text was sent: wait for the shell's prompt, so that no program takes the next command for input."""
@@ -444,35 +379,20 @@ class Shell:
         while self.awaiting_prompt:
             self.pump(deadline)
 
-    @property
-    def ended_by_us(self) -> bool:
-        """Whether we ended it, alone or with its lease."""
-        return self._ended or self._warden.state is State.CLOSED
+    def _take_idle_output(self, data: bytes) -> None:
+        """Give the matcher what came between commands, without the prompts in it."""
+        idle = self._prompt.split(self._tail + data)
+        self._matcher.feed(idle.text)
+        self._tail = idle.tail
+        # The prompt of a command that ended by its marker comes after it. It is no answer to what was typed since.
+        fresh = idle.prompts - self._prompts_due
+        self._prompts_due = max(0, -fresh)
+        if idle.at_prompt and fresh > 0:
+            self.awaiting_prompt = False
 
-    def check_lease(self) -> bool:
-        """Ask the warden that holds its lease, and return whether it answers."""
-        return self._warden.alive(Deadline.grace(ANSWER_TIME))
-
-    def end(self, deadline: Deadline) -> None:
-        """End the shell and all that was started from it. From any thread; does not raise; idempotent."""
-        if self._ended:
-            return
-        self._ended = True
-        self._order_end(deadline)
-        self._channel.close()
-
-    def _order_end(self, deadline: Deadline) -> bool:
-        return self._wardens.end_shell(self._warden, self._tag, self._pid, deadline)
-
-    def abort_start(self, deadline: Deadline) -> None:
-        """End a shell that nobody has used yet: by order, or, if nobody carries that out, by `exit`."""
-        self._ended = True
-        if not self._order_end(deadline):
-            with suppress(DeadlineExpired, OttoError):
-                self._channel.write(b"exit\n", deadline)
-                while not self._channel.read(deadline).ended:
-                    pass
-        self._channel.close()
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell the terminal its size."""
+        self._channel.resize(columns, rows)
 
 
 def encode_typed(text: str | bytes) -> bytes:
