@@ -85,6 +85,7 @@ def podman_programs(rig: Rig) -> Path:
 @pytest.fixture(params=["root", "sudo", "rootless"])
 def podman(
     request: pytest.FixtureRequest,
+    rig: Rig,
     podman_programs: Path,
     account: Account,
     sshd: Sshd,
@@ -102,8 +103,9 @@ def podman(
         yield Podman(sshd, (*settings, "sudo", "-n", "podman"), (*settings, "podman"))
         entry.unlink()
     else:
-        runtime = account.home / "run"
-        runtime.mkdir(mode=0o700)
+        # A short path: `podman container cleanup` refuses to work where its own in it has more than 50 characters, and
+        # podman then waits for it in vain, for 20 s at the end of each container.
+        runtime = rig.workspace.directory(f"run-{rig.worker}", 0o700)
         os.chown(runtime, account.uid, -1)
         command = (*settings, path, f"HOME={account.home}", f"XDG_RUNTIME_DIR={runtime}", f"TMPDIR={runtime}", "podman")
         made = Podman(sshd, command, ("runuser", "-u", account.name, "--", *command))
