@@ -196,7 +196,7 @@ class TestFiles:
         monkeypatch.setenv("PLACE", "home")
         bench.write(
             {
-                "sub/part.yml": f"services: {{db: {{image: '{bench.image}', network_mode: none, "
+                "sub/part.yml": f"services: {{db: {{image: '{bench.image}', network_mode: none, stop_signal: SIGKILL, "
                 "command: [sleep, '600'], volumes: ['./d:/d'], "
                 "environment: {W: '${WHERE:-nowhere}', O: '${ON:-off}'}}}",
                 "home/.env": "WHERE=home\n",
