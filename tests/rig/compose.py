@@ -32,9 +32,11 @@ exec {docker} "$@"
 
 VERSION_1 = """\
 {interpreter}
-# Otherwise it spends half of its time on importing setuptools, which it does not need. A shell here would change PWD.
-import os, runpy, sys
-os.environ["SETUPTOOLS_USE_DISTUTILS"] = "stdlib"
+# Otherwise it spends nearly half of its time on importing setuptools, which it does not need: a hook, there before this
+# runs, makes that of an import of distutils, which Python has itself before 3.12. A shell here would change PWD.
+import runpy, sys
+if sys.version_info < (3, 12):
+    sys.meta_path = [finder for finder in sys.meta_path if type(finder).__name__ != "DistutilsMetaFinder"]
 sys.argv[0] = {path!r}
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
