@@ -12,7 +12,7 @@
 
 PYTHON ?= python3
 VENV ?= .venv
-PYTEST_ARGS ?= -n 2 --dist worksteal
+PYTEST_ARGS ?= -n 3 --dist worksteal
 export PYTHON
 
 .PHONY: demo test lint coverage docs transcripts soak sshlibrary test-paramiko bench clean
