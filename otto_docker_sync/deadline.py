@@ -10,8 +10,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from time import monotonic
+from typing import TypeVar
 
 from .arguments import Timeout as Timeout
 from .arguments import timeout_seconds as timeout_seconds
@@ -60,6 +61,15 @@ class Cancellation:
 
 cancellation: ContextVar[Cancellation | None] = ContextVar("cancellation", default=None)
 """The cancellation that deadlines made in this context carry."""
+
+T = TypeVar("T")
+
+
+def shielded(call: Callable[[], T]) -> T:
+    """Call what has to be done also after the calls of this context were cancelled."""
+    context = copy_context()
+    context.run(cancellation.set, None)
+    return context.run(call)
 
 
 class Deadline:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 
 from .._verbs import Condition, Healthy, LogPattern, Patience, conditions_of
 from ..arguments import check_count
-from ..deadline import Deadline, DeadlineExpired, Timeout
+from ..deadline import Deadline, DeadlineExpired, Timeout, shielded
 from ..docker_host import DockerContainerHost
 from ..errors import ComposeError, ConfigError, OttoError
 from ..limits import DOWN_TIME, READY_TIME
@@ -20,7 +20,7 @@ from .containers import StackContainer
 from .hosts import StackHosts
 from .project_files import ProjectFiles
 from .ready import wait_for_all
-from .remote import Lines, RemoteStack, shielded
+from .remote import Lines, RemoteStack
 
 if TYPE_CHECKING:
     from typing_extensions import Self
