@@ -106,7 +106,7 @@ class LocalTree:
                 except OSError as error:
                     if not entry.name:
                         raise SourceError(f"{entry.path}: {error.strerror}") from error
-                    self.left_out.unreadable(entry.name, error.strerror)
+                    self._leave_out(entry.name, error)
                     continue
             if entry.name:
                 self.entries.append(entry)
@@ -115,6 +115,12 @@ class LocalTree:
                 if (found := self._look_at(child, inside)) is not None:
                     waiting.append(found)
 
+    def _leave_out(self, name: str, error: OSError) -> None:
+        """Note what cannot be read. A path that is too long is no such thing: it refuses the whole tree everywhere."""
+        if error.errno == errno.ENAMETOOLONG:
+            raise SourceError(f"{name[:100]}… is too long a path for this machine") from error
+        self.left_out.unreadable(name, error.strerror)
+
     def _look_at(self, child: os.DirEntry[str], name: str) -> Entry | None:
         try:
             status = child.stat(follow_symlinks=False)
@@ -122,7 +128,7 @@ class LocalTree:
         except FileNotFoundError:
             return None  # gone since the directory was read, as if it had gone before
         except OSError as error:
-            self.left_out.unreadable(name, error.strerror)
+            self._leave_out(name, error)
             return None
         if len(os.fsencode(name)) > PATH_LIMIT:
             raise SourceError(f"{name[:100]}… is a path of more than {PATH_LIMIT} bytes")

@@ -319,11 +319,22 @@ def test_a_tree_deeper_than_a_path_has_an_outcome(make_place: MakePlace, local: 
     with removed_in_the_end(local / "tree", local / "back", place.root / "tree"):
         deep_tree(local / "tree", depth, name)
         result = place.host.put(local / "tree", place.path, timeout=100)
-        assert result.status is Status.FAILED and result[local / "tree"].message
+        assert "is a path of more than 4000 bytes" in result[local / "tree"].message
         deep_tree(place.root / "tree", depth, name)
         (local / "back").mkdir()
         result = place.host.get(f"{place.path}/tree", local / "back", timeout=100)
         assert result.ok or result[f"{place.path}/tree"].message
+
+
+def test_a_tree_whose_paths_are_too_long_for_this_machine_is_refused(make_place: MakePlace, local: Path) -> None:
+    place = make_place("busybox")
+    above = local / ("a" * 200)
+    above.mkdir()
+    with removed_in_the_end(above / "tree"):
+        deep_tree(above / "tree", 790, "name")
+        result = place.host.put(above / "tree", place.path)
+        assert "is too long a path for this machine" in result[above / "tree"].message
+    assert not (place.root / "tree").exists()
 
 
 def test_a_chain_of_links_has_an_outcome(make_place: MakePlace, local: Path) -> None:
