@@ -29,9 +29,9 @@ def lease_check(warden_pid: int) -> str:
     return script(__package__, "lease_check", otto_warden=warden_pid).rstrip()
 
 
-def stty_size(columns: int, rows: int) -> str:
-    """The shell text that gives the terminal its size: docker does so late, or not at all."""
-    return f"stty columns {columns} rows {rows} 2>/dev/null"
+def terminal_size(columns: int, rows: int) -> str:
+    """The shell text that gives a person's terminal its size, when docker has done so."""
+    return script(__package__, "terminal_size", otto_columns=columns, otto_rows=rows).rstrip()
 
 
 def shell_command(lease: str, size: tuple[int, int], begin: BeginMarker, shell: str) -> str:

@@ -28,7 +28,7 @@ from ..limits import CLOSE_TIME, EOF_AGAIN, TERMINAL_STATUS_TIME, TYPED_AHEAD, W
 from ..logs import Masker
 from .framing import quoted_lines
 from .runner import Runner
-from .scripts import loader, stty_size
+from .scripts import loader, terminal_size
 
 ESCAPE = b"\x1d"
 """Ctrl-], which leaves."""
@@ -70,7 +70,7 @@ def interact(
         undo.enter_context(_signals(bridge))
         if is_terminal:
             undo.enter_context(_raw(keyboard))
-        if size:
+        if size := _size(screen) or _size(keyboard):  # again: only from here on a change is noticed
             channel.resize(*size)
         left = bridge.run()
     if bridge.signal:
@@ -95,7 +95,7 @@ def open_terminal(runner: Runner, term: str, size: tuple[int, int], deadline: De
     session = new_nonce()
     marker_env = {"TERM": term, "OTTO_HOST": warden.tag, "OTTO_SESSION": session, **backend.guard.marker_env()}
     environment = LoginEnvironment(backend.shell, backend.environment())
-    script = f'{warden.lease_check}; {stty_size(*size)}; exec "$@"'
+    script = f'{warden.lease_check}\n{terminal_size(*size)}\nexec "$@"'
     argv = ["sh", "-c", script, "sh", *(environment.argv or backend.login_argv())]
     channel = backend.open_channel(Program(argv, marker_env, tty=True, term=term, size=size), deadline)
     try:
