@@ -125,7 +125,9 @@ class Deadline:
         return None if self._at is None else max(0.0, self._at - monotonic())
 
     def wait_time(self) -> float:
-        """Return the seconds that one wait may take, after which the caller looks again: SIGNAL_POLL at most.
+        """Return the seconds after which whoever waits looks again at what it waits for: SIGNAL_POLL at most.
+
+        An interrupt may have kept the other thread from waking it.
 
         >>> Deadline.after(None).wait_time()
         1.0
@@ -145,3 +147,15 @@ class Deadline:
             for item in self._cancellations:
                 stack.enter_context(item.waking(wake))
             yield
+
+
+def wait_times(timeout: float | None) -> Iterator[float]:
+    """Divide one wait into short ones: yield the seconds of each, until `timeout` is over; None is forever.
+
+    A signal that another thread took, or that came just before, does not end a wait for a lock or a descriptor. Python
+    runs the signal's handler only after it, so no such wait may be long.
+    """
+    deadline = Deadline(None) if timeout is None else Deadline.grace(timeout)
+    yield deadline.wait_time()
+    while not deadline.expired:
+        yield deadline.wait_time()

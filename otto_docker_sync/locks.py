@@ -18,7 +18,7 @@ from time import monotonic
 from types import FrameType, TracebackType
 from typing import Any, NamedTuple
 
-from .deadline import Deadline
+from .deadline import Deadline, wait_times
 from .errors import SessionBusy
 from .limits import LOCK_POLL
 
@@ -168,8 +168,13 @@ class Signal:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, so many seconds at most, and return whether it is. May return False too early."""
-        if not self._is_set and self._lock.acquire(timeout=-1 if timeout is None else timeout) and self._is_set:
-            self.set()  # for the others that wait
+        for seconds in wait_times(timeout):
+            if self._is_set:
+                break
+            if self._lock.acquire(timeout=seconds):
+                if self._is_set:
+                    self.set()  # for the others that wait
+                break
         return self._is_set
 
 

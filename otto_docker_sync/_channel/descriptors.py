@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 
-from ..deadline import Deadline
+from ..deadline import Deadline, wait_times
 from ..errors import OttoError
 
 # poll() has no limit on descriptor numbers. On macOS it does not work for terminals, and eventlet takes it away.
@@ -100,7 +100,10 @@ def select(timeout: float | None, readers: Sequence[int], writers: Sequence[int]
             selector.register(fd, selectors.EVENT_READ)
         for fd in writers:
             selector.register(fd, selectors.EVENT_WRITE)
-        return [key.fd for key, _ in selector.select(timeout)]
+        for seconds in wait_times(timeout):
+            if ready := selector.select(seconds):
+                return [key.fd for key, _ in ready]
+        return []
 
 
 @contextmanager

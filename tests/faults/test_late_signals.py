@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import Host, LocalHost, UnixHost
+from otto_docker_sync._channel.descriptors import select
+from otto_docker_sync.locks import Monitor, Signal
 
 from .helpers import until
 
@@ -22,6 +24,19 @@ WAITS: dict[str, Callable[[Host, Callable[[str], None]], object]] = {
     "run": lambda host, see: host.run(NEVER, on_output=see),
     "oneshot": lambda host, see: host.oneshot(NEVER, on_output=see),
     "wait": lambda host, see: see("") or host.start(NEVER).wait(),
+}
+
+
+def wait_for_change() -> None:
+    monitor = Monitor()
+    with monitor.lock:
+        monitor.wait(None)
+
+
+WAITS_IN_THE_SYSTEM: dict[str, Callable[[], object]] = {
+    "a signal": lambda: Signal().wait(),
+    "a monitor": wait_for_change,
+    "descriptors": lambda: select(None, []),
 }
 
 
@@ -62,3 +77,9 @@ def test_this_machine(verb: str) -> None:
 def test_a_machine_over_ssh(verb: str, unix_host: UnixHost) -> None:
     interrupted(lambda see: WAITS[verb](unix_host, see))
     assert unix_host.run("echo after", timeout=10).output == "after\n"
+
+
+@pytest.mark.parametrize("what", WAITS_IN_THE_SYSTEM)
+@pytest.mark.timeout(60)
+def test_all_that_waits_in_the_system(what: str) -> None:
+    interrupted(lambda see: see("") or WAITS_IN_THE_SYSTEM[what]())
