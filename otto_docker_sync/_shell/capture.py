@@ -75,7 +75,7 @@ class Capture:
         if not data:
             return ""
         self.keep(data, stream)
-        return self._show(self._decoders[stream].feed(data))
+        return self._pass_on(self._decoders[stream].feed(data))
 
     def keep(self, data: bytes, stream: int) -> None:
         """Keep a piece for the result."""
@@ -95,9 +95,9 @@ class Capture:
     def finish(self) -> None:
         """Pass on the rest, now that no more output will come. A character that was cut off becomes U+FFFD."""
         for decoder in self._decoders:
-            self._show(decoder.feed(b"", final=True))
+            self._pass_on(decoder.feed(b"", final=True))
 
-    def _show(self, text: str) -> str:
+    def _pass_on(self, text: str) -> str:
         if text:
             self._log(text)
             if self._sink is not None:

@@ -58,14 +58,17 @@ class Section:
         self._answer = answer
         self.answers = 0
         self.last_answer = 0
+        # The most bytes that a marker has, with the digits of a number in it.
         self._longest = max(len(self._begin), *(len(end.prefix) + len(end.suffix) for end in ends)) + 24
         self._buffer = b""
         self.preamble = b""
+        """The last bytes that came before the section."""
         self.started = False
         self.joined = False
         self.crlf = False
         self.retcode: int | None = None
         self.end_shown = b""
+        """The end marker as it came."""
         self.rest = b""
 
     @property
@@ -81,7 +84,7 @@ class Section:
         self._buffer += data
         if not self.started and not self.ended and not self._find_begin():
             return b""
-        return self._body()
+        return self._cut_output()
 
     def finish(self) -> bytes:
         """Return what was held back, now that no more bytes will come; but not a marker that was cut off."""
@@ -97,7 +100,7 @@ class Section:
         at = self._buffer.find(self._begin)
         line_end = self._buffer.find(b"\n", at + len(self._begin), at + len(self._begin) + 2) if at >= 0 else -1
         if line_end >= 0:
-            self._note_preamble(self._buffer[:at])
+            self._keep_preamble(self._buffer[:at])
             self.crlf = self._buffer[line_end - 1 : line_end] == b"\r"
             self._buffer = self._buffer[line_end + 1 :]
             self.started = True
@@ -105,18 +108,19 @@ class Section:
         if at < 0 and (match := first_end(self._early_ends, self._buffer)):
             self._end_at(match)
         elif at < 0:
-            self._note_preamble(self._buffer[: -self._longest])
+            self._keep_preamble(self._buffer[: -self._longest])
             self._buffer = self._buffer[-self._longest :]
         return False
 
-    def _note_preamble(self, data: bytes) -> None:
+    def _keep_preamble(self, data: bytes) -> None:
         self.preamble = (self.preamble + data)[-4096:]
 
     def noise(self) -> bytes:
         """Return the last bytes before the section. If it never began, they say what went wrong."""
         return self.preamble if self.started else self.preamble + self._buffer
 
-    def _body(self) -> bytes:
+    def _cut_output(self) -> bytes:
+        """Take what is complete from the buffer, and return the output in it."""
         if self.ended:
             self.rest += self._buffer
             self._buffer = b""
@@ -315,7 +319,7 @@ def quoted_lines(data: bytes, *, types_line_ends: bool = True) -> Iterator[bytes
     No control byte is typed but the line end: what a tty or a line editor does with the others depends on settings that
     the user's commands may have changed. The shell makes them by ``printf``, once for each value that there is, and
     the data refers to variables. A line end inside the quotes also ends the line for the tty, but with
-    `types_line_ends` False it is a variable, too: ksh93 loses the data behind a line end that is typed in quotes.
+    `types_line_ends` False it is a variable, too: ksh93 loses the data after a line end that is typed in quotes.
     """
     controls = sorted({value for value in data if _is_control(value)})
     for value in controls:

@@ -32,7 +32,7 @@ def stream_probe(nonce: str, channel: Channel) -> bytes:
 
 
 def joined_streams(end: str) -> str:
-    """Say that the streams were joined, found after the command had begun; `end` is what has become of it."""
+    """Return the message for streams that were joined, when the command had begun; `end` says how it ended."""
     return f"the outcome is unknown: something on the way {JOINED}; {end}. {ADVICE}, or let it pass both on."
 
 

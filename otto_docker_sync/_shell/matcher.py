@@ -84,6 +84,7 @@ class Matcher:
         self._stream = TextStream(newlines=newlines)
         # Whether a match has consumed a "\r" that its stream still holds back.
         self._return_consumed = False
+        # How much text is kept that nobody waits for, and how much while a search waits.
         self._limit, self._waiting_limit = limit, waiting_limit
         self._restart("")
 
@@ -94,7 +95,7 @@ class Matcher:
         self._fresh: list[str] = []
         self._size = len(text)
         # These patterns have been searched for in the first `_scanned` characters of `_tail`.
-        self._looking: CompiledPatterns | None = None
+        self._searched: CompiledPatterns | None = None
         self._scanned = 0
 
     @property
@@ -126,24 +127,24 @@ class Matcher:
             text = text.removeprefix("\r")
         self._fresh.append(text)
         self._size += len(text)
-        limit = self._waiting_limit if self._looking else self._limit
+        limit = self._waiting_limit if self._searched else self._limit
         if self._size > 2 * limit:
             self._drop(limit)
 
     def _drop(self, limit: int) -> None:
-        kept, looking, fresh = self.text[-limit:], self._looking, sum(map(len, self._fresh))
+        kept, searched, fresh = self.text[-limit:], self._searched, sum(map(len, self._fresh))
         self.dropped += self._size - len(kept)
         self._restart(kept)
-        self._looking, self._scanned = looking, max(0, len(kept) - fresh)
+        self._searched, self._scanned = searched, max(0, len(kept) - fresh)
 
     def search(self, patterns: CompiledPatterns) -> ExpectMatch | None:
         """Find the first match, and consume the text up to its end.
 
         None means that there is none yet: feed more, or call `at_end` or `at_timeout`.
         """
-        if patterns is not self._looking:
+        if patterns is not self._searched:
             self._restart(self.text)
-            self._looking = patterns
+            self._searched = patterns
         else:
             self._tail = "".join([self._tail, *self._fresh])
             self._fresh.clear()
@@ -211,7 +212,7 @@ class Responder:
     """
 
     def __init__(self, expects: Expects) -> None:
-        pairs = _pairs(expects)
+        pairs = _list_pairs(expects)
         self._answers = [answer for _, answer in pairs]
         self._names = [shorten(repr(pattern)) for pattern, _ in pairs]
         self._patterns = compile_patterns([pattern for pattern, _ in pairs]) if pairs else CompiledPatterns(())
@@ -255,12 +256,12 @@ class Responder:
 
     def _answer(self, match: ExpectMatch) -> str | bytes:
         answer = self._answers[match.index]
-        sent = _checked(answer(match)) if callable(answer) else answer
+        sent = _check_answer(answer(match)) if callable(answer) else answer
         self._last = match.index, sent
         return sent
 
 
-def _pairs(expects: Expects) -> list[tuple[Any, Answer]]:
+def _list_pairs(expects: Expects) -> list[tuple[Any, Answer]]:
     if expects is None:
         return []
     pairs: list[Any]
@@ -274,11 +275,11 @@ def _pairs(expects: Expects) -> list[tuple[Any, Answer]]:
         if not isinstance(pair, (tuple, list)) or len(pair) != 2:
             raise ConfigError(f"expects: {shorten(repr(pair))}: pass pairs of a pattern and its answer, or a mapping")
         if not callable(pair[1]):
-            _checked(pair[1])
+            _check_answer(pair[1])
     return [(pattern, answer) for pattern, answer in pairs]
 
 
-def _checked(answer: Any) -> str | bytes:
+def _check_answer(answer: Any) -> str | bytes:
     if isinstance(answer, (str, bytes)):
         return answer
     raise ConfigError(f"expects: {shorten(repr(answer))}: an answer is a str, bytes, or a callable that returns one")

@@ -22,7 +22,7 @@ ANYTHING = re.compile(r"\(*\.[*+]")
 RETURN = re.compile(r"(?<!\\)(?:\\\\)*\\r|\r")
 """A carriage return in a regex, which is found only where a terminal shows one without a line feed."""
 BYTE_ESCAPE = re.compile(r"\\x[89a-fA-F]|\\[23][0-7][0-7]")
-"""In a regex of bytes: a byte that is no character by itself."""
+"""An escape in a regex of bytes, for a byte that is not a character by itself."""
 LINE_END = re.compile(r"(\\r\\n|\r\n)(?![*?{])|\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
 """A line end of a terminal, as group 1; or an escape or a set of characters, in which there is none."""
 

@@ -251,7 +251,7 @@ class ProcessOutput(Capture):
         self._changed.notify_all()
 
     def _note_searched(self) -> None:
-        # Only then, because two threads that wait would wake each other for ever.
+        # Only when something arrived since, because two threads that wait would wake each other forever.
         if self._unsearched:
             self._unsearched = 0
             self._changed.notify_all()

@@ -175,6 +175,7 @@ class Spares:
         return ready
 
     def _pop_to(self, taken: list[Spare]) -> bool:
+        """Move one that waits to `taken`; False when there is none. A return value could be lost by an interrupt."""
         with self._lock:
             if self._waiting:
                 taken.append(self._waiting.popleft())
@@ -182,6 +183,7 @@ class Spares:
         return False
 
     def _origin(self) -> object:
+        """What a spare that is started now is for; see `Spare.origin`."""
         return self._backend.origin(), tuple(self._backend.guard.marker_env().items())
 
     def _give_back(self, spare: Spare, era: int) -> None:

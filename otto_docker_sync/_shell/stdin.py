@@ -95,8 +95,11 @@ class CommandInput:
         self._source = Source(given)
         self._opening: bytes | None = None
         self._ahead: bytes | None = None
+        """A byte that was read already, to find out whether the last message ended the input."""
         self._unsent = memoryview(b"")
+        """What the channel has not taken yet of a message."""
         self._to_be_answered = 0
+        """How many messages the wrapper answers. The next one goes out when it has answered them all."""
         self._ended = False
         self._poll: float | None = INPUT_POLL
         """How long to wait where there is nothing to send now; None until `on_more`."""
@@ -172,8 +175,8 @@ class CommandInput:
         return b".\n"
 
 
-class Typed:
-    """A file of what is sent to a command while it runs. Any thread may add."""
+class SentInput:
+    """A file of what `Process.send` has sent. Any thread may add."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -193,7 +196,7 @@ class Typed:
         return self._ended
 
     def read(self, size: int) -> bytes | None:
-        """Return what there is, b"" at the end, None when nothing is there yet."""
+        """Return up to `size` bytes, b"" at the end, None when nothing was sent yet."""
         with self._lock:
             if not self._pieces:
                 return b"" if self._ended else None
@@ -209,11 +212,11 @@ class ProcessInput(CommandInput):
     may_signal = True
 
     def __init__(self, given: Input | None) -> None:
-        self._typed = Typed() if given is None else None
-        super().__init__(self._typed or given or b"")
+        self._sent = SentInput() if given is None else None
+        super().__init__(self._sent or given or b"")
         self._orders: deque[bytes] = deque()
         self._wake: Callable[[], object] = lambda: None
-        if self._typed is not None:
+        if self._sent is not None:
             self._poll = None
 
     def on_more(self, wake: Callable[[], object]) -> None:
@@ -225,16 +228,16 @@ class ProcessInput(CommandInput):
     @property
     def is_open(self) -> bool:
         """Whether more can be sent."""
-        return self._typed is not None and not self._typed.ended
+        return self._sent is not None and not self._sent.ended
 
     def send(self, data: bytes) -> None:
-        assert self._typed is not None
-        self._typed.add(data)
+        assert self._sent is not None
+        self._sent.add(data)
         self._wake()
 
     def send_eof(self) -> None:
-        if self._typed is not None:
-            self._typed.end()
+        if self._sent is not None:
+            self._sent.end()
             self._wake()
 
     def order(self, line: str) -> None:
