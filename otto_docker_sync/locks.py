@@ -35,8 +35,10 @@ def current_frames() -> dict[int, FrameType]:
     Before Python 3.12 a garbage collection inside of `sys._current_frames` can block every thread for good, signal
     handlers as well (https://github.com/python/cpython/issues/106883).
     """
+    if sys.version_info >= (3, 12):
+        return sys._current_frames()
     with _collection:
-        if sys.version_info >= (3, 12) or not gc.isenabled():
+        if not gc.isenabled():
             return sys._current_frames()
         try:
             gc.disable()

@@ -146,8 +146,7 @@ class SSHChannel(Channel):
 
     def __del__(self) -> None:
         if os.getpid() == self._pid:
-            self._raw.abandon()
-            self._on_close()
+            self._raw.abandon()  # Paramiko's own thread may still refer to it
 
     def __repr__(self) -> str:
         state = "closed" if self._raw.closed else "open"

@@ -31,6 +31,12 @@ class Place:
     def __init__(self, connection: Connection, *, is_tunnel: bool) -> None:
         self.connection = connection
         self.is_tunnel = is_tunnel
+        self.is_given_back = False
+
+    def __del__(self) -> None:
+        # Without a lock: the garbage collector runs in any thread, whatever locks that has.
+        if not self.is_given_back:
+            self.connection.note_end(self)
 
 
 class Connection:
@@ -76,12 +82,15 @@ class Connection:
         self._places = [weakref.ref(other) for other in [*self.places, place]]
         return place
 
-    def give_back(self, place: Place) -> bool:
-        """Return whether it was still taken."""
-        kept = [weakref.ref(other) for other in self.places if other is not place]
-        was_taken = len(kept) < len(self.places)
-        self._places = kept
-        return was_taken
+    def give_back(self, place: Place) -> None:
+        place.is_given_back = True
+        self._places = [weakref.ref(other) for other in self.places if other is not place]
+
+    def note_end(self, place: Place) -> None:
+        """Remember when a place that is taken no more was used last. Takes no lock."""
+        self.idle_since = monotonic()
+        if not place.is_tunnel:
+            self.closed_at = self.idle_since
 
 
 def connect(

@@ -156,14 +156,14 @@ class Pool(ABC):
         """Give a place back; `refused` is the code and text with which the server refused to open the session."""
         connection = place.connection
         with self._changed.lock:
-            if not connection.give_back(place):
+            if place.is_given_back:
                 return
-            connection.idle_since = now = monotonic()
+            connection.give_back(place)
             self._changed.notify_all()
             if refused:
-                self._on_refused(connection, *refused, now)
-            elif not place.is_tunnel:
-                connection.closed_at = now
+                self._on_refused(connection, *refused, monotonic())
+            else:
+                connection.note_end(place)
 
     def _on_refused(self, connection: Connection, code: int, text: str, now: float) -> None:
         """Learn from a session that was refused. Holds the lock.

@@ -153,7 +153,7 @@ def test_closing_from_another_thread_ends_a_read(connect: Connect) -> None:
     channel.close()
     channel.close()
     assert reader.join(3).value == (b"", b"")
-    assert channel.exit_status(Deadline.after(1)) is None
+    assert channel.exit_status(Deadline.after(1)) in (None, 1)  # that of `read` at the end of its input may have come
 
 
 def test_cancelling_ends_each_kind_of_wait(connect: Connect) -> None:

@@ -257,6 +257,15 @@ def test_a_session_that_nobody_closed_gives_its_place_back(connect: Connect, mak
     assert run(connections, "echo in").out == b"in\n"
 
 
+def test_a_session_can_be_dropped_while_another_thread_asks_for_one(connect: Connect) -> None:
+    """The garbage collector runs in any thread: one that waited there could hold what the other thread waits for."""
+    connections = connect()
+    dropped = [hold(connections)]
+    with connections._changed.lock:
+        InThread(dropped.clear).join(10)
+    assert run(connections, "echo in").out == b"in\n"
+
+
 def test_dropped_connections_end_without_a_close(connect: Connect, sshd: Sshd) -> None:
     connections = Connections("carrot", sshd.host, port=sshd.port, user=sshd.user, options=connect()._options)
     assert run(connections, "echo in").out == b"in\n"
