@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import Context, ContextVar, copy_context
 from time import monotonic
 from typing import TypeVar
 
@@ -65,11 +65,19 @@ cancellation: ContextVar[Cancellation | None] = ContextVar("cancellation", defau
 T = TypeVar("T")
 
 
+def context_with(item: Cancellation | None) -> Context:
+    """Return a copy of this context in which calls carry that cancellation, or none.
+
+    >>> context_with(Cancellation()).run(host.run, "make")
+    """
+    context = copy_context()
+    context.run(cancellation.set, item)
+    return context
+
+
 def shielded(call: Callable[[], T]) -> T:
     """Call what has to be done also after the calls of this context were cancelled."""
-    context = copy_context()
-    context.run(cancellation.set, None)
-    return context.run(call)
+    return context_with(None).run(call)
 
 
 class Deadline:

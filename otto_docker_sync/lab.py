@@ -7,14 +7,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
-from contextvars import copy_context
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Union
 
 from ._shell import command_text
 from ._stack import RemoteStack, Stack, StackHosts
 from .arguments import check_count
-from .deadline import Cancellation, Timeout, cancellation, timeout_seconds
+from .deadline import Cancellation, Timeout, cancellation, context_with, timeout_seconds
 from .docker_host import DockerContainerHost, pick_containers
 from .errors import ConfigError, UnknownHost
 from .host import Host
@@ -192,9 +191,8 @@ class Lab:
                 return CommandResult(command, message=str(error) or repr(error), host=host.id)
 
         stop = Cancellation()
-        context = copy_context()
-        outer = context.get(cancellation)
-        context.run(cancellation.set, stop)
+        context = context_with(stop)
+        outer = cancellation.get()
         with ExitStack() as stack:
             if outer is not None:
                 stack.enter_context(outer.waking(stop.cancel))

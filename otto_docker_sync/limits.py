@@ -34,6 +34,9 @@ ANSWER_TIME = 1.0
 GIVE_UP_TIME = 1.5
 """For each of the last two steps, ending the shell and asking why, when a command could not be stopped."""
 
+REASON_TIME = 10.0
+"""For asking why a shell has ended by itself."""
+
 CLOSE_TIME = 3.0
 """For ending all sessions of a host, and what was started from its terminal."""
 
@@ -254,6 +257,9 @@ REFUSAL_TIME = 5.0
 
 MAX_COMMAND = 128 << 10
 """A command: Linux takes no longer argument, and sshd ends the whole connection at 256 KiB."""
+
+SSH_DEFAULTS_TIME = 10.0
+"""For OpenSSH's client to say what it does where no file speaks."""
 
 SSH_READ_SIZE = 1 << 18
 """The most of a stream that one read returns: on their way to a result the bytes are copied several times."""

@@ -7,13 +7,12 @@ import functools
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from contextlib import AbstractAsyncContextManager, nullcontext, suppress
-from contextvars import copy_context
 from threading import Thread
 from typing import Any, Concatenate, ParamSpec, TypeVar
 from weakref import WeakKeyDictionary
 
 from ..arguments import check_count
-from ..deadline import Cancellation, cancellation
+from ..deadline import Cancellation, context_with
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,8 +28,7 @@ async def in_thread(call: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) 
     >>> await in_thread(lab.run_all, "uname -r")
     """
     stop = Cancellation()
-    context = copy_context()
-    context.run(cancellation.set, stop)
+    context = context_with(stop)
     outcome: Future[R] = Future()
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()

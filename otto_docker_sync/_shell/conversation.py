@@ -15,7 +15,7 @@ from .._channel.base import KILL_STATUS, SIZE
 from ..arguments import check_commands
 from ..deadline import Deadline, DeadlineExpired, Timeout, timeout_seconds
 from ..errors import ConfigError, ConnectionLost, ExpectTimeout, OttoError, SessionBusy, SessionClosed
-from ..limits import GIVE_UP_TIME, KILL_TIME, RETURN_TIME, SHOWN_OPENING, WRITE_POLL
+from ..limits import GIVE_UP_TIME, KILL_TIME, REASON_TIME, RETURN_TIME, SHOWN_OPENING, WRITE_POLL
 from ..locks import OwnedLock
 from ..result import CommandResult, ExpectMatch, Expects, RunResult, ShellCommand, Status, shorten
 from .capture import Capture, Sink
@@ -221,7 +221,7 @@ class Conversation:
 
     def _explain_end(self, shell: Shell, outcome: Outcome, started_at: float) -> None:
         """Distinguish a shell that left by itself from one that was closed, or lost with its container."""
-        grace = Deadline.grace(10)
+        grace = Deadline.grace(REASON_TIME)
         closed = shell.process.ended_by_us
         self._drop(shell, outcome)
         if closed:

@@ -13,7 +13,7 @@ from .._channel.base import Channel
 from .._channel.markers import BeginMarker, EndMarker, encode_command, new_nonce
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
-from ..limits import CTRL_C_TIME, KILL_TIME, START_TIME
+from ..limits import CTRL_C_TIME, KILL_TIME, REASON_TIME, START_TIME
 from ..result import Command
 from .capture import Capture
 from .framing import Section
@@ -246,7 +246,7 @@ def ended_early(backend: Backend, channel: Channel, marks: Marks, started_at: fl
 
     `nonce` is that of the loader.
     """
-    grace = Deadline.grace(10)
+    grace = Deadline.grace(REASON_TIME)
     try:
         status = channel.exit_status(grace)
     except (DeadlineExpired, ConnectionLost):

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from ..deadline import Deadline, DeadlineExpired
 from ..errors import ConfigError
+from ..limits import SSH_DEFAULTS_TIME
 from .plain_reader import copy_for_home, read_files
 
 SYSTEM_FILE = "/etc/ssh/ssh_config"
@@ -158,8 +159,9 @@ def _parse(out: bytes) -> dict[str, list[str]]:
 @cache
 def _defaults(ssh: str) -> dict[str, list[str]] | None:
     """What this ssh says about a host of which no file speaks; None when it cannot be asked."""
+    argv = [ssh, "-G", "-F", os.devnull, "placeholder"]
     try:
-        return _run([ssh, "-G", "-F", os.devnull, "placeholder"], "placeholder", os.devnull, Deadline.grace(10))
+        return _run(argv, "placeholder", os.devnull, Deadline.grace(SSH_DEFAULTS_TIME))
     except (_Unusable, OSError, ConfigError, DeadlineExpired):
         return None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..deadline import cancellation
+from ..deadline import shielded
 from ..errors import ConfigError, OttoError, WaitTimedOut
 from . import COULD_NOT_RUN, INTERRUPTED, TIMED_OUT
 from .hosts import complete_hosts, complete_printers, complete_projects, complete_services
@@ -292,13 +292,11 @@ def _describe_stack(project: Project, parent: Host, project_name: str | None) ->
 
     name = project_name or compose_project_name(project)
     # The call that was interrupted is over: this one must not be cancelled with it.
-    token = cancellation.set(None)
     try:
-        found: list[StackContainer] = [item for item in compose.compose_ps(parent) if item.compose_project == name]
+        containers: list[StackContainer] = shielded(lambda: compose.compose_ps(parent))
     except OttoError as error:
         return f"how the stack is now is not known: {error}"
-    finally:
-        cancellation.reset(token)
+    found = [item for item in containers if item.compose_project == name]
     if not found:
         return "the stack is down"
     running = sum(item.status.startswith("Up") for item in found)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextvars
 import json
 import logging
 import sys
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import logs
 from ..arguments import find_lab_file
-from ..deadline import Cancellation, cancellation
+from ..deadline import Cancellation, context_with
 from ..errors import UnknownHost
 from ..limits import SIGNAL_POLL
 
@@ -202,8 +201,7 @@ class State:
         cancelled. `hint` is then shown.
         """
         cancel = Cancellation()
-        context = contextvars.copy_context()
-        context.run(cancellation.set, cancel)
+        context = context_with(cancel)
         outcome: Future[Result] = Future()
 
         def worker() -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import threading
-from contextvars import copy_context
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Union
 
 from .._ssh import SSHOptions
-from ..deadline import Cancellation, cancellation
+from ..deadline import Cancellation, context_with
 from ..host import Host
 from ..logs import mask
 from ..result import CommandResult
@@ -58,8 +57,7 @@ class StartedCommand:
         self._stdin = stdin
         self._cancellation = Cancellation()
         self._outcome: CommandResult | BaseException | None = None
-        context = copy_context()
-        context.run(cancellation.set, self._cancellation)
+        context = context_with(self._cancellation)
         self._thread = threading.Thread(target=context.run, args=(self._work,), name="otto-robot-command", daemon=True)
         self._thread.start()
 
