@@ -132,6 +132,8 @@ tree_note_unseen() {
     case "$unseen " in
     *" $pid:$2: "*) return 0 ;;
     esac
+    # What holds a container was started by a daemon, whoever asked for the container.
+    read -r line <"/proc/$pid/comm" && [ "$line" != containerd-shim ] || return 0
     # On a machine with systemd, each service and each login has a control group of its own.
     read -r line <"/proc/$pid/cgroup" && [ "$line" = "$tree_cgroup" ] && unseen="$unseen $pid:$2:"
 }

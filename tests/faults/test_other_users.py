@@ -15,7 +15,7 @@ from otto_docker_sync._sandbox.processes import pids
 from tests.rig.account import Account
 from tests.rig.containers import Container, arguments
 
-from .helpers import on_this_machine, running, until
+from .helpers import Call, on_this_machine, running, until
 
 if TYPE_CHECKING:
     from otto_docker_sync import DockerContainerHost, UnixHost
@@ -67,6 +67,16 @@ def test_an_orphan_that_became_another_user_of_the_container_ends(
     result = getattr(host, verb)(ORPHAN, timeout=1.5)
     assert result.timed_out and "running" not in result.message, result
     until(lambda: not running(made, "9002"), 5, "all is gone")
+
+
+def test_a_container_that_starts_meanwhile_is_not_taken_for_a_part_of_the_command(
+    unix_host: UnixHost, container: Callable[..., Container], number: str
+) -> None:
+    call = Call(lambda: unix_host.oneshot(f"sleep {number}", timeout=5))
+    until(lambda: on_this_machine(f"sleep {number}"), 5, "the command runs")
+    container("busybox")
+    message = call.result(within=30).message
+    assert message.startswith("timed out") and "started by it" not in message
 
 
 @pytest.mark.parametrize(
