@@ -64,13 +64,13 @@ def interact(
     (stdout or sys.stdout).flush()
     is_terminal = os.isatty(keyboard)
     with ExitStack() as undo:
-        size = _size(screen) or _size(keyboard)
+        size = _size(screen, keyboard)
         recording = undo.enter_context(Recording(transcript, size or (80, 24))) if transcript is not None else None
         bridge = undo.enter_context(_Bridge(channel, keyboard, screen, escape if is_terminal else b"", recording))
         undo.enter_context(_signals(bridge))
         if is_terminal:
             undo.enter_context(_raw(keyboard))
-        if size := _size(screen) or _size(keyboard):  # again: only from here on a change is noticed
+        if size := _size(screen, keyboard):  # again: only from here on a change is noticed
             channel.resize(*size)
         left = bridge.run()
     if bridge.signal:
@@ -211,7 +211,7 @@ class _Bridge:
             return b""
 
     def _resize(self) -> None:
-        size = _size(self._screen) or _size(self._keyboard)
+        size = _size(self._screen, self._keyboard)
         if size:
             self._channel.resize(*size)
             if self._recording:
@@ -329,12 +329,14 @@ def _descriptor(stream: IO[Any]) -> int:
         raise ConfigError(f"interact: {stream!r} is not a terminal, file or pipe: {error}") from error
 
 
-def _size(fd: int) -> tuple[int, int] | None:
-    try:
-        columns, rows = os.get_terminal_size(fd)
-    except OSError:
-        return None
-    return (columns, rows) if columns and rows else None
+def _size(*descriptors: int) -> tuple[int, int] | None:
+    """Return the columns and rows of the first of these that is a terminal and has a size."""
+    for descriptor in descriptors:
+        with suppress(OSError):
+            columns, rows = os.get_terminal_size(descriptor)
+            if columns and rows:
+                return columns, rows
+    return None
 
 
 class LoginEnvironment:

@@ -161,11 +161,11 @@ class Pool(ABC):
             connection.give_back(place)
             self._changed.notify_all()
             if refused:
-                self._on_refused(connection, *refused, monotonic())
+                self._on_refused(connection, *refused)
             else:
                 connection.note_end(place)
 
-    def _on_refused(self, connection: Connection, code: int, text: str, now: float) -> None:
+    def _on_refused(self, connection: Connection, code: int, text: str) -> None:
         """Learn from a session that was refused. Holds the lock.
 
         The server does not say which of several causes a refusal has. In this order: it forbids sessions (code 1);
@@ -179,6 +179,7 @@ class Pool(ABC):
         if connection.spare is not None and connection.spare.active:
             in_use += 1
         connection.full_at = in_use
+        now = monotonic()
         just_closed = connection.closed_at and now - connection.closed_at < SETTLING_TIME
         if just_closed and connection.settling < SETTLING_TRIES:
             # A session ends on the server a little after we have closed it: try again soon, and less and less often.

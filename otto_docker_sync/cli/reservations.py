@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, ReservationTimedOut
-from ..limits import REFRESH_TIME, SIGNAL_POLL
+from ..limits import REFRESH_TIME
+from ..locks import Signal
 from . import COULD_NOT_RUN, INTERRUPTED, TIMED_OUT
 from .hosts import complete_hosts
 from .registry import AFTER_DASHES
@@ -100,10 +101,9 @@ def _hold(state: State, reservation: Reservation) -> int:
         state.print_json({"tags": reservation.tags, "hosts": hosts, "fence": reservation.fence})
     else:
         state.tell(f"{' '.join(reservation.tags)} reserved; Ctrl-C releases", "green")
-    ended = threading.Event()
+    ended = Signal()
     with _signals(lambda _: ended.set()), reservation.interruption.waking(ended.set):
-        while not ended.wait(SIGNAL_POLL):
-            pass
+        ended.wait()
     if reservation.lost:
         return state.fail(reservation.describe_loss(), "ReservationLost", COULD_NOT_RUN)
     return INTERRUPTED
