@@ -11,6 +11,7 @@ All state changes inside ``with`` on a lock of the interpreter's own, which take
 from __future__ import annotations
 
 import gc
+import inspect
 import os
 import sys
 import threading
@@ -21,6 +22,8 @@ from typing import Any, NamedTuple
 from .deadline import Deadline, wait_times
 from .errors import SessionBusy
 from .limits import LOCK_POLL
+
+_LOSES_ITS_CALLER = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 _collection = threading.RLock()
 """Held by the thread that has stopped the garbage collection for a moment. No child is forked meanwhile."""
@@ -62,15 +65,21 @@ class Holder(NamedTuple):
         return cls(frame, threading.get_ident(), threading.current_thread().name, action, monotonic())
 
     def is_gone(self) -> bool:
-        """Return whether the frame runs no more. Under gevent a thread's number is a greenlet's: nobody knows then."""
+        """Return whether the frame runs no more; False where nobody can know.
+
+        That is so under gevent, where a thread's number is a greenlet's, and where the look came in the middle of a
+        change: the next one will tell.
+        """
         frame = current_frames().get(self.thread_id)
         if frame is None:
             return self.thread_id not in {thread.ident for thread in threading.enumerate()}
-        while frame is not None:
-            if frame is self.frame:
-                return False
-            frame = frame.f_back
-        return True
+        while frame is not self.frame:
+            caller = frame.f_back
+            if caller is None:
+                # The thread went on while we looked: a generator that yields loses its caller, which may be the holder.
+                return not frame.f_code.co_flags & _LOSES_ITS_CALLER
+            frame = caller
+        return False
 
 
 class AbandonableLock:

@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import pytest
+
+from otto_docker_sync import locks
 
 LOOK = """
 import faulthandler, gc, sys, threading, time
@@ -46,3 +53,47 @@ print("survived", gc.isenabled())
 def test_a_look_at_the_holder_survives_garbage_collections_and_new_threads() -> None:
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, timeout=100, check=False)
     assert done.stdout == "survived True\n", done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("goes_on", [True, False])
+def test_a_holder_whose_generator_yields_during_the_look_still_holds(
+    monkeypatch: pytest.MonkeyPatch, goes_on: bool
+) -> None:
+    """And one that has ended is found to be gone by the next look."""
+    holders: list[locks.Holder] = []
+    inside, looked, yielded, ended = (threading.Event() for _ in range(4))
+
+    def generator() -> Iterator[None]:
+        inside.set()
+        looked.wait(20)
+        yield
+
+    def hold(values: Iterator[None]) -> None:
+        holders.append(locks.Holder.of(sys._getframe()))
+        next(values)
+        if goes_on:
+            yielded.set()
+            ended.wait(20)
+
+    def work() -> None:
+        hold(generator())
+        yielded.set()
+        ended.wait(20)
+
+    def current_frames() -> dict[int, FrameType]:
+        frames = find_frames()
+        looked.set()
+        assert yielded.wait(20)
+        return frames
+
+    find_frames = locks.current_frames
+    monkeypatch.setattr(locks, "current_frames", current_frames)
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        assert inside.wait(20)
+        assert not holders[0].is_gone()
+        assert holders[0].is_gone() is not goes_on
+    finally:
+        ended.set()
+        worker.join(20)
