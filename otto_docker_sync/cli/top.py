@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 STYLES = {True: "green", False: "red", None: "dim"}
 
+WRAPPED = {"host", "machine", "stack", "tags", "owner", "reason", "trouble"}
+"""The columns that take several lines where the terminal is narrow. The others are never cut."""
+
 
 def top(
     ctx: typer.Context,
@@ -126,8 +129,8 @@ def _show_until_left(state: State, watch: LabWatch) -> None:
             if not rows:
                 continue
             table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-            for number, column in enumerate(columns):
-                table.add_column(column, no_wrap=True, overflow="fold" if number == 0 else "ellipsis")
+            for column in columns:
+                table.add_column(column, no_wrap=column not in WRAPPED, overflow="fold")
             for row in rows:
                 table.add_row(*(Text(text, style) for text, style in row))
             parts += [table, Text()]

@@ -113,6 +113,26 @@ def test_the_screen_is_left_with_the_terminal_restored(lab_file: Path, way: str)
         someone.leave()
 
 
+def test_a_long_trouble_leaves_the_other_columns_whole(lab_file: Path) -> None:
+    lab_file.write_text(lab_file.read_text() + '[hosts.closed]\nhost = "127.0.0.1"\nport = 1\ndocker_capable = false\n')
+
+    def is_complete(rows: list[str]) -> bool:
+        states = {words[0]: words[1:] for row in rows if len(words := row.split()) > 1}
+        return (
+            states.get("carrot", [])[:1] == ["up"]
+            and states.get("carrot.docker.web", [])[:1] == ["up"]
+            and states.get("closed", [])[:2] == ["down", "closed"]
+        )
+
+    program = "import subprocess, sys; subprocess.call(sys.argv[1:])"
+    someone = PtyUser(program, OTTO_DOCKER, "--lab", str(lab_file), "top")
+    try:
+        rows = someone.see(is_complete)
+        assert "host state latency sessions commands trouble".split() in [row.split() for row in rows]
+    finally:
+        someone.leave()
+
+
 def test_processes_are_told_apart_by_their_markers() -> None:
     text = "\n".join(
         [
