@@ -51,7 +51,7 @@ def test_two_hundred_sessions_on_a_stock_server(connect: Connect) -> None:
             channels.append(connections.open_channel("read -r x; echo $x", deadline=Deadline.after(50)))
 
     for call in [InThread(open_some) for _ in range(8)]:
-        call.join(50)
+        assert call.join(50).error is None
     assert len(channels) == 200
     assert count(connections) == 20
     for number, channel in enumerate(channels):
