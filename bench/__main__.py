@@ -60,11 +60,13 @@ def measure_all(rows: list[Row], curves: list[Curve], *, quick: bool) -> Results
         results = Results(report.facts_of(target, quick=quick), [], [])
         print(report.text_of_facts(results.facts))
         for row in rows:
+            target.end_leftovers()
             started_at = time.monotonic()
             outcome = Outcome(row, row.measure(target, quick=quick))
             results.outcomes.append(outcome)
             print(f"{report.text_table([outcome])}    ({row.key}, {time.monotonic() - started_at:.0f} s)", flush=True)
         for curve in curves:
+            target.end_leftovers()
             started_at = time.monotonic()
             points = curve.measure(target, quick=quick)
             results.curves.append((curve, points))

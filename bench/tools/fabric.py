@@ -28,7 +28,8 @@ class Fabric(Tool):
 
     def oneshot(self, command: str) -> str:
         text = shlex.join([*self.docker_exec("-i"), "-c", command])
-        output: str = self._connection.run(text, hide=True, in_stream=False).stdout
+        # For each piece of output it joins all that came before: 100 MB would take it most of an hour.
+        output: str = self._connection.run(text, hide=True, in_stream=False, timeout=60).stdout
         return output
 
     def on_parent(self, command: str) -> None:
