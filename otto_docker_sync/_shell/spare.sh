@@ -28,16 +28,27 @@ otto_is_alone() {
     # Not every shell can compare two files.
     # shellcheck disable=SC3013
     [ "/proc/$$/fd/4" -ef "/proc/$$/fd/4" ] || return 1
-    for otto_dir in /proc/[0-9]*; do
-        [ "$otto_dir" != "/proc/$$" ] || continue
-        { read -r otto_line <"$otto_dir/stat"; } || continue
+    read_stats
+    set -f
+    otto_separators=$IFS
+    IFS='
+'
+    # shellcheck disable=SC2086 # into its lines
+    set -- $otto_lines
+    IFS=$otto_separators
+    set +f
+    for otto_line; do
+        otto_dir=/proc/${otto_line%% *}
         # shellcheck disable=SC2086 # into its fields: see walk_tree
         set -- ${otto_line##*) }
-        case $1 in
-        Z | X) continue ;;
+        case $otto_dir:$1 in
+        "/proc/$$":* | *:[ZX]) continue ;;
         esac
-        # It is in the session that began with this shell.
-        [ "$4" != "$$" ] || return 1
+        # It is in the session that began with this shell; head was, too.
+        if [ "$4" = "$$" ]; then
+            [ ! -e "$otto_dir" ] || return 1
+            continue
+        fi
         [ "${20}" -ge "$otto_since" ] || continue
         # A new process. It is somebody else's if it says so: with an environment that holds no tag of ours, and without
         # our descriptors.

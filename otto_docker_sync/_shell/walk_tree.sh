@@ -1,6 +1,21 @@
 #!/bin/sh
-# How kill_tree and signal_tree read /proc. There is no ps program in many containers, hence built-ins and /proc. But a
-# shell reads byte by byte, so where there is much to read, head does it, if there is one.
+# How /proc is read. There is no ps program in many containers, hence built-ins and /proc. But a shell reads byte by
+# byte, so where there is much to read, head does it, if there is one.
+
+# read_stats: reads into otto_lines the stat line of each process, that of head among them. Sets no other variable than
+# ours: the shell may be one whose variables a command inherits.
+read_stats() {
+    otto_lines=
+    set -- /proc/[0-9]*/stat
+    # The first line alone: a process with a line end in its name could pose as another one.
+    [ $# -lt 50 ] || otto_lines=$(head -qn1 "$@")
+    if [ -z "$otto_lines" ]; then
+        for otto_line; do
+            read -r otto_line <"$otto_line" && otto_lines="$otto_lines$otto_line
+"
+        done
+    fi
+} 2>/dev/null
 
 # walk_tree VISITOR SPARED
 #
@@ -16,21 +31,12 @@ walk_tree() {
     spared=$2
     found=' '
     again=
-    lines=
-    set -- /proc/[0-9]*/stat
-    # The first line alone: a process with a line end in its name could pose as another one.
-    [ $# -lt 50 ] || lines=$(head -qn1 "$@")
-    if [ -z "$lines" ]; then
-        for line; do
-            read -r line <"$line" && lines="$lines$line
-"
-        done
-    fi
+    read_stats
     set -f
     IFS='
 '
     # shellcheck disable=SC2086 # into its lines
-    set -- $lines
+    set -- $otto_lines
     unset IFS
     set +f
     grown=1

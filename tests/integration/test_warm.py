@@ -16,6 +16,7 @@ from otto_docker_sync._shell import spares
 from tests.faults.helpers import Call, running, until
 from tests.rig.containers import Container
 
+MakeContainer = Callable[..., Container]
 MakeHost = Callable[..., DockerContainerHost]
 
 IS_WARM = "while read -r line; do case $line in *spare*) echo warm; break ;; esac; done </proc/$PPID/cmdline"
@@ -57,12 +58,28 @@ def spare_shells(container: Container) -> list[str]:
     return running(container, "otto-docker: a spare shell, which waits for a oneshot")
 
 
+@pytest.fixture
+def crowded(container: MakeContainer) -> Callable[[], Container]:
+    """Start a container in which so many processes run that a shell needs help to read about all of them."""
+    program = "i=0; while [ $i -lt 60 ]; do sleep 2147 & i=$((i + 1)); done; exec sleep 2147483"
+
+    def make() -> Container:
+        made = container("busybox", command=("sh", "-c", program))
+        until(lambda: len(made.processes()) == 60, 20, "its processes run")
+        return made
+
+    return make
+
+
 @pytest.mark.usefixtures("patient")
-@pytest.mark.parametrize("kind", ["busybox", "dash", "bash"])
+@pytest.mark.parametrize("kind", ["busybox", "dash", "bash", "crowded"])
 def test_a_spare_shell_is_like_a_new_one_also_after_it_was_used(
-    kind: str, container_host: MakeHost, shared_container: Callable[[str], Container]
+    kind: str,
+    container_host: MakeHost,
+    shared_container: Callable[[str], Container],
+    crowded: Callable[[], Container],
 ) -> None:
-    container = shared_container(kind)
+    container = crowded() if kind == "crowded" else shared_container(kind)
     options = {"env": {"GIVEN": "it's\ntwo lines"}, "user": "1000", "workdir": "/tmp"}
     cold, warm = container_host(container, **options), container_host(container, warm=1, **options)
 
@@ -114,20 +131,26 @@ def test_calls_beyond_the_spares_start_a_shell_as_ever(
 
 @pytest.mark.usefixtures("patient")
 @pytest.mark.parametrize(
-    "leave",
+    ("leave", "is_crowded"),
     [
-        "{seconds} &",
-        "{seconds} >/dev/null 2>&1 &",
-        "setsid {seconds} >/dev/null 2>&1 </dev/null &",
-        "env -i setsid {seconds} &",
-        "env -i A=b setsid {seconds} &",
-        "setsid sh -c '(trap \"\" HUP; {seconds}) &'",
+        ("{seconds} &", False),
+        ("{seconds} &", True),
+        ("{seconds} >/dev/null 2>&1 &", False),
+        ("setsid {seconds} >/dev/null 2>&1 </dev/null &", False),
+        ("setsid {seconds} >/dev/null 2>&1 </dev/null &", True),
+        ("env -i setsid {seconds} &", False),
+        ("env -i A=b setsid {seconds} &", False),
+        ("setsid sh -c '(trap \"\" HUP; {seconds}) &'", False),
     ],
 )
 def test_what_a_oneshot_leaves_behind_goes_on_and_its_shell_is_not_used_again(
-    leave: str, container_host: MakeHost, shared_container: Callable[[str], Container]
+    leave: str,
+    is_crowded: bool,
+    container_host: MakeHost,
+    shared_container: Callable[[str], Container],
+    crowded: Callable[[], Container],
 ) -> None:
-    container = shared_container("busybox")
+    container = crowded() if is_crowded else shared_container("busybox")
     host = container_host(container, warm=1)
     warm_up(host)
     seconds = f"sleep 9{time.monotonic_ns()}"
