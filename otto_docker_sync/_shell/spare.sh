@@ -49,6 +49,8 @@ otto_is_alone() {
             [ ! -e "$otto_dir" ] || return 1
             continue
         fi
+        # What docker starts has its parent outside of the container, and no environment yet.
+        [ "$2" != 0 ] || continue
         [ "${20}" -ge "$otto_since" ] || continue
         # A new process. It is somebody else's if it says so: with an environment that holds no tag of ours, and without
         # our descriptors.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,29 @@ def test_many_in_a_row_are_served_by_the_same_spares(
     host.close()
     until(lambda: not spare_shells(container), 10, "spares end with their host")
     assert not is_warm(host)  # used after close, it starts new ones
+
+
+@pytest.mark.usefixtures("patient")
+def test_what_docker_starts_meanwhile_is_not_taken_for_something_left(
+    container_host: MakeHost, shared_container: Callable[[str], Container]
+) -> None:
+    container = shared_container("busybox")
+    host = container_host(container, warm=1)
+    warm_up(host)
+    done = threading.Event()
+
+    def start_others() -> None:
+        while not done.is_set():
+            container.exec("true")
+
+    with ThreadPoolExecutor(1) as pool:
+        others = pool.submit(start_others)
+        try:
+            parents = {host.oneshot("echo $PPID", timeout=30).output for _ in range(100)}
+        finally:
+            done.set()
+        others.result()
+    assert len(parents) == 1
 
 
 def test_calls_beyond_the_spares_start_a_shell_as_ever(
