@@ -3,12 +3,16 @@
 # the words of its command line, where it is a docker client that carries them into a container.
 : "${otto_nonce?}"
 printf '\n<%s> self %s\n' "$otto_nonce" "${OTTO_TAG-}"
-grep -lE 'OTTO_(TAG|SESSION|RUN)=' /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | while read -r file; do
-    process=${file%/*}
-    # Of root, processes of others and of containers can be read too.
-    [ -O "$process/environ" ] || continue
+# The others are not even opened: root could read them, too, and a process that is short of memory keeps its readers
+# waiting.
+set --
+for process in /proc/[0-9]*; do
     # shellcheck disable=SC3013  # dash, busybox and bash know -ef
-    [ "$process/ns/pid" -ef /proc/self/ns/pid ] || continue
+    if [ -O "$process/environ" ] && [ "$process/ns/pid" -ef /proc/self/ns/pid ]; then
+        set -- "$@" "$process/environ" "$process/cmdline"
+    fi
+done
+grep -lE 'OTTO_(TAG|SESSION|RUN)=' "$@" 2>/dev/null </dev/null | while read -r file; do
     printf '<%s> %s\n' "$otto_nonce" "${file##*/}"
     case $file in
     */environ) tr '\0' '\n' <"$file" | grep -E '^OTTO_(TAG|SESSION|RUN)=' ;;

@@ -27,12 +27,12 @@ class PtyUser:
             ["-c", program, *argv],
             env={**os.environ, "TERM": "linux", "PS1": "$ ", "ENV": "", **environ},
             dimensions=(24, 80),
-            timeout=15,
+            timeout=60,
         )
 
     def see(self, wanted: str | Callable[[list[str]], bool]) -> list[str]:
         """Look at the screen until it shows what is wanted: after the first line that arrives, and after all of it."""
-        until = time.monotonic() + 15
+        until = time.monotonic() + 60
         while True:
             rows = [row.rstrip() for row in self.screen.display]
             if wanted(rows) if callable(wanted) else wanted in "\n".join(rows):
