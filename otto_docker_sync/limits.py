@@ -480,7 +480,7 @@ REFRESH_TIME = 1.0
 SCREEN_TIME = 0.5
 """Between two pictures of ``top``, whose looks come in one by one."""
 
-LOOK_TIME = 5.0
+TOP_LOOK_TIME = 5.0
 """For each question of ``top``. A machine that does not answer so soon is as good as down."""
 
 # What is shown and logged

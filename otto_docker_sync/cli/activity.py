@@ -17,7 +17,7 @@ from .._stack import RemoteStack, StackContainer
 from ..deadline import Deadline, DeadlineExpired
 from ..docker_host import DockerContainerHost
 from ..errors import OttoError
-from ..limits import LOOK_TIME, REFRESH_TIME
+from ..limits import REFRESH_TIME, TOP_LOOK_TIME
 
 if TYPE_CHECKING:
     from ..host import Host
@@ -148,13 +148,13 @@ class MachineWatch(Watch):
     def _look(self) -> Look:
         machine = self.machine
         if self.look.latency is None:
-            machine.oneshot(":", timeout=LOOK_TIME, log=False)  # connects, which is not what is measured
-        result = machine.oneshot(":", timeout=LOOK_TIME, log=False)
+            machine.oneshot(":", timeout=TOP_LOOK_TIME, log=False)  # connects, which is not what is measured
+        result = machine.oneshot(":", timeout=TOP_LOOK_TIME, log=False)
         if result.retcode is None:
             return Look(result.message)
         nonce = new_nonce()
         text = script(__package__, "activity", otto_nonce=nonce)
-        activity = read_activity(machine.oneshot(text, timeout=LOOK_TIME, log=False).output, nonce)
+        activity = read_activity(machine.oneshot(text, timeout=TOP_LOOK_TIME, log=False).output, nonce)
         containers, problem = self._list_containers() if machine.docker_capable else ([], "")
         running: set[str] = set()
         for host in self.containers:
@@ -166,9 +166,9 @@ class MachineWatch(Watch):
     def _list_containers(self) -> tuple[list[StackContainer], str]:
         """Return the containers of stacks, or what is wrong with docker."""
         try:
-            return RemoteStack(self.machine, "any").containers(Deadline.after(LOOK_TIME), everywhere=True), ""
+            return RemoteStack(self.machine, "any").containers(Deadline.after(TOP_LOOK_TIME), everywhere=True), ""
         except DeadlineExpired:
-            return [], f"docker did not answer within {LOOK_TIME:.0f} s"
+            return [], f"docker did not answer within {TOP_LOOK_TIME:.0f} s"
         except OttoError as error:
             return [], str(error)
 
@@ -213,7 +213,7 @@ def rows_of(watch: MachineWatch) -> list[HostRow]:
     up = look.latency is not None
     here = look.activity.get("", Activity())
     state = "up" if up else "down"
-    if watch.silent_for > LOOK_TIME:
+    if watch.silent_for > TOP_LOOK_TIME:
         state = f"silent for {watch.silent_for:.0f} s"
     machine = HostRow(
         watch.machine.id, up, state, look.latency, len(here.sessions), len(here.commands), look.problem.split("\n")[0]
@@ -270,7 +270,7 @@ class LabWatch:
 
     def wait(self) -> None:
         """Wait until everything was looked at once, for as long as that may take at most."""
-        limit = monotonic() + 3 * LOOK_TIME
+        limit = monotonic() + 3 * TOP_LOOK_TIME
         for watch in self._watches:
             watch.looked.wait(max(0.0, limit - monotonic()))
 

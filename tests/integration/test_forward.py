@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -74,8 +75,19 @@ def server(handler: type[socketserver.BaseRequestHandler] = Handler, path: str =
 def ask(port: int, data: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), 20) as sock:
         sock.sendall(data)
-        sock.shutdown(socket.SHUT_WR)
+        with not_connected_any_more():
+            sock.shutdown(socket.SHUT_WR)
         return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+@contextmanager
+def not_connected_any_more() -> Iterator[None]:
+    """Pass over the error of a socket that was reset a moment ago: the next read says by what."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOTCONN:
+            raise
 
 
 def fetch(url: str, timeout: float = 20) -> bytes:
