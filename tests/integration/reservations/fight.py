@@ -64,7 +64,7 @@ def hold(history: History, directory: Path, lease: Lease, until: float) -> None:
     history.write("grant", request.id, at, fence=request.fence)
     witnesses = [] if request.shared else [directory / f"witness-{tag}" for tag in request.tags]
     for witness in witnesses:
-        testify(history, witness, request.id)
+        testify(history, witness, lease)
     while True:
         at = time.monotonic()
         if lease.loss():
@@ -77,20 +77,27 @@ def hold(history: History, directory: Path, lease: Lease, until: float) -> None:
         time.sleep(0.002)
     for witness in witnesses:
         with suppress(FileNotFoundError):
-            if witness.read_text() == request.id:
+            if os.readlink(witness) == request.id:
                 witness.unlink()
 
 
-def testify(history: History, witness: Path, request_id: str) -> None:
-    """Leave a witness of an exclusive hold; write down whose is there already."""
+def testify(history: History, witness: Path, lease: Lease) -> None:
+    """Leave a witness of an exclusive hold; write down whose is there already.
+
+    It is a symbolic link to the id of the request: made in one call, so that who is killed here leaves a whole witness
+    or none.
+    """
+    request_id = lease.request.id
     try:
-        with open(witness, "x") as file:
-            file.write(request_id)
+        witness.symlink_to(request_id)
     except FileExistsError:
         with suppress(FileNotFoundError):
-            history.write("clash", request_id, other=witness.read_text())
-        mine = witness.with_suffix(f".{os.getpid()}")
-        mine.write_text(request_id)
+            other = os.readlink(witness)
+            # Who was stopped on the way here may have lost its hold to the other by right.
+            if not lease.loss():
+                history.write("clash", request_id, other=other)
+        mine = witness.with_suffix(f".{request_id}")
+        mine.symlink_to(request_id)
         mine.replace(witness)
 
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
 import os
+import random
 import subprocess
 import sys
+import time
 
 import pytest
 
 from otto_docker_sync.reservations.redis_backend import RedisBackend
+from otto_docker_sync.reservations.request import Request
 from tests.integration.reservations import fight
 from tests.integration.reservations.history import History, check
-from tests.integration.reservations.test_conformance import UnlockedBackend
+from tests.integration.reservations.test_conformance import UnlockedBackend, UnlockedLease
 from tests.rig.clock import Clock
 
 pytestmark = pytest.mark.timeout(200)
@@ -44,6 +49,45 @@ def test_clients_whose_clock_is_set_an_hour_back_and_forth(backend, redis_server
 def test_the_checker_notices_a_backend_that_locks_nothing(tmp_path):
     with pytest.raises(AssertionError, match="two holders"):
         fight.fight(lambda: UnlockedBackend({}), tmp_path, processes=6, seconds=1.0, ttl=0.2)
+
+
+def test_who_is_killed_leaves_a_whole_witness_or_none(tmp_path):
+    """The next one writes down whose witness it met."""
+    dice = random.Random(1)
+    context = multiprocessing.get_context("fork")
+    history, witness = History(tmp_path / "history"), tmp_path / "witness"
+
+    def testify_again_and_again(lease, begun):
+        while True:
+            fight.testify(history, witness, lease)
+            begun.set()
+            witness.unlink()
+
+    for number in range(50):
+        lease, begun = UnlockedLease(UnlockedBackend({}), Request(f"request{number}", ())), context.Event()
+        process = context.Process(target=testify_again_and_again, args=(lease, begun))
+        process.start()
+        assert begun.wait(60)
+        time.sleep(dice.uniform(0, 0.002))  # a random moment
+        process.kill()
+        process.join()
+        process.close()
+    history.close()
+    met = [json.loads(line)[4]["other"] for line in (tmp_path / "history").read_text().splitlines()]
+    assert met and all(other.startswith("request") for other in met)
+
+
+def test_who_lost_its_hold_before_it_testified_is_no_second_holder(tmp_path):
+    class LostLease(UnlockedLease):
+        def loss(self):
+            return "it was stopped for too long"
+
+    history, witness = History(tmp_path / "history"), tmp_path / "witness"
+    for lease_type, request_id in ((UnlockedLease, "first"), (LostLease, "lost"), (UnlockedLease, "second")):
+        fight.testify(history, witness, lease_type(UnlockedBackend({}), Request(request_id, ())))
+    history.close()
+    clashes = [json.loads(line)[3] for line in (tmp_path / "history").read_text().splitlines()]
+    assert clashes == ["second"]
 
 
 def test_the_checker_notices_each_kind_of_wrong(tmp_path):
