@@ -106,15 +106,23 @@ def test_closing_a_session_ends_what_became_root_in_its_container(
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+def sleep_of_root(number: str) -> str:
+    """A command with a `sleep` that only root may end. It is deaf to the Ctrl-C of a `run`, which sudo passes on.
+
+    On Debian, sudo runs the program under a second sudo, on a terminal of its own. We may kill both, but not the
+    program. If the second one sees the first one die before it is killed too, it ends the program: not the `sleep`,
+    which is in a session of its own.
+    """
+    return f"sudo -n sh -c \"trap '' INT; setsid sleep {number} & wait\""
+
+
 @pytest.mark.usefixtures("sudoers")
 @pytest.mark.parametrize("verb", ["run", "oneshot"])
 def test_a_process_of_root_that_a_login_may_not_end_is_named(
     verb: str, unix_host: UnixHost, number: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # Deaf to the Ctrl-C of a `run`, which sudo passes on.
-    command = f"sudo -n sh -c \"trap '' INT TERM HUP; while :; do sleep {number}; done\""
     assert unix_host.run("KEPT=yes", timeout=20).ok
-    result = getattr(unix_host, verb)(command, timeout=1.5)
+    result = getattr(unix_host, verb)(sleep_of_root(number), timeout=1.5)
     assert result.timed_out
     assert "still running: process " in result.message, result.message
     assert f" of root (sleep {number}), which carrot does not let us end" in result.message, result.message
@@ -129,10 +137,7 @@ def test_a_process_of_root_that_a_login_may_not_end_is_named(
 def test_closing_a_host_names_in_its_log_what_it_could_not_end(
     unix_host: UnixHost, number: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # On Debian, sudo runs the program under a second sudo, on a terminal of its own. We may kill both, but not the
-    # program. If the second one sees the first one die before it is killed too, it ends the program: not this sleep,
-    # which is in a session of its own.
-    unix_host.run(f"sudo -n sh -c 'setsid sleep {number} & wait' >/dev/null 2>&1 &", timeout=20)
+    unix_host.run(f"{sleep_of_root(number)} >/dev/null 2>&1 &", timeout=20)
     # The others have the same words among their arguments.
     until(lambda: [pid for pid in pids() if arguments(pid) == f"sleep {number}"], 20, "it runs")
     unix_host.close()
