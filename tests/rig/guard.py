@@ -14,8 +14,8 @@ from otto_docker_sync._sandbox.processes import owner, pids, stat_fields
 
 from .containers import Container, arguments, processes_in
 
-PATIENCE = 3.0
-"""Seconds in which what is on its way out may go."""
+PATIENCE = 15.0
+"""Seconds in which what is on its way out may go: on a busy machine, a look at all processes takes some of them."""
 SHARED_TMP = Path("/tmp")
 
 
