@@ -122,7 +122,7 @@ def test_a_process_of_root_that_a_login_may_not_end_is_named(
     verb: str, unix_host: UnixHost, number: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert unix_host.run("KEPT=yes", timeout=20).ok
-    result = getattr(unix_host, verb)(sleep_of_root(number), timeout=1.5)
+    result = getattr(unix_host, verb)(sleep_of_root(number), timeout=4)
     assert result.timed_out
     assert "still running: process " in result.message, result.message
     assert f" of root (sleep {number}), which carrot does not let us end" in result.message, result.message
