@@ -75,19 +75,12 @@ def server(handler: type[socketserver.BaseRequestHandler] = Handler, path: str =
 def ask(port: int, data: bytes) -> bytes:
     with socket.create_connection(("127.0.0.1", port), 20) as sock:
         sock.sendall(data)
-        with not_connected_any_more():
+        try:
             sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno != errno.ENOTCONN:  # it was reset a moment ago: the read says so
+                raise
         return b"".join(iter(lambda: sock.recv(65536), b""))
-
-
-@contextmanager
-def not_connected_any_more() -> Iterator[None]:
-    """Pass over the error of a socket that was reset a moment ago: the next read says by what."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.ENOTCONN:
-            raise
 
 
 def fetch(url: str, timeout: float = 20) -> bytes:
