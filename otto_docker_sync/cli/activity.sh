@@ -3,8 +3,8 @@
 # the words of its command line, where it is a docker client that carries them into a container.
 : "${otto_nonce?}"
 printf '\n<%s> self %s\n' "$otto_nonce" "${OTTO_TAG-}"
-# Processes of others and of containers are not even opened, though root may read them: one that is short of memory keeps
-# its readers waiting.
+# Processes of others and of containers are not even opened, though root may read them: one that is short of memory
+# keeps its readers waiting.
 set --
 for process in /proc/[0-9]*; do
     # shellcheck disable=SC3013  # dash, busybox and bash know -ef
