@@ -22,6 +22,7 @@ from ..limits import REFRESH_TIME, TOP_LOOK_TIME
 if TYPE_CHECKING:
     from ..host import Host
     from ..lab import Lab
+    from ..result import CommandResult
 
 WITH_VALUE = ("-e", "-u", "-w", "--detach-keys")
 """The options of ``docker exec`` that we use and that are followed by a value."""
@@ -88,12 +89,10 @@ class Look:
     latency: float | None = None
     activity: dict[str, Activity] = field(default_factory=dict)
     containers: tuple[StackContainer, ...] = ()
-    running: frozenset[str] = frozenset()
-    """Ids of hosts: containers that Compose did not make, and that run."""
-    is_known: bool = True
-
-
-UNKNOWN = Look(is_known=False)
+    running: dict[str, bool] = field(default_factory=dict)
+    """Id of a host whose container Compose did not make → whether it runs, as far as docker says so."""
+    is_whole: bool = True
+    """False while the first look at a machine that answers goes on."""
 
 
 class Watch:
@@ -103,13 +102,14 @@ class Watch:
         self._name = name
         self.looked = threading.Event()
         """Set by the end of the first look."""
-        self._began_at = monotonic()
+        self._asked_at: float | None = None
         self._stopped = threading.Event()
 
     @property
     def silent_for(self) -> float:
-        """Seconds since the present look began."""
-        return monotonic() - self._began_at
+        """Seconds since the last question, when it has no answer yet."""
+        asked_at = self._asked_at
+        return 0.0 if asked_at is None else monotonic() - asked_at
 
     def start(self) -> None:
         """Begin to look."""
@@ -124,8 +124,9 @@ class Watch:
 
     def _work(self) -> None:
         while not self._stopped.is_set():
-            self._began_at = monotonic()
+            self._asked_at = monotonic()
             self.refresh()
+            self._asked_at = None
             self.looked.set()
             self._stopped.wait(REFRESH_TIME)
 
@@ -137,7 +138,7 @@ class MachineWatch(Watch):
         super().__init__(machine.id)
         self.machine = machine
         self.containers = containers
-        self.look = UNKNOWN
+        self.look = Look(is_whole=False)
 
     def refresh(self) -> None:
         try:
@@ -146,25 +147,31 @@ class MachineWatch(Watch):
             self.look = Look(str(error) or "no answer in time")
 
     def _look(self) -> Look:
-        machine = self.machine
         if self.look.latency is None:
-            machine.oneshot(":", timeout=TOP_LOOK_TIME, log=False)  # connects, which is not what is measured
-        result = machine.oneshot(":", timeout=TOP_LOOK_TIME, log=False)
+            self._ask(":")  # connects, which is not what is measured
+        result = self._ask(":")
         if result.retcode is None:
             return Look(result.message)
+        if self.look.latency is None:
+            self.look = Look(latency=result.duration, is_whole=False)
         nonce = new_nonce()
-        text = script(__package__, "activity", otto_nonce=nonce)
-        activity = read_activity(machine.oneshot(text, timeout=TOP_LOOK_TIME, log=False).output, nonce)
-        containers, problem = self._list_containers() if machine.docker_capable else ([], "")
-        running: set[str] = set()
+        activity = read_activity(self._ask(script(__package__, "activity", otto_nonce=nonce)).output, nonce)
+        containers, problem = self._list_containers() if self.machine.docker_capable else ([], "")
+        running = {}
         for host in self.containers:
             with suppress(OttoError):
-                if not host.compose_project and not problem and host.is_running():
-                    running.add(host.id)
-        return Look(problem, result.duration, activity, tuple(containers), frozenset(running))
+                if not host.compose_project and not problem:
+                    self._asked_at = monotonic()
+                    running[host.id] = host.is_running()
+        return Look(problem, result.duration, activity, tuple(containers), running)
+
+    def _ask(self, text: str) -> CommandResult:
+        self._asked_at = monotonic()
+        return self.machine.oneshot(text, timeout=TOP_LOOK_TIME, log=False)
 
     def _list_containers(self) -> tuple[list[StackContainer], str]:
         """Return the containers of stacks, or what is wrong with docker."""
+        self._asked_at = monotonic()
         try:
             return RemoteStack(self.machine, "any").containers(Deadline.after(TOP_LOOK_TIME), everywhere=True), ""
         except DeadlineExpired:
@@ -208,9 +215,9 @@ class HostRow:
 def rows_of(watch: MachineWatch) -> list[HostRow]:
     """Return the machine of a watch and its containers."""
     look = watch.look
-    if not look.is_known:
-        return [HostRow(host.id, None, "asking", None, 0, 0, "") for host in (watch.machine, *watch.containers)]
     up = look.latency is not None
+    if not up and not look.is_whole:
+        return [_asking(host) for host in (watch.machine, *watch.containers)]
     here = look.activity.get("", Activity())
     state = "up" if up else "down"
     if watch.silent_for > TOP_LOOK_TIME:
@@ -221,11 +228,18 @@ def rows_of(watch: MachineWatch) -> list[HostRow]:
     return [machine, *(_container_row(host, look) for host in watch.containers)]
 
 
+def _asking(host: Host) -> HostRow:
+    return HostRow(host.id, None, "asking", None, 0, 0, "")
+
+
 def _container_row(host: DockerContainerHost, look: Look) -> HostRow:
-    if look.latency is None:
-        return HostRow(host.id, None, "not known", None, 0, 0, "")
+    if not look.is_whole:
+        return _asking(host)
     names = {host.container_id} - {""}
-    if host.compose_project:
+    up, state = look.running.get(host.id), "not known"
+    if up is not None:
+        state = "up" if up else "does not run"
+    if host.compose_project and not look.problem:
         found = [
             container
             for container in look.containers
@@ -234,9 +248,6 @@ def _container_row(host: DockerContainerHost, look: Look) -> HostRow:
         up, state = bool(found) and found[0].is_running, found[0].status if found else "not up"
         for container in found:
             names |= {container.container_id, container.name}
-    else:
-        up = host.id in look.running
-        state = "up" if up else "does not run"
     here = [activity for name, activity in look.activity.items() if name in names]
     sessions, commands = sum(len(each.sessions) for each in here), sum(len(each.commands) for each in here)
     return HostRow(host.id, up, state, None, sessions, commands, "")

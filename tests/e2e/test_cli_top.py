@@ -17,8 +17,8 @@ import pytest
 
 from otto_docker_sync import Lab
 from otto_docker_sync._sandbox import Sshd
-from otto_docker_sync.cli.activity import read_activity
-from tests.faults.helpers import Call
+from otto_docker_sync.cli import activity
+from tests.faults.helpers import Call, until
 from tests.rig.containers import Container
 from tests.rig.pty_user import PtyUser
 
@@ -133,6 +133,33 @@ def test_a_long_trouble_leaves_the_other_columns_whole(lab_file: Path) -> None:
         someone.leave()
 
 
+def test_of_a_docker_that_does_not_answer_nothing_is_claimed(
+    lab_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And its machine is up as soon as that is known."""
+    client = tmp_path / "client"
+    client.write_text(f'#!/bin/sh\nuntil [ -e {tmp_path}/answers ]; do sleep 0.1; done\nexec docker "$@"\n')
+    client.chmod(0o755)
+    text = lab_file.read_text().replace('resources = ["power"]', f'docker_command = ["{client}"]')
+    lab_file.write_text(text + '[projects.shop]\nfiles = ["shop.yml"]\ndefault_host = "carrot"\nservices = ["api"]\n')
+    monkeypatch.setattr(activity, "TOP_LOOK_TIME", 2.0)
+    with Lab.load(lab_file) as lab:
+        watch = activity.LabWatch(lab)
+
+        def sees(carrot: str, web: str, api: str) -> bool:
+            states = {row.host: row.state for row in watch.hosts()}
+            return (states["carrot"], states["carrot.docker.web"], states["carrot.shop.api"]) == (carrot, web, api)
+
+        watch.start()
+        try:
+            until(lambda: sees("up", "asking", "asking"), 60, "the machine is up")
+            until(lambda: sees("up", "not known", "not known"), 60, "docker was given up")
+            (tmp_path / "answers").touch()
+            until(lambda: sees("up", "up", "not up"), 60, "docker has answered")
+        finally:
+            watch.stop()
+
+
 def test_processes_are_told_apart_by_their_markers() -> None:
     text = "\n".join(
         [
@@ -143,6 +170,6 @@ def test_processes_are_told_apart_by_their_markers() -> None:
             "<n> cmdline", "grep", "OTTO_TAG=5",
         ]
     )  # fmt: skip
-    found = read_activity(text, "n")
+    found = activity.read_activity(text, "n")
     assert (found[""].sessions, found[""].commands) == ({"3"}, {"1", "2"})
     assert (found["c1"].sessions, found["c1"].commands) == ({"4"}, set())
