@@ -52,6 +52,12 @@ otto_is_alone() {
         # What docker starts has its parent outside of the container, and no environment yet.
         [ "$2" != 0 ] || continue
         [ "${20}" -ge "$otto_since" ] || continue
+        # Nobody can join a session, so in one that docker has begun, or that is older, nothing is this command's.
+        { read -r otto_line <"/proc/$4/stat"; } || otto_line=
+        # shellcheck disable=SC2086
+        set -- ${otto_line##*) }
+        [ "${2:-1}" != 0 ] || continue
+        [ "${20:-$otto_since}" -ge "$otto_since" ] || continue
         # A new process. It is somebody else's if it says so: with an environment that holds no tag of ours, and without
         # our descriptors.
         otto_words=

@@ -132,17 +132,19 @@ def test_many_in_a_row_are_served_by_the_same_spares(
 
 
 @pytest.mark.usefixtures("patient")
-def test_what_docker_starts_meanwhile_is_not_taken_for_something_left(
-    container_host: MakeHost, shared_container: Callable[[str], Container]
+@pytest.mark.parametrize("program", ["true", "while [ -e /busy ]; do (exec true); done"], ids=["started", "forks"])
+def test_what_docker_starts_is_not_taken_for_something_left(
+    container_host: MakeHost, shared_container: Callable[[str], Container], program: str
 ) -> None:
     container = shared_container("busybox")
     host = container_host(container, warm=1)
     warm_up(host)
+    container.exec("touch", "/busy")
     done = threading.Event()
 
     def start_others() -> None:
         while not done.is_set():
-            container.exec("true")
+            container.exec("sh", "-c", program)
 
     with ThreadPoolExecutor(1) as pool:
         others = pool.submit(start_others)
@@ -150,6 +152,7 @@ def test_what_docker_starts_meanwhile_is_not_taken_for_something_left(
             parents = {host.oneshot("echo $PPID", timeout=30).output for _ in range(100)}
         finally:
             done.set()
+            container.exec("rm", "/busy")
         others.result()
     assert len(parents) == 1
 
