@@ -96,10 +96,8 @@ class Descriptors:
 def select(timeout: float | None, readers: Sequence[int], writers: Sequence[int] = ()) -> list[int]:
     """Return the descriptors that are ready before `timeout` seconds are over; None waits forever."""
     with Selector() as selector:
-        for fd in readers:
-            selector.register(fd, selectors.EVENT_READ)
-        for fd in writers:
-            selector.register(fd, selectors.EVENT_WRITE)
+        for fd in {*readers, *writers}:
+            selector.register(fd, selectors.EVENT_READ * (fd in readers) | selectors.EVENT_WRITE * (fd in writers))
         for seconds in wait_times(timeout):
             if ready := selector.select(seconds):
                 return [key.fd for key, _ in ready]

@@ -297,9 +297,10 @@ class _Connection:
             # Whether a tunnel takes more bytes can only be found out by trying.
             ready = self._descriptors.wait(WRITE_POLL if up else None, readers, [sock.fileno()] if down else [])
             if up_open and not up and sock.fileno() in ready:
-                up = sock.recv(FORWARD_PIECE)
-                if not up:
-                    up_open = False
+                with suppress(BlockingIOError):  # it may be ready for the other direction only
+                    up = sock.recv(FORWARD_PIECE)
+                    up_open = bool(up)
+                if not up_open:
                     stream.end_sending()
             if down_open and not down and stream.fileno() in ready:
                 arrived = stream.receive(FORWARD_PIECE, 0)

@@ -33,6 +33,7 @@ from otto_docker_sync import (
     UnsupportedParentError,
 )
 from otto_docker_sync._sandbox import Docker, Sshd
+from tests.faults.helpers import Call, until
 from tests.rig.compose import Compose
 from tests.rig.containers import Container
 from tests.rig.proxy import Proxy
@@ -111,6 +112,31 @@ class TestMachine:
         with pytest.raises(ConnectionRefusedError):
             ask(forward.port, b"")
         assert threads() == []
+
+    def test_a_client_that_sends_on_while_it_does_not_read(self, unix_host: UnixHost) -> None:
+        echoed = [0]
+
+        class Echo(socketserver.BaseRequestHandler):
+            def handle(self) -> None:
+                while data := self.request.recv(65536):
+                    self.request.sendall(data)
+                    echoed.append(echoed[-1] + len(data))
+
+        def is_at_a_standstill() -> bool:
+            before = echoed[-1]
+            time.sleep(0.3)
+            return 0 < before == echoed[-1]
+
+        data = os.urandom(30_000_000)
+        with (
+            server(Echo) as port,
+            unix_host.forward(port) as forward,
+            socket.create_connection(("127.0.0.1", forward.port), 20) as sock,
+        ):
+            sending = Call(lambda: (sock.sendall(data), sock.shutdown(socket.SHUT_WR)))
+            until(is_at_a_standstill, 20, "as much is on its way as there is room for")
+            assert b"".join(iter(lambda: sock.recv(65536), b"")) == data
+            sending.result(within=20)
 
     def test_a_hundred_at_once_are_equal_to_the_byte(self, unix_host: UnixHost) -> None:
         page = os.urandom(1 << 20)
