@@ -19,6 +19,9 @@ HANDSHAKE_TIME = 3.0
 CTRL_C_TIME = 0.5
 """For a command to end on Ctrl-C, before it is killed."""
 
+OTHER_END_TIME = 2.0
+"""From the end of one stream of a oneshot, or from what has come since, to the end of the other."""
+
 KILL_TIME = 2.0
 """For each step of ending a command's processes on the remote machine: a look at all of /proc takes a while there."""
 

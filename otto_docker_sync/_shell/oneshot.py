@@ -13,7 +13,7 @@ from .._channel.base import Channel
 from .._channel.markers import BeginMarker, EndMarker, encode_command, new_nonce
 from ..deadline import Cancellation, Deadline, DeadlineExpired
 from ..errors import ConfigError, ConnectionLost
-from ..limits import CTRL_C_TIME, KILL_TIME, REASON_TIME, START_TIME
+from ..limits import CTRL_C_TIME, KILL_TIME, OTHER_END_TIME, REASON_TIME, START_TIME
 from ..result import Command
 from .capture import Capture
 from .framing import Section
@@ -183,10 +183,11 @@ def _collect(
     try:
         while not all(section.ended for section in sections):
             limit = deadline if started else start_limit
-            wait = None
+            one_ended = any(section.ended for section in sections)
+            wait = OTHER_END_TIME if one_ended else None
             more = Cancellation()
             # Not before the start: what was read of a file could not be sent again with a second attempt.
-            if stdin is not None and sections[-1].started:
+            if stdin is not None and sections[-1].started and not one_ended:
                 limit.check()
                 stdin.on_more(more.cancel)
                 wait = stdin.advance(channel, sections[-1], limit)
@@ -195,6 +196,8 @@ def _collect(
             except DeadlineExpired:
                 if (wait is None and not more.cancelled) or limit.expired:
                     raise
+                if one_ended:
+                    channel.write_eof()  # the wrapper waits for this: now its channel ends
                 continue
             if chunk.ended:
                 return False

@@ -16,7 +16,6 @@ otto_script=$otto_text
     otto_end_tree
 } >/dev/null 5>&- 6<&- &
 otto_watcher=$!
-exec 3<&-
 
 otto_print_begin
 otto_run
@@ -24,4 +23,5 @@ otto_status=$?
 kill -9 "$otto_watcher"
 wait "$otto_watcher"
 otto_print_end
+otto_wait_for_reader
 exit "$otto_status"

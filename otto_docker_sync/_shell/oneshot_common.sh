@@ -91,3 +91,11 @@ otto_print_end() {
         printf '<%s:%d>' "$otto_end" "$otto_status" >&"$otto_stream"
     done
 }
+
+# otto_wait_for_reader: wait until the client lets go of the lease, as it does when it has read the markers of the end.
+# What nobody has read two seconds after this shell has ended, docker would drop.
+otto_wait_for_reader() {
+    while read -r otto_line; do
+        :
+    done <&3
+}

@@ -113,4 +113,5 @@ if [ -n "$otto_told" ]; then
     kill_tree "OTTO_TAG=$otto_tag" "$$" 0 '' "$$"
 fi
 otto_print_end
+otto_wait_for_reader
 exit "$otto_status"

@@ -9,7 +9,6 @@ exec 3<&0 </dev/null 4>&1
     kill -TERM 0
 } <&3 >/dev/null 2>&1 4>&- &
 watcher=$!
-exec 3<&-
 
 # stop_watcher: what follows may take as long as it takes. The watcher is waited for, because process 1 of a container
 # may collect no orphans.
@@ -22,3 +21,11 @@ stop_watcher() {
     fi 2>/dev/null
 }
 trap stop_watcher EXIT
+
+# wait_for_reader: wait for the end of stdin, which comes when the client has read all. What nobody has read two seconds
+# after the end of a process, docker drops.
+wait_for_reader() {
+    while read -r _; do
+        :
+    done <&3
+}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ import pytest
 
 from otto_docker_sync import (
     CommandFailed,
+    CommandResult,
     ConfigError,
     ContainerNotRunning,
     DockerContainerHost,
@@ -32,7 +34,7 @@ from otto_docker_sync import (
 )
 from otto_docker_sync._shell.terminal import open_terminal
 from otto_docker_sync.deadline import Deadline
-from tests.faults.helpers import until
+from tests.faults.helpers import Call, on_this_machine, until
 from tests.rig.containers import Container
 
 Made = Callable[..., Container]
@@ -173,6 +175,46 @@ def test_a_background_process_delays_no_oneshot(ctr: DockerContainerHost) -> Non
     said, pid = result.output.split()
     assert said == "hi"
     assert ctr.oneshot(f"kill -9 {pid}").ok  # it was left alone
+
+
+def test_what_is_read_late_is_complete(ctr: DockerContainerHost) -> None:
+    """Docker drops what its client has not taken two seconds after the end of a process."""
+    place = f"/tmp/{time.monotonic_ns()}"
+    ctr.oneshot(["mkdir", place]).check()
+
+    def read_late(blocks: int, awaited: Callable[[], bool], given: str | None = None) -> CommandResult:
+        write = f"while [ $i -lt {blocks} ]; do printf '%16384d' 0; i=$((i + 1)); echo $i >written; sleep 0.01; done"
+        text = f"rm -f *; touch begun; until [ -e go ]; do sleep 0.05; done; i=0; {write}; touch ended; exit 3"
+        call = Call(lambda: ctr.oneshot(text, workdir=place, input=given))
+        until(lambda: ctr.oneshot(f"rm {place}/begun").ok, 20, "it has begun")
+        clients = on_this_machine(place)
+        for client in clients:
+            os.kill(client, signal.SIGSTOP)
+        try:
+            ctr.oneshot(f"touch {place}/go").check()
+            until(awaited, 40, "it has written what can be written")
+        finally:
+            for client in clients:
+                os.kill(client, signal.SIGCONT)
+        return call.result(50)
+
+    written = [-2, -1]
+
+    def is_at_a_standstill() -> bool:
+        time.sleep(0.5)
+        written.append(int(ctr.oneshot(f"cat {place}/written").output or 0))
+        return 0 < written[-2] == written[-1]
+
+    def has_ended_long_ago() -> bool:
+        has_ended = ctr.oneshot(["test", "-e", f"{place}/ended"]).ok
+        time.sleep(3 if has_ended else 0)
+        return has_ended
+
+    read_late(120, is_at_a_standstill)
+    blocks = written[-1] - 2  # of the 4 that fit into the last pipe on the way
+    for given in (None, "given"):
+        result = read_late(blocks, has_ended_long_ago, given)
+        assert (result.retcode, len(result.output)) == (3, blocks * 16384)
 
 
 def test_stdin_of_a_oneshot_is_empty(ctr: DockerContainerHost) -> None:

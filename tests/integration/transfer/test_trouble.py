@@ -19,6 +19,7 @@ import pytest
 
 from otto_docker_sync import DockerContainerHost, FileProgress, LocalHost, Status, UnixHost
 from otto_docker_sync.deadline import Cancellation, cancellation
+from tests.faults.helpers import until
 from tests.rig.account import Account
 from tests.rig.containers import Container
 from tests.rig.proxy import Proxy
@@ -136,6 +137,24 @@ def test_an_error_of_the_callback_ends_the_transfer(make_place: MakePlace, local
     with pytest.raises(ZeroDivisionError):
         place.host.get(f"{place.path}/there", local, progress=fail)
     assert os.listdir(place.root) == ["there"] and os.listdir(local) == ["big"]
+
+
+def test_who_sends_waits_for_who_reads(local: Path, container: MakeContainer) -> None:
+    """Docker drops what its client has not taken two seconds after the end of a process."""
+    made = container("busybox")
+    looks = []
+
+    def read_late(done: FileProgress) -> None:
+        if not looks:
+            time.sleep(1)  # enough to send all of it, and to end
+            looks.append(made.processes())
+
+    with LocalHost() as parent, parent.container(made.id) as host:
+        host.oneshot("head -c 100000 /dev/zero >/tmp/file").check()
+        until(lambda: not made.processes(), 20, "nothing runs")
+        assert host.get("/tmp/file", local, progress=read_late).ok
+        until(lambda: not made.processes(), 20, "nothing runs any more")
+    assert len(looks[0]) == 1
 
 
 CLIENT = """
