@@ -28,6 +28,8 @@ Dial = Callable[[Deadline], Stream]
 class Place:
     """A session or a tunnel on a connection. It counts there until it is given back, or nobody refers to it."""
 
+    is_given_back = True  # of one whose making was interrupted
+
     def __init__(self, connection: Connection, *, is_tunnel: bool) -> None:
         self.connection = connection
         self.is_tunnel = is_tunnel

@@ -81,7 +81,10 @@ INTERNALS: dict[str, dict[str, str]] = {
         "_Packetizer__write_lock": "the lock of the thread that sends; it knows its owner",
         "complete_handshake": "ends the timer of the handshake",
     },
-    "ChannelMap": {"_lock": "its lock, replaced by one that knows its owner"},
+    "ChannelMap": {
+        "_lock": "its lock, replaced by one that knows its owner",
+        "_map": "the channels, for who must not wait for that lock",
+    },
 }
 """By class: the name, and what it is used for."""
 

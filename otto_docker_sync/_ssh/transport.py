@@ -99,7 +99,8 @@ class Transport(_Transport):  # type: ignore[misc]
             self.packetizer._Packetizer__write_lock,
             self.link.sending,
         ]
-        for other in {*self._channels.values(), channel} - {None}:
+        # Not by `values`, which takes a lock, and may itself be interrupted.
+        for other in {*(known() for known in self._channels._map.valuerefs()), channel} - {None}:
             locks += other.locks
         owned = [lock for lock in locks if lock._is_owned()]
         if not owned and me not in self._senders:
