@@ -36,6 +36,11 @@ def joined_streams(end: str) -> str:
     return f"the outcome is unknown: something on the way {JOINED}; {end}. {ADVICE}, or let it pass both on."
 
 
+def kept_stderr(end: str) -> str:
+    """Return the message for a command whose stderr does not arrive; `end` says how it ended."""
+    return f"the outcome is unknown: something on the way keeps the command's stderr; {end}. {ADVICE}, or let it pass stderr on."
+
+
 def interposed_error(host: str, nonce: str, said: bytes) -> ConnectError | None:
     """Return the error for what the `loader` of `nonce` has found; None when it has found nothing."""
     found = re.search(rf"<{nonce}:(\w+)>".encode(), said)

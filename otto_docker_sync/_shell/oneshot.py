@@ -17,7 +17,7 @@ from ..limits import CTRL_C_TIME, KILL_TIME, OTHER_END_TIME, REASON_TIME, START_
 from ..result import Command
 from .capture import Capture
 from .framing import Section
-from .interposed import interposed_error, joined_streams, stream_probe
+from .interposed import interposed_error, joined_streams, kept_stderr, stream_probe
 from .leftovers import Report, end_left, find_report
 from .scripts import loader, oneshot_script
 from .stdin import CommandInput
@@ -258,8 +258,11 @@ def ended_early(backend: Backend, channel: Channel, marks: Marks, started_at: fl
         noise = [section.noise() for section in marks.sections] + [b""]
         interposed = interposed_error(backend.id, nonce, noise[0])
         raise interposed or backend.startup_error(noise[0], noise[1], status, grace)
+    end = f"the command has ended with status {marks.sections[0].retcode}"
     if marks.begin.output in marks.sections[0].rest:
-        return Outcome(None, joined_streams(f"the command has ended with status {marks.sections[0].retcode}"))
+        return Outcome(None, joined_streams(end))
+    if marks.sections[0].ended and not marks.sections[-1].started:
+        return Outcome(None, kept_stderr(end))
     what = backend.loss_reason_or_error(started_at, grace)
     if what:
         return Outcome(None, f"the outcome is unknown: {what}")

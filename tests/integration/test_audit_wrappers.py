@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -92,6 +93,14 @@ def test_a_wrapper_that_joins_stdout_and_stderr_is_named(wrapped: MakeWrapped, t
         with pytest.raises(OttoError, match=r"joined stdout and stderr of the command.*ForceCommand") as raised:
             verbs[verb]()
         assert "<" not in str(raised.value)
+
+
+@on_both
+def test_a_wrapper_that_keeps_stderr_is_named(wrapped: MakeWrapped, where: str) -> None:
+    host = wrapped('exec $SHELL -c "$SSH_ORIGINAL_COMMAND" 2>/dev/null', where)
+    result = host.oneshot("echo out; exit 3", timeout=30)
+    assert (result.retcode, result.output) == (None, "out\n")
+    assert re.search(r"keeps the command's stderr; the command has ended with status 3.*ForceCommand", result.message)
 
 
 @on_both
