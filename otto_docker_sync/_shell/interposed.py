@@ -38,7 +38,8 @@ def joined_streams(end: str) -> str:
 
 def kept_stderr(end: str) -> str:
     """Return the message for a command whose stderr does not arrive; `end` says how it ended."""
-    return f"the outcome is unknown: something on the way keeps the command's stderr; {end}. {ADVICE}, or let it pass stderr on."
+    what = "something on the way keeps the command's stderr"
+    return f"the outcome is unknown: {what}; {end}. {ADVICE}, or let it pass stderr on."
 
 
 def interposed_error(host: str, nonce: str, said: bytes) -> ConnectError | None:

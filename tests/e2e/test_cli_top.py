@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import termios
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -137,11 +138,13 @@ def test_of_a_docker_that_does_not_answer_nothing_is_claimed(
     lab_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And its machine is up as soon as that is known."""
-    client = tmp_path / "client"
-    client.write_text(f'#!/bin/sh\nuntil [ -e {tmp_path}/answers ]; do sleep 0.1; done\nexec docker "$@"\n')
-    client.chmod(0o755)
-    text = lab_file.read_text().replace('resources = ["power"]', f'docker_command = ["{client}"]')
-    lab_file.write_text(text + '[projects.shop]\nfiles = ["shop.yml"]\ndefault_host = "carrot"\nservices = ["api"]\n')
+    silence = Path(f"/tmp/otto-{time.monotonic_ns()}")  # where the login may look
+    silence.touch()
+    client = json.dumps(["sh", "-c", f'while [ -e {silence} ]; do sleep 0.1; done; exec docker "$@"', "docker"])
+    text = lab_file.read_text().replace('resources = ["power"]', f"docker_command = {client}")
+    project = '[projects.shop]\ncompose_files = ["shop.yml"]\ndefault_host = "carrot"\nservices = ["api"]\n'
+    lab_file.write_text(text + project)
+    (tmp_path / "shop.yml").write_text("services: {api: {image: none}}\n")
     monkeypatch.setattr(activity, "TOP_LOOK_TIME", 2.0)
     with Lab.load(lab_file) as lab:
         watch = activity.LabWatch(lab)
@@ -154,10 +157,11 @@ def test_of_a_docker_that_does_not_answer_nothing_is_claimed(
         try:
             until(lambda: sees("up", "asking", "asking"), 60, "the machine is up")
             until(lambda: sees("up", "not known", "not known"), 60, "docker was given up")
-            (tmp_path / "answers").touch()
+            silence.unlink()
             until(lambda: sees("up", "up", "not up"), 60, "docker has answered")
         finally:
             watch.stop()
+            silence.unlink(missing_ok=True)
 
 
 def test_processes_are_told_apart_by_their_markers() -> None:
