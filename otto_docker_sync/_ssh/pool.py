@@ -119,7 +119,7 @@ class Pool(ABC):
 
     def _end_starting(self) -> None:
         """End the connection that is being made, or that an interrupted attempt has left. Holds the lock."""
-        if self._starting is not None:
+        if self._starting is not None and all(self._starting is not known.transport for known in self._open):
             self._starting.link.end(CLOSED)
 
     def _wait(self, deadline: Deadline) -> None:
@@ -217,10 +217,11 @@ class Pool(ABC):
             with self._changed.lock:
                 if connection is None:
                     self._end_starting()
-                self._connecting, self._starting = None, None
                 if connection is not None and generation == self._generation:
+                    # Before it is forgotten as one that is being made: an interrupt in between must not lose it.
                     self._open.append(connection)
                     self._failure, self._no_more_until = None, 0.0
+                self._connecting, self._starting = None, None
                 self._changed.notify_all()
         if connection is not None and generation != self._generation:
             connection.transport.finish(CLOSED)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from otto_docker_sync import UnixHost
+from otto_docker_sync._ssh import pool
 
 from .helpers import Call
 from .interrupts import interrupt_at, places_of
@@ -75,7 +76,10 @@ def test_the_next_call_works_after_an_interrupt_anywhere_in_a_connection(
     attempt()
     make_ready(unix_host, verb)
     places = places_of(attempt)
-    for place in places[:: 1 if len(places) < FEW else 1 + len(places) // MOST]:
+    chosen = places[:: 1 if len(places) < FEW else 1 + len(places) // MOST]
+    if verb == "connect":  # what is being made is known to nobody but the pool
+        chosen += [place for place in places if place[0] == pool.__file__]
+    for place in chosen:
         make_ready(unix_host, verb)
         interrupt_at(place, attempt)
         # Of another thread: this one has what it owns.
