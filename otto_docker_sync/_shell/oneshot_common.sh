@@ -11,6 +11,7 @@
 #
 # shellcheck disable=SC2154 # what a oneshot brings with it: otto_nonce, otto_begin_*, otto_end, otto_exports
 . ./kill_tree.sh
+. ./wait_for_reader.sh
 : "${otto_tag?}" "${otto_streams?}" "${otto_stderr?}" "${otto_shell?}" "${otto_command?}"
 
 exec 3<&0 </dev/null 4>&1 5>&"$otto_stderr" 2>/dev/null 6<&0
@@ -90,12 +91,4 @@ otto_print_end() {
     for otto_stream in $otto_streams; do
         printf '<%s:%d>' "$otto_end" "$otto_status" >&"$otto_stream"
     done
-}
-
-# otto_wait_for_reader: wait until the client lets go of the lease, as it does when it has read the markers of the end.
-# What nobody has read two seconds after this shell has ended, docker would drop.
-otto_wait_for_reader() {
-    while read -r otto_line; do
-        :
-    done <&3
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Ends the whole process group when stdin ends, because the client is gone. From here on 4 is stdout, and stdin is
-# empty.
+# Ends the whole process group when stdin ends, because the client is gone. From here on 3 is what was stdin, 4 is
+# stdout, and stdin is empty.
+. ../_shell/wait_for_reader.sh
 exec 3<&0 </dev/null 4>&1
 {
     while read -r _; do
@@ -21,11 +22,3 @@ stop_watcher() {
     fi 2>/dev/null
 }
 trap stop_watcher EXIT
-
-# wait_for_reader: wait for the end of stdin, which comes when the client has read all. What nobody has read two seconds
-# after the end of a process, docker drops.
-wait_for_reader() {
-    while read -r _; do
-        :
-    done <&3
-}

@@ -30,7 +30,7 @@ def receive_script(nonce: str, destination: str, tar_options: str, owner: str) -
 
 def send_script(nonce: str, sources: Iterable[tuple[int, str]]) -> str:
     """Send numbered sources."""
-    return script(__package__, "send", nonce=nonce) + _send_calls(sources) + "wait_for_reader\n"
+    return script(__package__, "send", nonce=nonce) + _send_calls(sources) + "otto_wait_for_reader\n"
 
 
 def sweep_script(nonce: str, destination: str, stage: str) -> str:

@@ -124,7 +124,6 @@ class Watch:
 
     def _work(self) -> None:
         while not self._stopped.is_set():
-            self._asked_at = monotonic()
             self.refresh()
             self._asked_at = None
             self.looked.set()
